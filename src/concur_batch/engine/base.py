@@ -1,0 +1,113 @@
+"""What the runner asks of an engine. Implementations: `openai.py` (SGLang and other servers), `sim.py`, `scripted.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from concur_batch.task import Message, ScriptedTurn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One model call. `messages` and `tools` are in wire form and are not changed by the engine."""
+
+    rollout: str
+    step: int  # 1-based
+    request_id: str  # SGLang's `rid`; unique per attempt
+    model: str
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None  # OpenAI function schemas
+    sampling: dict[str, Any] = field(default_factory=dict)  # merged into the body as it is
+    turn: ScriptedTurn | None = None  # what a simulated engine answers
+    session_id: str | None = None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One whole answer. Token counts are the engine's own; `cached_tokens` None: it does not tell."""
+
+    message: Message  # role assistant; content and/or tool_calls, no null fields; appended to the history as it is
+    finish_reason: str  # stop | length | tool_calls
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int | None = None
+    reasoning_tokens: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """One reading. Shares are of the capacity, 0..1; with DP ranks those of the fullest rank. `*_total` only ever grow,
+    but restart at 0 with the server. None: the engine does not tell.
+    """
+
+    capacity_tokens: int | None = None
+    locked: float | None = None  # KV held by running requests (SGLang's token_usage)
+    resident: float | None = None  # locked + evictable
+    running_requests: int | None = None
+    queued_requests: int | None = None
+    evicted_tokens_total: int | None = None
+    prefill_tokens_total: int | None = None  # computed, not taken from the cache
+    prefill_busy_seconds_total: float | None = None
+    epoch: float | None = None  # when the reading was taken by the engine, its own clock; equal epochs = a stale reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What this engine is and can tell, found out once when it becomes ready."""
+
+    kind: str = "openai"  # sglang | openai | sim | scripted
+    version: str | None = None
+    models: tuple[str, ...] = ()
+    context_length: int | None = None  # tokens
+    capacity_tokens: int | None = None
+    statistics: str = "replies"  # loads | metrics | replies | none
+    resident: bool = False  # resident and evicted tokens are told
+    cache_report: bool | None = None  # replies carry cached_tokens; None: not known yet
+    session_close: bool = False
+    priority: bool = False
+    abort: bool = False
+
+
+class Engine(Protocol):
+    """One model server. All calls may be made concurrently."""
+
+    @property
+    def name(self) -> str:
+        """Short and unique in a run, for records and display; a URL without secrets, or `sim`."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As of the last `probe`."""
+        ...
+
+    async def probe(self) -> Capabilities:
+        """Ask the server what it is. Raises EngineDown where it cannot be reached, EngineError where it is no model server."""
+        ...
+
+    async def complete(self, request: Request) -> Reply:
+        """One attempt, no retry. Raises an EngineError; a cancelled call aborts the generation where that is possible."""
+        ...
+
+    async def stats(self) -> EngineStats:
+        """One reading. Raises EngineError where none came."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether it takes requests now; never raises, answers within seconds."""
+        ...
+
+    async def abort(self, request_id: str) -> None:
+        """End that generation; unknown ids and engines without the means do nothing."""
+        ...
+
+    async def close_session(self, session_id: str) -> None:
+        """Say that this agent's KV is dead; engines without the means do nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections. No call may follow."""
+        ...

@@ -1,0 +1,86 @@
+"""Everything that can go wrong, as one tree: whose fault it is, and whether trying again can help.
+
+`error_class` is the word written into results and journal: one of `input`, `context_length`, `engine`, `engine_down`,
+`tool`, `sandbox`, `agent`, `internal`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ConcurError(Exception):
+    """Base of all. Its text is one sentence for a person: what is wrong, where, and the mend."""
+
+    error_class: ClassVar[str] = "internal"
+    exit_code: ClassVar[int] = 4
+    retryable: ClassVar[bool] = False
+
+
+class InputError(ConcurError):
+    """The user's files, options or configuration (exit 2)."""
+
+    error_class = "input"
+    exit_code = 2
+
+
+class RunDirectoryError(InputError):
+    """The run directory cannot be used: another job's, locked by a living process, read-only, broken journal."""
+
+
+class EngineError(ConcurError):
+    """The engine answered wrongly or not at all. `retryable`: the same request may pass later."""
+
+    error_class = "engine"
+    exit_code = 3
+
+
+class EngineDown(EngineError):
+    """No connection, or it broke before a whole reply came. The agent waits until the engine is ready again."""
+
+    error_class = "engine_down"
+    retryable = True
+
+
+class EngineBusy(EngineError):
+    """429, 503 and the like, or a reply that was aborted by the server: try again, after `retry_after` seconds if given."""
+
+    retryable = True
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EngineFailed(EngineError):
+    """5xx, a time-out, or a reply that cannot be read (HTML, cut off): may pass when tried again."""
+
+    retryable = True
+
+
+class EngineRefused(EngineError):
+    """4xx: the same request will always be refused (unknown model, bad parameter, no authorisation)."""
+
+
+class ContextLengthExceeded(EngineError):
+    """The conversation no longer fits the model's context. A limit, not an error: status `context_length`."""
+
+    error_class = "context_length"
+
+
+class ToolError(ConcurError):
+    """A tool could not be called as asked; its text is what the model is told."""
+
+    error_class = "tool"
+
+
+class SandboxError(ToolError):
+    """A tool's subprocess could not be confined or started, or left its bounds."""
+
+    error_class = "sandbox"
+
+
+class AgentError(ConcurError):
+    """The agent's own code raised, or did not repeat itself when replayed."""
+
+    error_class = "agent"
