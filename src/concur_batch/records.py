@@ -261,4 +261,4 @@ AnyRecord: TypeAlias = (
 )
 
 encoder = msgspec.json.Encoder()
-decoder = msgspec.json.Decoder(AnyRecord)
+decoder: msgspec.json.Decoder[AnyRecord] = msgspec.json.Decoder(AnyRecord)

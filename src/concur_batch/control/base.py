@@ -11,6 +11,23 @@ UNLIMITED = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStats:
+    """One reading. Shares are of the capacity, 0..1; with DP ranks those of the fullest rank. `*_total` only ever grow,
+    but restart at 0 with the server. None: the engine does not tell.
+    """
+
+    capacity_tokens: int | None = None
+    locked: float | None = None  # KV held by running requests (SGLang's token_usage)
+    resident: float | None = None  # locked + evictable
+    running_requests: int | None = None
+    queued_requests: int | None = None
+    evicted_tokens_total: int | None = None
+    prefill_tokens_total: int | None = None  # computed, not taken from the cache
+    prefill_busy_seconds_total: float | None = None
+    epoch: float | None = None  # when the reading was taken by the engine, its own clock; equal epochs = a stale reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One engine over one interval. Sums, so that any window can be averaged. None = the engine does not tell."""
 
@@ -71,10 +88,13 @@ class AgentView:
 
 
 class Admission(Protocol):
-    """Who: starts, continues at a boundary, returns. Pure; every call sees the same facts and changes nothing."""
+    """Who: starts, continues at a boundary, returns. Pure; every call sees the same facts and changes nothing.
 
-    def may_start(self, limit: Limit, active: Collection[AgentView], committed_tokens: int) -> bool:
-        """Whether one more agent (new or returning) may become active."""
+    `active` holds the agents with a slot, `committed_tokens` is the sum of their contexts.
+    """
+
+    def may_start(self, context_tokens: int, limit: Limit, active: Collection[AgentView], committed_tokens: int) -> bool:
+        """Whether one more agent (new: 0 tokens, or returning) may become active."""
         ...
 
     def may_continue(self, agent: AgentView, limit: Limit, active: Collection[AgentView], committed_tokens: int) -> bool:

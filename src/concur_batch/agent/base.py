@@ -1,0 +1,53 @@
+"""What an agent is: an async function of a task and a context. `react` is one; users write others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+
+from concur_batch.task import Task
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from concur_batch.agent.context import Context
+
+
+class Agent(Protocol):
+    """Gets the task and a context; returns the rollout's output. What it raises ends the rollout with status `error`.
+
+    It must do the same when called again with the same answers: on resume it runs from the start, and its calls are
+    answered from the journal. So take time and randomness from the context, and touch the world through tools only.
+    """
+
+    def __call__(self, task: Task, ctx: Context, /) -> Awaitable[str | None]:
+        """Run one rollout."""
+        ...
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SCHEMA = "__concur_schema__"
+
+
+@overload
+def agent(function: F, /) -> F: ...
+@overload
+def agent(*, schema: type[BaseModel] | None = None) -> Callable[[F], F]: ...
+def agent(function: F | None = None, /, *, schema: type[BaseModel] | None = None) -> F | Callable[[F], F]:
+    """Mark a function as an agent.
+
+    `schema`: its rows are checked by this pydantic model in place of `prompt`/`messages` and reach it as `task.fields`.
+    """
+
+    def mark(marked: F) -> F:
+        setattr(marked, _SCHEMA, schema)
+        return marked
+
+    return mark if function is None else mark(function)
+
+
+def schema_of(function: Agent) -> type[BaseModel] | None:
+    """The row schema that an agent declared. None: the usual one."""
+    schema: type[BaseModel] | None = getattr(function, _SCHEMA, None)
+    return schema

@@ -1,0 +1,335 @@
+"""What an agent gets to work with. Journaling, resume, pausing and limits happen here, without the agent's doing.
+
+Calls are numbered in the order made. On resume the agent runs again, and its n-th call is answered from the journal while
+its hash is the recorded one (docs/architecture.md, "Resume by replay").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from concur_batch import records as r
+from concur_batch.agent.limits import LimitReached, WallTime
+from concur_batch.agent.replay import Past, PastCall
+from concur_batch.agent.requests import Conversation, hash_call
+from concur_batch.control.base import AgentView
+from concur_batch.engine.base import Reply, Request
+from concur_batch.errors import AgentError
+from concur_batch.lane import Completed, Lane
+from concur_batch.recorder import Recorder
+from concur_batch.task import Limits, Message, Task
+from concur_batch.toolbox.base import OpenToolbox, ToolOutput, ToolSpec
+
+INTERRUPTED = (
+    "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
+)
+
+
+class Observation(NamedTuple):
+    """What a tool call came to, as the model sees it."""
+
+    content: str
+    ok: bool
+    message: Message  # ready to be appended: role tool where a call_id was given, else role user
+
+
+@dataclass(slots=True)
+class Spent:
+    """Sums over all calls of the rollout, also those answered from the journal. Tokens and seconds."""
+
+    steps: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    model_s: float = 0.0
+    tool_s: float = 0.0
+    wait_s: float = 0.0
+    retry_s: float = 0.0
+    paused_s: float = 0.0
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a rollout is run with; made by the runner."""
+
+    task: Task
+    rollout: str
+    seed: int
+    model: str  # "": what the engine serves
+    sampling: dict[str, Any]
+    limits: Limits
+    offered: list[dict[str, Any]]  # schemas of the tools that a model call offers unless told otherwise
+    specs: Mapping[str, ToolSpec]
+    plan_first: bool = False
+
+
+class Context:
+    """One rollout's means: `complete`, `call`, a clock, a random source. Attributes are for reading."""
+
+    def __init__(
+        self, setting: Setting, lane: Lane, view: AgentView, toolbox: OpenToolbox, recorder: Recorder, past: Past | None
+    ) -> None:
+        self.task = setting.task
+        self.seed = setting.seed
+        self.random = random.Random(setting.seed)  # noqa: S311 - reproducible on purpose
+        self.plan_first = setting.plan_first
+        self.now = 0.0
+        """Seconds since the rollout began, as of its last answer: it stands still in between, so that replay is exact."""
+        self.spent = Spent()
+        self.wall_time = WallTime(setting.limits.timeout_s)
+        self._setting = setting
+        self._lane = lane
+        self._view = view
+        self._toolbox = toolbox
+        self._recorder = recorder
+        self._past = past.calls if past is not None else {}
+        self._calls = 0
+        self._talk = Conversation(setting.task.messages)
+        self._generation = lane.generation
+        self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
+        self._context_length = setting.limits.context_length or lane.engine.capabilities.context_length
+
+    @property
+    def workspace(self) -> Path:
+        """The rollout's own folder, where its tools work."""
+        return self._toolbox.workspace
+
+    @property
+    def prompt(self) -> list[Message]:
+        """The task's messages, as a new list to append to."""
+        return list(self.task.messages)
+
+    # Model -----------------------------------------------------------------------------------------------------------
+
+    async def complete(
+        self, messages: list[Message], *, tools: Iterable[str | dict[str, Any]] | None = None, **sampling: Any
+    ) -> Reply:
+        """One model call: a step. `tools`: names or schemas to offer, in place of the task's; `sampling`: over the task's.
+
+        Pauses before the call when the limit asks for it. Raises EngineError where retrying does not help; a limit
+        that is reached ends the rollout from within.
+        """
+        self._calls = n = self._calls + 1
+        tools = None if tools is None else list(tools)
+        key = self._talk.hash(messages, tools, sampling)
+        past = self._past.pop(n, None)
+        if past is not None:
+            return self._reply_again(past, n, key, messages)
+        self._check_limits()
+        paused_s = await self._boundary()
+        step = self.spent.steps + 1
+        done = await self._lane.complete(self._request(messages, tools, sampling, step, n), self.wall_time)
+        self._take_reply(done, n, key, step, messages, broken_stride=paused_s > 0)
+        return done.reply
+
+    async def _boundary(self) -> float:
+        gate = self._lane.gate
+        self.wall_time.suspend()
+        try:
+            paused_s = await gate.boundary(self._view)
+        finally:
+            self.wall_time.resume()
+        self.spent.paused_s += paused_s
+        return paused_s
+
+    def _request(
+        self,
+        messages: list[Message],
+        tools: Iterable[str | dict[str, Any]] | None,
+        sampling: dict[str, Any],
+        step: int,
+        n: int,
+    ) -> Request:
+        setting, spent = self._setting, self.spent
+        merged = {**setting.sampling, **sampling} if sampling else setting.sampling
+        budget = setting.limits.max_output_tokens
+        if budget is not None:
+            left = budget - spent.completion_tokens
+            merged = {**merged, "max_tokens": min(merged.get("max_tokens") or left, left)}
+        script = self.task.script
+        return Request(
+            rollout=setting.rollout,
+            step=step,
+            request_id=f"{setting.rollout}/{n}",
+            model=setting.model or self._lane.model,
+            messages=messages,
+            tools=(setting.offered if tools is None else self._schemas(tools)) or None,
+            sampling=merged,
+            turn=script[step - 1] if script is not None and step <= len(script) else None,
+            session_id=setting.rollout,
+        )
+
+    def _schemas(self, tools: Iterable[str | dict[str, Any]]) -> list[dict[str, Any]]:
+        specs = self._setting.specs
+        unknown = [tool for tool in tools if isinstance(tool, str) and tool not in specs]
+        if unknown:
+            raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
+        return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
+
+    def _take_reply(self, done: Completed, n: int, key: str, step: int, messages: list[Message], *, broken_stride: bool) -> None:
+        reply, lane = done.reply, self._lane
+        history, base, new = self._talk.extend(messages, reply, n)
+        unforced = self._unforced and not broken_stride and lane.generation == self._generation
+        self._unforced, self._generation = True, lane.generation
+        cached = reply.cached_tokens
+        missed = None if cached is None else max(0, history - cached)
+        record = r.ReplyReceived(
+            t=self._recorder.now(),
+            rollout=self._setting.rollout,
+            engine=lane.name,
+            step=step,
+            n=n,
+            hash=key,
+            base=base,
+            new=new,
+            message=reply.message,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            cached_tokens=cached,
+            reasoning_tokens=reply.reasoning_tokens,
+            history_tokens=history,
+            missed_tokens=missed,
+            after_pause=not unforced,
+            model_s=round(done.model_s, 6),
+            wait_s=round(done.wait_s, 6),
+            retries=done.retries,
+            retry_s=round(done.retry_s, 6),
+        )
+        self._recorder.write(record)
+        lane.gate.grew(self._view, reply.prompt_tokens + reply.completion_tokens)
+        lane.meter.reply(
+            prompt=reply.prompt_tokens,
+            cached=cached,
+            generated=reply.completion_tokens,
+            history=history,
+            missed=missed,
+            fault=unforced,
+        )
+        self._account(record)
+
+    def _reply_again(self, past: r.ReplyReceived | PastCall, n: int, key: str, messages: list[Message]) -> Reply:
+        if not isinstance(past, r.ReplyReceived) or past.hash != key:
+            raise AgentError(_diverged(n, "a model call", past))
+        reply = Reply(
+            message=past.message,
+            finish_reason=past.finish_reason,
+            prompt_tokens=past.prompt_tokens,
+            completion_tokens=past.completion_tokens,
+            cached_tokens=past.cached_tokens,
+            reasoning_tokens=past.reasoning_tokens,
+        )
+        self._talk.extend(messages, reply, n)
+        self._lane.gate.grew(self._view, reply.prompt_tokens + reply.completion_tokens)
+        self._account(past)
+        return reply
+
+    def _account(self, x: r.ReplyReceived) -> None:
+        spent = self.spent
+        spent.steps += 1
+        spent.prompt_tokens += x.prompt_tokens
+        spent.completion_tokens += x.completion_tokens
+        spent.reasoning_tokens += x.reasoning_tokens
+        if x.cached_tokens is not None:
+            spent.cached_tokens = (spent.cached_tokens or 0) + x.cached_tokens
+        spent.model_s += x.model_s
+        spent.wait_s += x.wait_s
+        spent.retry_s += x.retry_s
+        spent.finish_reason = x.finish_reason
+        self.now += x.model_s + x.wait_s + x.retry_s
+
+    def _check_limits(self) -> None:
+        limits, spent = self._setting.limits, self.spent
+        if limits.max_steps is not None and spent.steps >= limits.max_steps:
+            raise LimitReached("max_steps")
+        if limits.max_output_tokens is not None and spent.completion_tokens >= limits.max_output_tokens:
+            raise LimitReached("token_budget")
+        if limits.max_total_tokens is not None and spent.prompt_tokens + spent.completion_tokens >= limits.max_total_tokens:
+            raise LimitReached("token_budget")
+        if self._context_length is not None and self._view.context_tokens >= self._context_length:
+            raise LimitReached("context_length")
+
+    # Tools -----------------------------------------------------------------------------------------------------------
+
+    async def call(self, name: str, arguments: str | dict[str, Any], call_id: str | None = None) -> Observation:
+        """One tool call, recorded before it runs and after. What the tool does wrong is told in the observation.
+
+        `arguments`: an object, or the JSON text that the model wrote. Never runs twice unless the tool is repeatable:
+        an interrupted call is reported as such on resume.
+        """
+        self._calls = n = self._calls + 1
+        key = hash_call(name, arguments)
+        past = self._past.pop(n, None)
+        step, rollout, recorder = self.spent.steps, self._setting.rollout, self._recorder
+        spec = self._setting.specs.get(name)
+        repeatable = spec is not None and spec.repeatable
+        if past is not None:
+            if not isinstance(past, PastCall) or past.started.hash != key:
+                raise AgentError(_diverged(n, f"a call of {name}", past))
+            if past.finished is not None:
+                return self._observe(past.finished, call_id)
+        started = recorder.now()
+        if past is not None and not repeatable:
+            output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
+        else:
+            recorder.write(
+                r.ToolStarted(
+                    t=started, rollout=rollout, step=step, n=n, tool=name, hash=key, call_id=call_id, repeatable=repeatable
+                )
+            )
+            self._view.tool_started = started
+            output = await self._toolbox.call(name, arguments)
+            self._view.tool_started = None
+        now = recorder.now()
+        record = r.ToolFinished(
+            t=now,
+            rollout=rollout,
+            step=step,
+            n=n,
+            tool=name,
+            output=output.content,
+            ok=output.ok,
+            error_class=output.error_class,
+            seconds=round(now - started, 6),
+            repaired=output.repaired,
+            truncated=output.truncated,
+            call_id=call_id,
+            message=None if call_id is not None else {"role": "user", "content": output.content},
+        )
+        recorder.write(record)
+        return self._observe(record, call_id)
+
+    def _observe(self, x: r.ToolFinished, call_id: str | None) -> Observation:
+        self.spent.tool_s += x.seconds
+        self.now += x.seconds
+        message: Message = (
+            {"role": "tool", "tool_call_id": call_id, "content": x.output}
+            if call_id is not None
+            else {"role": "user", "content": x.output}
+        )
+        self._talk.know(message, x.n)
+        return Observation(x.output, x.ok, message)
+
+    async def call_all(self, calls: Iterable[dict[str, Any]]) -> list[Observation]:
+        """All calls of a model's turn concurrently, in wire form; observations in call order."""
+        wanted = [(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls]
+        if len(wanted) == 1:
+            return [await self.call(*wanted[0])]
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(self.call(*call)) for call in wanted]
+        return [task.result() for task in running]
+
+
+def _diverged(n: int, asked: str, past: r.ReplyReceived | PastCall) -> str:
+    then = f"a model call (step {past.step})" if isinstance(past, r.ReplyReceived) else f"a call of {past.started.tool}"
+    return (
+        f"the agent did not repeat itself on resume: call {n} was {then} and is now {asked} with other content; "
+        "take time and randomness from the context only, or start this rollout over with --retry-failed=agent"
+    )

@@ -1,0 +1,56 @@
+"""The built-in agent: plan (model call) -> tool (all calls of a turn at once) -> observe (append in call order)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from concur_batch.agent.context import Context
+from concur_batch.task import Message, Task
+
+FINISH = "finish"
+PLAN = "Before you act, write a short plan: the steps you will take, and how you will know that you are done."
+GO = "Carry out the plan."
+
+
+async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every agent gets its task
+    """Until an answer without tool calls, or a `finish` call. Returns the answer's text."""
+    messages = ctx.prompt
+    if ctx.plan_first:
+        await _plan(messages, ctx)
+    while True:
+        reply = await ctx.complete(messages)
+        messages.append(reply.message)
+        calls = reply.message.get("tool_calls")
+        if not calls:
+            content: str | None = reply.message.get("content")
+            return content
+        answer = _finish(calls)
+        others = [call for call in calls if answer is None or call["function"]["name"] != FINISH]
+        if others:
+            messages.extend(observation.message for observation in await ctx.call_all(others))
+        if answer is not None:
+            return answer
+
+
+async def _plan(messages: list[Message], ctx: Context) -> None:
+    messages.append({"role": "user", "content": PLAN})
+    reply = await ctx.complete(messages, tools=())
+    messages.append(reply.message)
+    messages.append({"role": "user", "content": GO})
+
+
+def _finish(calls: list[dict[str, Any]]) -> str | None:
+    """The answer of a `finish` call among these; text that is no JSON object is itself the answer."""
+    for call in calls:
+        if call["function"]["name"] == FINISH:
+            text: str = call["function"]["arguments"] or ""
+            try:
+                arguments = json.loads(text)
+            except ValueError:
+                return text
+            if isinstance(arguments, dict):
+                answer = arguments.get("answer", "")
+                return answer if isinstance(answer, str) else json.dumps(answer)
+            return text
+    return None

@@ -1,0 +1,96 @@
+"""What a rollout did in earlier segments, so that it can go on where it was. Pure fold over the journal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from concur_batch import records as r
+from concur_batch.records import Record
+
+
+@dataclass(slots=True)
+class PastCall:
+    """A tool call of an earlier segment; `finished` None: it was interrupted."""
+
+    started: r.ToolStarted
+    finished: r.ToolFinished | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Past:
+    """One unfinished rollout: its calls by number, and what is kept over segments."""
+
+    started: r.RolloutStarted
+    calls: dict[int, r.ReplyReceived | PastCall] = field(default_factory=dict)
+    wall_s: float = 0.0  # in earlier segments, pauses included
+    paused_s: float = 0.0
+    since: float = 0.0  # t of the present segment from which its wall time counts
+    seen: float = 0.0  # t of its newest record
+
+    def close_segment(self) -> None:
+        """The segment broke off: its time up to the last record counts."""
+        self.wall_s += max(0.0, self.seen - self.since)
+        self.since = self.seen = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a rollout ended, and which attempt that was."""
+
+    status: str
+    error_class: str | None
+    attempt: int
+
+
+class History:
+    """All rollouts of earlier segments: the ended ones by their status, the others with their calls."""
+
+    def __init__(self) -> None:
+        self.ended: dict[str, Ended] = {}
+        self.unfinished: dict[str, Past] = {}
+
+    def apply(self, x: Record) -> None:
+        """Take one record in; records must come in the journal's order."""
+        match x:
+            case r.ReplyReceived():
+                past = self.unfinished.get(x.rollout)
+                if past is not None:
+                    past.calls[x.n] = x
+                    past.seen = x.t
+            case r.ToolStarted():
+                past = self.unfinished.get(x.rollout)
+                if past is not None:
+                    past.calls[x.n] = PastCall(x)
+                    past.seen = x.t
+            case r.ToolFinished():
+                past = self.unfinished.get(x.rollout)
+                call = past.calls.get(x.n) if past is not None else None
+                if past is not None and isinstance(call, PastCall):
+                    call.finished = x
+                    past.seen = x.t
+            case r.RolloutStarted() if x.resumed:
+                past = self.unfinished.get(x.rollout)
+                if past is not None:
+                    past.since = past.seen = x.t
+            case r.RolloutStarted():
+                self.ended.pop(x.rollout, None)
+                self.unfinished[x.rollout] = Past(started=x, since=x.t, seen=x.t)
+            case r.RolloutReturned():
+                past = self.unfinished.get(x.rollout)
+                if past is not None:
+                    past.paused_s += x.paused_s
+                    past.seen = x.t
+            case r.RolloutFinished():
+                self.unfinished.pop(x.rollout, None)
+                error_class = x.error.error_class if x.error is not None else None
+                self.ended[x.rollout] = Ended(x.status, error_class, x.attempt)
+            case r.SegmentStarted():
+                for past in self.unfinished.values():
+                    past.close_segment()
+            case _:
+                pass
+
+    def close(self) -> None:
+        """All segments have been read."""
+        for past in self.unfinished.values():
+            past.close_segment()

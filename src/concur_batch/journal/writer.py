@@ -1,0 +1,62 @@
+"""Append-only JSON lines: one segment per writing process, every record handed to the operating system before going on.
+
+A killed process loses nothing that was written; only a power failure can take the last seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from concur_batch.errors import RunDirectoryError
+from concur_batch.records import Record, encoder
+
+FOLDER = "journal"
+
+
+def segments(run_directory: Path) -> list[Path]:
+    """The segments of a run, oldest first; empty where there is no journal."""
+    return sorted((run_directory / FOLDER).glob("*.jsonl"))
+
+
+class JournalWriter:
+    """One new segment. `write` either has written the whole record or raises RunDirectoryError."""
+
+    def __init__(self, run_directory: Path) -> None:
+        folder = run_directory / FOLDER
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            number = int(segments(run_directory)[-1].stem) + 1 if segments(run_directory) else 1
+            self.path = folder / f"{number:06d}.jsonl"
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"{folder}: cannot begin a journal segment there ({error}); give another --out") from error
+        self._buffer = bytearray()
+        self._broken = False
+
+    def write(self, record: Record) -> None:
+        """Append one line. Raises RunDirectoryError when the disk is full or gone; nothing may be written after that."""
+        if self._broken:
+            return
+        buffer = self._buffer
+        encoder.encode_into(record, buffer)
+        buffer += b"\n"
+        try:
+            written = os.write(self._fd, buffer)
+            if written != len(buffer):  # a full disk first takes a part, then refuses
+                view = memoryview(buffer)
+                while written < len(buffer):
+                    written += os.write(self._fd, view[written:])
+                view.release()
+        except OSError as error:
+            self._broken = True
+            raise RunDirectoryError(
+                f"{self.path}: cannot write ({error.strerror}); all steps before are safe: "
+                f"mend that and go on with: concur resume {self.path.parent.parent}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the segment. Calling it again does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,289 @@
+"""One engine and all that belongs to it: its gate, meter, policy, and the watch on whether it is there.
+
+An agent is bound to one lane when admitted. Down is not failed: calls that broke off wait here until the engine is ready again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from concur_batch import records as r
+from concur_batch.control.base import UNLIMITED, EngineStats, Limit, Sample
+from concur_batch.control.meter import CacheMeter
+from concur_batch.control.policies import Policy
+from concur_batch.engine.base import Engine, Reply, Request
+from concur_batch.errors import ConcurError, EngineDown, EngineError
+from concur_batch.gate import Gate
+from concur_batch.recorder import Recorder
+from concur_batch.retry import complete_with_retries
+
+
+class EngineGone(ConcurError):
+    """A lost engine did not return in time: the run ends, resumable (exit 3)."""
+
+    error_class = "engine_down"
+    exit_code = 3
+
+
+class Deadline(Protocol):
+    """A rollout's wall-time limit; waiting for an engine that is away does not count."""
+
+    def suspend(self) -> None:
+        """Stop the clock."""
+        ...
+
+    def resume(self) -> None:
+        """Let it run on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneOptions:
+    """How patient to be with an engine. Seconds."""
+
+    attempts: int = 6  # of one model call
+    poll_s: float = 1.0  # between two samples
+    poll_timeout_s: float = 5.0
+    wait_s: float = 600.0  # for a lost engine to return
+
+
+class Completed(NamedTuple):
+    """A reply and what it took. Seconds."""
+
+    reply: Reply
+    model_s: float  # last attempt
+    wait_s: float  # request limit, engine away
+    retries: int
+    retry_s: float
+
+
+class Lane:
+    """`model`: what it serves, for tasks that name none. `on_room`: called when an agent may perhaps start. `on_gone`: called once when the engine is given up."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        model: str,
+        options: LaneOptions,
+        recorder: Recorder,
+        *,
+        max_agents: int,
+        seed: int,
+        on_room: Callable[[], None],
+        on_gone: Callable[[EngineGone], None],
+    ) -> None:
+        self.engine = engine
+        self.policy = policy
+        self.model = model
+        self._options = options
+        self._recorder = recorder
+        self._max_agents = max_agents
+        self._random = random.Random(f"{seed}/{engine.name}")  # noqa: S311 - jitter of retries
+        self._on_gone = on_gone
+        first = self._bounded(policy.controller.first)
+        self.gate = Gate(engine.name, policy.admission, first, recorder, on_room)
+        self.meter = CacheMeter(engine.name)
+        self.generation = 0  # how often the engine has come back: its cache was then empty
+        self.lost: str | None = None  # why, while it is away
+        self.parked = 0  # agents that wait for it
+        self._back: asyncio.Future[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._misses = 0  # failed readings in a row
+
+    @property
+    def name(self) -> str:
+        """The engine's."""
+        return self.engine.name
+
+    def committed_share(self) -> float:
+        """Of the pool, in contexts of active agents; where the pool is not known, by number of agents."""
+        capacity = self.engine.capabilities.capacity_tokens
+        return self.gate.committed_tokens / capacity if capacity else self.gate.active / self._max_agents
+
+    def has_room(self) -> bool:
+        """Whether a new agent may start here now."""
+        return self.lost is None and self.gate.has_room()
+
+    def announce(self) -> None:
+        """Record what the engine is and which policy holds."""
+        can = self.engine.capabilities
+        note = None
+        if can.statistics in ("replies", "none") and self.policy.name == "aimd":
+            note = "no cache statistics: the window follows cached_tokens of the replies; without these it is fixed"
+        self._recorder.write(
+            r.EngineSeen(
+                t=self._recorder.now(),
+                engine=self.name,
+                engine_kind=can.kind,
+                model=self.model,
+                version=can.version,
+                capacity_tokens=can.capacity_tokens,
+                context_length=can.context_length,
+                statistics=can.statistics,
+                policy=self.policy.name,
+                note=note,
+            )
+        )
+        self._record_limit(self.gate.limit)
+
+    # Model calls -----------------------------------------------------------------------------------------------------
+
+    async def complete(self, request: Request, deadline: Deadline | None = None) -> Completed:
+        """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone."""
+        clock = asyncio.get_running_loop().time
+        gate, wait_s, breaks = self.gate, 0.0, 0
+        while True:
+            if self.lost is not None:
+                wait_s += await self._wait_until_back(deadline)
+            asked = clock()
+            await gate.acquire_request()
+            sent = clock()
+            try:
+                reply, retries, retry_s = await complete_with_retries(
+                    self.engine, request, self._random, attempts=self._options.attempts
+                )
+            except EngineDown as error:
+                breaks += 1
+                if breaks > self._options.attempts:  # there each time one looks, and gone in every call
+                    raise
+                wait_s += clock() - sent
+                self._lose(str(error))
+            else:
+                return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
+            finally:
+                gate.release_request()
+
+    # The engine's coming and going -----------------------------------------------------------------------------------
+
+    def _lose(self, message: str) -> None:
+        if self.lost is None:
+            self.lost = message
+            loop = asyncio.get_running_loop()
+            self._back = loop.create_future()
+            self._watch = loop.create_task(self._watch_return(), name=f"watch {self.name}")
+
+    async def _wait_until_back(self, deadline: Deadline | None) -> float:
+        assert self._back is not None
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        self.parked += 1
+        if deadline is not None:
+            deadline.suspend()
+        try:
+            await asyncio.shield(self._back)
+        finally:
+            self.parked -= 1
+            if deadline is not None:
+                deadline.resume()
+        return clock() - started
+
+    async def _watch_return(self) -> None:
+        """Poll until it is ready; an engine that only dropped connections is ready at once and nobody is told."""
+        assert self._back is not None
+        assert self.lost is not None
+        clock = asyncio.get_running_loop().time
+        started, told, pause = clock(), False, 0.1
+        while not await self.engine.ready():
+            if not told:
+                self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self.name, message=self.lost))
+                told = True
+            if clock() - started > self._options.wait_s:
+                gone = EngineGone(f"{self.name}: did not return within {self._options.wait_s:g} s after: {self.lost}")
+                self._on_gone(gone)
+                return  # the agents stay parked: the run drains
+            await asyncio.sleep(pause)
+            pause = min(1.0, pause * 1.5)
+        if told:
+            with contextlib.suppress(EngineError):  # it says ready: what it can do is then what it could before
+                await self.engine.probe()
+            self._recorder.write(r.EngineReturned(t=self._recorder.now(), engine=self.name, away_s=round(clock() - started, 3)))
+        self.generation += told
+        self.lost = None
+        self._misses = 0
+        self._back.set_result(None)
+
+    # Control ---------------------------------------------------------------------------------------------------------
+
+    async def control(self, waiting: Callable[[], int], lag: Callable[[], float]) -> None:
+        """Sample, update, resize, record; until cancelled."""
+        while True:
+            await asyncio.sleep(self._options.poll_s)
+            stats = await self._reading()
+            sample = self.meter.sample(
+                asyncio.get_running_loop().time(),
+                stats,
+                active=self.gate.active,
+                waiting=waiting() + self.gate.paused,
+                committed_tokens=self.gate.committed_tokens,
+            )
+            self._record_sample(sample, lag())
+            limit = self._bounded(self.policy.controller.update(sample))
+            self._record_limit(limit)
+            self.gate.resize(limit)
+
+    async def _reading(self) -> EngineStats | None:
+        try:
+            async with asyncio.timeout(self._options.poll_timeout_s):
+                stats = await self.engine.stats()
+        except (EngineError, TimeoutError) as error:
+            self._misses += 1
+            if self._misses >= 3 and self.lost is None and not await self.engine.ready():
+                self._lose(f"statistics cannot be read ({error or 'no answer'}), and it is not ready")
+            return None
+        self._misses = 0
+        return stats
+
+    def _bounded(self, limit: Limit) -> Limit:
+        return limit._replace(agents=self._max_agents) if limit.agents > self._max_agents else limit
+
+    def _record_sample(self, sample: Sample, lag_s: float) -> None:
+        self._recorder.write(
+            r.Sampled(
+                t=self._recorder.now(),
+                engine=sample.engine,
+                capacity_tokens=sample.capacity_tokens,
+                locked=sample.locked,
+                resident=sample.resident,
+                running_requests=sample.running_requests,
+                queued_requests=sample.queued_requests,
+                evicted_tokens=sample.evicted_tokens,
+                prefill_tokens=sample.prefill_tokens,
+                prefill_busy_seconds=sample.prefill_busy_seconds,
+                prompt_tokens=sample.prompt_tokens,
+                cached_tokens=sample.cached_tokens,
+                generated_tokens=sample.generated_tokens,
+                history_tokens=sample.history_tokens,
+                missed_tokens=sample.missed_tokens,
+                active=sample.active,
+                waiting=sample.waiting,
+                committed_tokens=sample.committed_tokens,
+                steps=self.meter.steps,
+                lag_s=round(lag_s, 4),
+                stale=self.meter.stale,
+            )
+        )
+
+    def _record_limit(self, limit: Limit) -> None:
+        self._recorder.write(
+            r.Decided(
+                t=self._recorder.now(),
+                engine=self.name,
+                agents=None if limit.agents >= UNLIMITED else limit.agents,
+                tokens=None if limit.tokens >= UNLIMITED else limit.tokens,
+                requests=None if limit.requests >= UNLIMITED else limit.requests,
+                reason=limit.reason,
+            )
+        )
+
+    async def close(self) -> None:
+        """End the watch and the connections."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self.engine.aclose()

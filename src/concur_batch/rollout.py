@@ -1,0 +1,165 @@
+"""One rollout from its first slot to its terminal record. A rollout that is cancelled from outside leaves none: it resumes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from concur_batch import records as r
+from concur_batch.agent.base import Agent
+from concur_batch.agent.context import Context, Setting, Spent
+from concur_batch.agent.limits import LimitReached
+from concur_batch.agent.replay import Past
+from concur_batch.control.base import AgentView
+from concur_batch.errors import AgentError, ConcurError, ContextLengthExceeded, RunDirectoryError
+from concur_batch.lane import EngineGone, Lane
+from concur_batch.recorder import Recorder
+from concur_batch.toolbox.base import Toolbox
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One running of a task, ready to be started."""
+
+    setting: Setting
+    k: int
+    agent: Agent
+    agent_name: str
+    attempt: int = 1
+    past: Past | None = None
+
+    @property
+    def id(self) -> str:
+        """`task#k`."""
+        return self.setting.rollout
+
+
+async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, recorder: Recorder) -> None:
+    """Run it with a slot of `lane` already taken. Raises what ends the whole run (journal, lost engine), and CancelledError."""
+    started = recorder.now()
+    setting, past = rollout.setting, rollout.past
+    tools = toolbox.open(rollout.id, setting.seed)
+    try:
+        recorder.write(_started(rollout, lane, started))
+        context = Context(setting, lane, view, tools, recorder, past)
+        status, output, error = await _run(rollout, context)
+        spent = context.spent
+        if past is not None:
+            spent.paused_s += past.paused_s
+        recorder.write(_finished(rollout, lane, recorder.now(), started, status=status, output=output, error=error, spent=spent))
+    finally:
+        lane.gate.leave(view)
+        await tools.aclose()
+
+
+async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.ErrorInfo | None]:
+    try:
+        async with context.wall_time:
+            output = await rollout.agent(rollout.setting.task, context)
+    except LimitReached as limit:
+        return limit.status, None, None
+    except ContextLengthExceeded:
+        return "context_length", None, None
+    except (RunDirectoryError, EngineGone):
+        raise
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return "cancelled", None, None  # by the agent itself, not by us
+    except BaseExceptionGroup as group:
+        return _of_group(rollout, group)
+    except ConcurError as error:
+        return "error", None, _info(error)
+    except Exception as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
+        _log.exception("rollout %s: the agent raised", rollout.id)
+        return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
+    if output is not None and not isinstance(output, str):
+        return "error", None, _info(AgentError(f"the agent returned {type(output).__name__}; return a string or None"))
+    return "completed", output, None
+
+
+def _of_group(rollout: Rollout, group: BaseExceptionGroup[BaseException]) -> tuple[str, str | None, r.ErrorInfo | None]:
+    """Several calls at once, some of which failed: the first of the weightiest kind tells the end."""
+    flat = list(_leaves(group))
+    for fatal in flat:
+        if isinstance(fatal, RunDirectoryError | EngineGone | asyncio.CancelledError):
+            raise fatal
+    for leaf in flat:
+        if isinstance(leaf, LimitReached):
+            return leaf.status, None, None
+        if isinstance(leaf, ContextLengthExceeded):
+            return "context_length", None, None
+    error = flat[0]
+    if isinstance(error, ConcurError):
+        return "error", None, _info(error)
+    _log.error("rollout %s: the agent raised", rollout.id, exc_info=error)
+    return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [leaf for error in group.exceptions for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])]
+
+
+def _info(error: ConcurError) -> r.ErrorInfo:
+    return r.ErrorInfo(error_class=error.error_class, message=str(error), retryable=error.retryable)
+
+
+def _started(rollout: Rollout, lane: Lane, now: float) -> r.RolloutStarted:
+    setting, past = rollout.setting, rollout.past
+    task = setting.task
+    return r.RolloutStarted(
+        t=now,
+        rollout=rollout.id,
+        engine=lane.name,
+        task=task.id,
+        k=rollout.k,
+        index=task.index,
+        seed=setting.seed,
+        attempt=rollout.attempt,
+        agent=rollout.agent_name,
+        model=setting.model or lane.model,
+        messages=[] if past is not None else list(task.messages),
+        metadata={} if past is not None else task.metadata,
+        target=None if past is not None else task.target,
+        resumed=past is not None,
+    )
+
+
+def _finished(
+    rollout: Rollout,
+    lane: Lane,
+    now: float,
+    started: float,
+    *,
+    status: str,
+    output: str | None,
+    error: r.ErrorInfo | None,
+    spent: Spent,
+) -> r.RolloutFinished:
+    before = rollout.past.wall_s if rollout.past is not None else 0.0
+    return r.RolloutFinished(
+        t=now,
+        rollout=rollout.id,
+        engine=lane.name,
+        status=status,
+        finish_reason=spent.finish_reason,
+        output=output,
+        error=error,
+        attempt=rollout.attempt,
+        n_steps=spent.steps,
+        prompt_tokens=spent.prompt_tokens,
+        cached_tokens=spent.cached_tokens,
+        completion_tokens=spent.completion_tokens,
+        reasoning_tokens=spent.reasoning_tokens,
+        admission_s=started,
+        paused_s=round(spent.paused_s, 6),
+        wait_s=round(spent.wait_s, 6),
+        model_s=round(spent.model_s, 6),
+        tool_s=round(spent.tool_s, 6),
+        retry_s=round(spent.retry_s, 6),
+        wall_s=round(before + now - started, 6),
+    )

@@ -1,0 +1,172 @@
+"""Start rollouts while there is room, watch the engines, and end in order: finished, drained, or stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from concur_batch import records as r
+from concur_batch.control.base import AgentView
+from concur_batch.lane import EngineGone, Lane
+from concur_batch.recorder import Recorder
+from concur_batch.rollout import Rollout, live
+from concur_batch.toolbox.base import Toolbox
+
+_LAG_TICK_S = 0.25
+
+
+class Runner:
+    """One segment of a batch. `plan` is drawn from only as rollouts are admitted; at most `max_agents` live at once."""
+
+    def __init__(
+        self,
+        plan: Iterator[Rollout],
+        toolbox: Toolbox,
+        recorder: Recorder,
+        *,
+        max_agents: int,
+        unstarted: Callable[[], int],
+    ) -> None:
+        self._plan = plan
+        self._toolbox = toolbox
+        self._recorder = recorder
+        self._max_agents = max_agents
+        self._unstarted = unstarted
+        self._lanes: Sequence[Lane] = ()
+        self._agents: set[asyncio.Task[None]] = set()
+        self._order = 0
+        self._room = asyncio.Event()
+        self._done = asyncio.Event()
+        self._fed = False
+        self._draining: str | None = None
+        self._fatal: BaseException | None = None
+        self._lag: dict[str, float] = {}  # per lane: worst lateness since its last sample
+        self._drain_begun = asyncio.Event()
+
+    def room(self) -> None:
+        """An agent may perhaps start: lanes call this."""
+        self._room.set()
+
+    def gone(self, error: EngineGone) -> None:
+        """An engine was given up: lanes call this. The run drains, and `run` raises the error."""
+        self._fatal = self._fatal or error
+        self.drain("engine")
+
+    def drain(self, cause: str) -> None:
+        """Nobody starts another step; when all stand at a boundary, `run` returns. Draining twice does nothing more."""
+        if self._draining is not None:
+            return
+        self._draining = cause
+        self._drain_begun.set()
+        self._recorder.write(r.DrainStarted(t=self._recorder.now(), cause=cause))
+        for lane in self._lanes:
+            lane.gate.drain()
+        self._room.set()
+
+    def stop(self) -> None:
+        """Cancel everything now; what was recorded stays."""
+        self._draining = self._draining or "stop"
+        self._done.set()
+
+    async def run(self, lanes: Sequence[Lane]) -> bool:
+        """Until all rollouts have ended (True), or a drain or stop has (False). Raises EngineGone, or what broke the journal."""
+        self._lanes = lanes
+        loop = asyncio.get_running_loop()
+        watchers = [
+            loop.create_task(self._guard(self._feed()), name="feeder"),
+            loop.create_task(self._guard(self._watch_drain()), name="drain"),
+            loop.create_task(self._watch_lag(), name="lag"),
+            *(
+                loop.create_task(
+                    self._guard(lane.control(self._unstarted, partial(self._take_lag, lane.name))), name=f"control {lane.name}"
+                )
+                for lane in lanes
+            ),
+        ]
+        try:
+            await self._done.wait()
+        finally:
+            complete = self._fed and not self._agents
+            tasks = [*watchers, *self._agents]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._fatal is not None:
+            raise self._fatal
+        return complete
+
+    async def _feed(self) -> None:
+        for rollout in self._plan:
+            lane = await self._lane_with_room()
+            if lane is None:
+                return
+            view = AgentView(rollout=rollout.id, order=self._order)
+            self._order += 1
+            lane.gate.start(view)
+            task = asyncio.get_running_loop().create_task(
+                live(rollout, lane, view, self._toolbox, self._recorder), name=rollout.id
+            )
+            self._agents.add(task)
+            task.add_done_callback(self._ended)
+            await asyncio.sleep(0)  # a large window opens without holding up those who are under way
+        self._fed = True
+        self._check()
+
+    async def _lane_with_room(self) -> Lane | None:
+        """The engine with most free committed share. None: draining."""
+        while self._draining is None:
+            if len(self._agents) < self._max_agents:
+                open_lanes = [lane for lane in self._lanes if lane.has_room()]
+                if open_lanes:
+                    return min(open_lanes, key=Lane.committed_share)
+            self._room.clear()
+            await self._room.wait()
+        return None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._agents.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fail(task.exception())
+        self._room.set()
+        self._check()
+
+    def _check(self) -> None:
+        if self._fed and not self._agents:
+            self._done.set()
+
+    def _fail(self, error: BaseException | None) -> None:
+        self._fatal = self._fatal or error
+        self._done.set()
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """A watcher that raises ends the run: the journal is broken, or we have a bug."""
+        try:
+            await work
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed on by `run`
+            self._fail(error)
+
+    async def _watch_drain(self) -> None:
+        """Once draining, all stand at a boundary when every live agent is paused or waits for its engine."""
+        await self._drain_begun.wait()
+        while self._standing() < len(self._agents):  # noqa: ASYNC110 - seldom, and many places park agents
+            await asyncio.sleep(0.1)
+        self._done.set()
+
+    def _standing(self) -> int:
+        return sum(lane.gate.paused + lane.parked for lane in self._lanes)
+
+    async def _watch_lag(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + _LAG_TICK_S
+            await asyncio.sleep(_LAG_TICK_S)
+            late = clock() - due
+            for lane in self._lanes:
+                self._lag[lane.name] = max(late, self._lag.get(lane.name, 0.0))
+
+    def _take_lag(self, lane: str) -> float:
+        return self._lag.pop(lane, 0.0)

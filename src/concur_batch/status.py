@@ -1,0 +1,180 @@
+"""What `concur status` tells of a run, live or not: for people and, with `--json`, for programs. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.table import Table
+from rich.text import Text
+
+from concur_batch.results.summary import counts, duration, engine_summary, iso, number, percent, rate, window_path
+from concur_batch.state import EngineView, RunState
+
+
+class Holder(Protocol):
+    """The process that holds the run directory's lock."""
+
+    @property
+    def host(self) -> str:
+        """Its host name."""
+        ...
+
+    @property
+    def pid(self) -> int:
+        """Its process id there."""
+        ...
+
+    @property
+    def alive(self) -> bool | None:
+        """None: on another host, not to be seen from here."""
+        ...
+
+
+def condition(state: RunState, holder: Holder | None) -> str:
+    """The run in one word.
+
+    `running` or `draining` while a process holds it; `empty` before any record; `broke off` where the last process ended
+    without saying so; else how that one ended: `finished`, `drained`, `stopped`, `engine`, `failed`.
+    """
+    if holder is not None:
+        return "draining" if state.draining else "running"
+    if not state.segments:
+        return "empty"
+    return state.finished or "broke off"
+
+
+def next_command(state: RunState, run_dir: Path, holder: Holder | None) -> str | None:
+    """What to type to bring the run further; None: nothing is left to do, or a process is at it."""
+    resume = f"concur resume {shlex.quote(str(run_dir))}"
+    if holder is not None:
+        return None if holder.alive else f"{resume} --take-over"
+    if state.finished != "finished" or state.live or state.unstarted:
+        return resume
+    return f"{resume} --retry-failed" if state.failed else None
+
+
+def status_dict(state: RunState, run_dir: Path, holder: Holder | None) -> dict[str, Any]:
+    """The run's status in plain types, ready for JSON; what is not known is None. Keys: `docs/results.md`.
+
+    `finished + failed + running + paused + waiting` is all rollouts. Without a process at work nobody runs: whoever had
+    begun counts as paused. Speeds are those of the present segment.
+    """
+    totals, seconds = state.segment_totals, state.time
+    running = state.active if holder is not None else 0
+    return {
+        "run": str(run_dir),
+        "condition": condition(state, holder),
+        "live": holder is not None,
+        "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
+        "drain_cause": state.draining,
+        "next_command": next_command(state, run_dir, holder),
+        "tasks": state.tasks,
+        "rollouts": state.rollouts,
+        "finished": len(state.ended) - state.failed,  # ended with a result, limits reached among them
+        "failed": state.failed,
+        "running": running,
+        "paused": len(state.live) - running,
+        "waiting": state.unstarted,
+        "statuses": {status: n for status, n in sorted(state.statuses.items()) if n},
+        "segments": state.segments,
+        "newest_record_at": iso(state.epoch + state.time) if state.segments else None,
+        "elapsed_s": state.elapsed,
+        "steps": state.totals.steps,
+        "steps_per_s": rate(totals.steps, seconds),
+        "generated_tokens_per_s": rate(totals.completion_tokens, seconds),
+        "prompt_tokens_per_s": rate(totals.prompt_tokens, seconds),
+        "hit_rate": state.totals.hit_rate,
+        "miss_rate": state.totals.miss_rate,
+        "lag_s": state.lag_s,
+        "engines": {name: _engine(view) for name, view in state.engines.items()},
+        "newest_error": _error(state),
+    }
+
+
+def _engine(view: EngineView) -> dict[str, Any]:
+    sample = view.sample
+    return engine_summary(view) | {
+        "locked": sample.locked if sample else None,
+        "resident": sample.resident if sample else None,
+        "queued_requests": sample.queued_requests if sample else None,
+    }
+
+
+def _error(state: RunState) -> dict[str, Any] | None:
+    """None also where that rollout was tried again since."""
+    end = state.newest_error
+    if end is None or end.error is None or state.ended.get(end.rollout) != "error":
+        return None
+    return {"rollout": end.rollout, "class": end.error.error_class, "message": end.error.message}
+
+
+_WORDS = {
+    "running": ("is running", "green"),
+    "draining": ("is draining to the next step boundaries", "yellow"),
+    "empty": ("has not begun", "yellow"),
+    "finished": ("is finished", "green"),
+    "drained": ("was drained and can go on", "yellow"),
+    "stopped": ("was stopped and can go on", "yellow"),
+    "engine": ("ended because its engine stayed away, and can go on", "red"),
+    "failed": ("ended by a fault, and can go on", "red"),
+    "broke off": ("broke off (its process was killed) and can go on", "red"),
+}
+
+
+def render_status(state: RunState, run_dir: Path, holder: Holder | None) -> Table:
+    """The same for people; 60 columns are enough."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in _lines(state, status_dict(state, run_dir, holder)):
+        grid.add_row(label, text)
+    return grid
+
+
+def _lines(state: RunState, status: dict[str, Any]) -> Iterator[tuple[str, Text]]:
+    words, style = _WORDS.get(status["condition"], (f"ended ({status['condition']})", "yellow"))
+    yield "run", Text.assemble(f"{status['run']} ", (words, style), overflow="fold")
+    if status["holder"]:
+        yield "held by", Text(_held(status["holder"]))
+    yield "rollouts", Text(f"{status['rollouts']:,} of {status['tasks']:,} tasks")
+    for key in ("finished", "failed", "running", "paused", "waiting"):
+        yield f"  {key}", Text(_row(key, status), style="red" if key == "failed" and status[key] else "")
+    yield "time", Text(f"{duration(status['elapsed_s'])}, newest record {status['newest_record_at'] or 'none'}")
+    speed = f"{number(status['steps_per_s'])} steps/s, {number(status['generated_tokens_per_s'])} generated tokens/s"
+    yield "speed", Text(speed)
+    yield "cache", Text(f"hit rate {percent(status['hit_rate'])}, miss rate {percent(status['miss_rate'])}")
+    for name, engine in status["engines"].items():
+        yield "engine", Text(_engine_line(name, engine), style="red" if engine["lost"] else "", overflow="fold")
+        yield "  window", Text(window_path(engine["window"]))
+    if error := status["newest_error"]:
+        yield "error", Text(f"{error['rollout']}: {error['class']}: {_short(error['message'])}", style="red", overflow="fold")
+    if state.segments and status["next_command"]:
+        yield "next", Text(status["next_command"], style="bold", overflow="fold")
+
+
+def _row(key: str, status: dict[str, Any]) -> str:
+    """A count, and behind the finished ones what they came to."""
+    results = {name: n for name, n in status["statuses"].items() if name != "error"}
+    detail = f" ({counts(results)})" if key == "finished" and results else ""
+    return f"{status[key]:,}{detail}"
+
+
+def _held(holder: dict[str, Any]) -> str:
+    unseen = "" if holder["alive"] else ", which cannot be seen from here"
+    return f"process {holder['pid']} on {holder['host']}{unseen}"
+
+
+def _engine_line(name: str, engine: dict[str, Any]) -> str:
+    if engine["lost"]:
+        return f"{name}: away ({_short(engine['lost'])})"
+    shares = f"locked {percent(engine['locked'])}, resident {percent(engine['resident'])}"
+    return f"{name}: {engine['policy'] or 'no policy yet'}, {shares}"
+
+
+def _short(message: str, limit: int = 200) -> str:
+    """One line of it."""
+    line = " ".join(message.split())
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

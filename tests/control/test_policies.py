@@ -1,0 +1,39 @@
+"""Names on the command line."""
+
+import pytest
+
+from concur_batch.control.base import UNLIMITED, Sample
+from concur_batch.control.policies import make_policy
+from concur_batch.errors import InputError
+
+
+def test_off_never_limits():
+    policy = make_policy("off", {}, 1024)
+    assert policy.controller.update(Sample(engine="e", time=1.0)).agents == UNLIMITED
+
+
+def test_fixed_holds_its_number():
+    policy = make_policy("fixed:64", {"pause": "oldest"}, 1024)
+    assert policy.controller.first.agents == policy.controller.update(Sample(engine="e", time=1.0)).agents == 64
+    assert policy.admission.pause == "oldest"
+
+
+def test_aimd_takes_parameters():
+    assert make_policy("aimd", {"first": 30}, 1024).controller.first.agents == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("amid", {}, "did you mean aimd"),
+        ("fixed", {}, "fixed:64"),
+        ("fixed:auto", {}, "fixed:64"),
+        ("aimd", {"alhpa": 3}, "did you mean alpha"),
+        ("aimd", {"beta": 2}, "controller.beta"),
+        ("off", {"alpha": 3}, "controller.alpha"),
+        ("aimd", {"pause": "tallest"}, "newest"),
+    ],
+)
+def test_what_is_wrong_is_told_with_the_mend(name, parameters, words):
+    with pytest.raises(InputError, match=words):
+        make_policy(name, parameters, 1024)

@@ -1,0 +1,62 @@
+"""One writer at a time, and a dead one does not count."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from concur_batch.errors import RunDirectoryError
+from concur_batch.journal.lock import RunLock, holder_of
+
+HOLD = """
+import sys, pathlib
+from concur_batch.journal.lock import RunLock
+lock = RunLock(pathlib.Path(sys.argv[1])); lock.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_living_holder_is_named(tmp_path, other):
+    with pytest.raises(RunDirectoryError, match=f"process {other.pid} on this host"):
+        RunLock(tmp_path).acquire()
+    assert holder_of(tmp_path).pid == other.pid
+
+
+def test_a_killed_holder_is_taken_over(tmp_path, other):
+    other.kill()
+    other.wait()
+    assert holder_of(tmp_path) is None
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+        assert holder_of(tmp_path).alive
+
+
+def test_a_holder_on_another_host_needs_take_over(tmp_path):
+    (tmp_path / "lock").write_text(json.dumps({"host": f"not-{socket.gethostname()}", "pid": 7, "started": 1.0}))
+    with pytest.raises(RunDirectoryError, match="--take-over"):
+        RunLock(tmp_path).acquire()
+    lock = RunLock(tmp_path)
+    lock.acquire(take_over=True)
+    lock.release()
+    assert holder_of(tmp_path) is None
+
+
+def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path):
+    import os
+
+    (tmp_path / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0}))
+    assert holder_of(tmp_path) is None
