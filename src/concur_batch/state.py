@@ -96,6 +96,7 @@ class RunState:
         self.ended: dict[str, str] = {}  # rollout -> status
         self.statuses: Counter[str] = Counter()
         self.error_classes: Counter[str] = Counter()
+        self._failed_as: dict[str, str] = {}  # rollout -> error class, so that another attempt takes it back
         self.live: dict[str, LiveRollout] = {}
         self.engines: dict[str, EngineView] = {}
         self.totals = Totals()
@@ -199,6 +200,9 @@ class RunState:
         status = self.ended.pop(x.rollout, None)  # tried again
         if status is not None:
             self.statuses[status] -= 1
+        error_class = self._failed_as.pop(x.rollout, None)
+        if error_class is not None:
+            self.error_classes[error_class] -= 1
         self.live[x.rollout] = LiveRollout(rollout=x.rollout, engine=x.engine, attempt=x.attempt, since=x.t, started=x.t)
 
     def _reply_received(self, x: r.ReplyReceived) -> None:
@@ -256,6 +260,7 @@ class RunState:
         self.statuses[x.status] += 1
         if x.error is not None:
             self.error_classes[x.error.error_class] += 1
+            self._failed_as[x.rollout] = x.error.error_class
             self.newest_error = x
 
     def _sampled(self, x: r.Sampled) -> None:

@@ -1,0 +1,120 @@
+"""`concur run` and `concur resume`: from options to a checked job in a claimed directory, one segment, its results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from concur_batch.agent.replay import History
+from concur_batch.cli import directory, parts
+from concur_batch.cli.finish import finish
+from concur_batch.cli.segment import Batch, Outcome, run_segment
+from concur_batch.config import Config, from_saved, resolve
+from concur_batch.errors import ConcurError, InputError
+from concur_batch.jobs.difference import compare_index
+from concur_batch.jobs.index import write_index
+from concur_batch.jobs.job import Job
+from concur_batch.jobs.load import load
+from concur_batch.journal.lock import RunLock
+from concur_batch.journal.reader import JournalReader
+from concur_batch.plan import Retry
+from concur_batch.state import RunState
+from concur_batch.toolbox.load import load_tools
+
+_FIXED_ON_RESUME = ("agent.", "sampling.", "tools.sources", "engine.model", "run.seed", "run.shuffle", "run.filter", "run.limit")
+
+
+def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> int:
+    """A new run. Returns the exit code; raises ConcurError."""
+    config = parts.with_absolute_paths(resolve(options, sets, config_file, os.environ))
+    parts.check_choices(config)
+    run_dir = directory.choose(config.run.out, jobs)
+    fresh = not run_dir.exists()
+    directory.make(run_dir)
+    with ExitStack() as stack:
+        lock = stack.enter_context(RunLock(run_dir))
+        lock.acquire()
+        try:
+            tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES)
+            where = [job if job == "-" else str(Path(job).absolute()) for job in jobs]
+            job = stack.enter_context(load(where, parts.load_options(config, tools), spool=run_dir, with_index=True))
+            write_index(job, run_dir / directory.INDEX)
+            directory.describe(run_dir, config, where)
+        except BaseException:
+            if fresh:
+                directory.unmake(run_dir)
+            raise
+        _warn(job.warnings)
+        directory.link_latest(run_dir)
+        batch = Batch(run_dir=run_dir, config=config, job=job, toolbox=tools, history=History(), state=RunState(), retry=Retry())
+        return _run(batch, lock)
+
+
+def take_up(
+    run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool
+) -> int:
+    """Go on with a run. Returns the exit code; raises ConcurError."""
+    saved = directory.read(run_dir)
+    _check_overrides(options, sets)
+    config = from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
+    parts.check_choices(config)
+    with ExitStack() as stack:
+        lock = stack.enter_context(RunLock(run_dir))
+        lock.acquire(take_over=take_over)
+        tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES)
+        job = stack.enter_context(load(saved["jobs"], parts.load_options(config, tools), spool=run_dir, with_index=True))
+        index = run_dir / directory.INDEX
+        if index.exists():
+            compare_index(index, job).raise_if_refused()
+        write_index(job, index)
+        directory.describe(run_dir, config, saved["jobs"])
+        _warn(job.warnings)
+        history, state = History(), RunState()
+        for record in JournalReader(run_dir).records():
+            history.apply(record)
+            state.apply(record)
+        history.close()
+        retry = Retry(classes=_classes(retry_failed), max_attempts=config.run.max_attempts)
+        batch = Batch(run_dir=run_dir, config=config, job=job, toolbox=tools, history=history, state=state, retry=retry)
+        return _run(batch, lock)
+
+
+def _run(batch: Batch, lock: RunLock) -> int:
+    """The segment, and whatever became of it, the results."""
+    try:
+        outcome = run_segment(batch)
+    except ConcurError as error:
+        outcome = Outcome(cause="failed", error=error)
+    code = finish(batch, outcome)
+    lock.release()
+    return code
+
+
+def _check_overrides(options: Mapping[str, Any], sets: Sequence[str]) -> None:
+    """What the model sees cannot change in mid-run: the journal's answers would no longer fit."""
+    given = [key for key, value in options.items() if value not in (None, [])] + [entry.partition("=")[0] for entry in sets]
+    for key in given:
+        if key.startswith(_FIXED_ON_RESUME):
+            raise InputError(f"{key}: cannot change when a run is resumed; start a new run with it")
+
+
+def _classes(retry_failed: str | None) -> frozenset[str] | None:
+    if retry_failed is None:
+        return None
+    known = {"input", "context_length", "engine", "engine_down", "tool", "sandbox", "agent", "internal"}
+    classes = frozenset() if retry_failed in ("", "all") else frozenset(retry_failed.split(","))
+    if not classes <= known:
+        raise InputError(f"--retry-failed={retry_failed}: no error class {min(classes - known)!r}; known: {', '.join(sorted(known))}")
+    return classes
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    console = Console(file=sys.stderr, highlight=False)
+    for warning in warnings:
+        console.print(f"note: {warning}", markup=False, soft_wrap=True)

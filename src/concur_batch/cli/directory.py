@@ -1,0 +1,96 @@
+"""The run directory: choosing, claiming and describing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from concur_batch import __version__
+from concur_batch.config import Config, to_json
+from concur_batch.errors import RunDirectoryError
+from concur_batch.journal.writer import FOLDER, segments
+
+CONFIG = "config.json"
+INDEX = "job.index"
+LOGS = "logs"
+WORKSPACES = "workspaces"
+
+
+def choose(out: str | None, jobs: Sequence[str]) -> Path:
+    """The directory for a new run: the one named, which must be new or empty, or the next free name under runs/."""
+    if out is None:
+        stem = Path(jobs[0]).name.split(".")[0] if jobs and jobs[0] != "-" else "stdin"
+        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        directory = Path("runs") / f"{stamp}-{stem}"
+        number = 1
+        while directory.exists():
+            number += 1
+            directory = Path("runs") / f"{stamp}-{stem}-{number}"
+        return directory
+    directory = Path(out)
+    if (directory / CONFIG).exists() or segments(directory):
+        raise RunDirectoryError(
+            f"{directory}: holds a run already; go on with it by `concur resume {directory}`, or give another --out"
+        )
+    if directory.exists() and not directory.is_dir():
+        raise RunDirectoryError(f"{directory}: is a file; give another --out")
+    if directory.is_dir() and any(path.name != "lock" for path in directory.iterdir()):
+        raise RunDirectoryError(f"{directory}: is not empty and holds no run of ours; give another --out")
+    return directory
+
+
+def make(directory: Path) -> None:
+    """Create it. Raises RunDirectoryError where that is not possible."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunDirectoryError(f"{directory}: cannot be created ({error.strerror}); give another --out") from error
+
+
+def unmake(directory: Path) -> None:
+    """Remove what a run that never began has left. Does nothing where there is more."""
+    for name in ("lock", "stdin.jsonl"):
+        (directory / name).unlink(missing_ok=True)
+    for folder in (directory / FOLDER, directory / LOGS, directory):
+        try:
+            folder.rmdir()
+        except OSError:
+            continue
+
+
+def describe(directory: Path, config: Config, jobs: Sequence[str]) -> None:
+    """Write config.json: what is run and how, without secrets."""
+    content = {"concur": __version__, "jobs": list(jobs), "config": to_json(config)}
+    path = directory / CONFIG
+    new = path.with_name(CONFIG + ".new")
+    try:
+        new.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        new.replace(path)
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """What `describe` wrote. Raises RunDirectoryError where there is no run."""
+    path = directory / CONFIG
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{directory}: holds no run (there is no {CONFIG}); give the directory that `concur run` named") from None
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"{path}: cannot be read ({error})") from error
+    return content
+
+
+def link_latest(directory: Path) -> None:
+    """Point runs/latest at it, for a directory under runs/."""
+    link = directory.parent / "latest"
+    if directory.parent.name == "runs" and (link.is_symlink() or not link.exists()):
+        try:
+            link.unlink(missing_ok=True)
+            link.symlink_to(directory.name)
+        except OSError:
+            return  # a convenience only

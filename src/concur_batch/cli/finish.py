@@ -1,0 +1,54 @@
+"""After a segment: results from the journal, the summary, and the exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from rich.console import Console
+
+from concur_batch.cli import directory
+from concur_batch.cli.segment import Batch, Outcome
+from concur_batch.errors import ConcurError
+from concur_batch.jobs.index import read_index
+from concur_batch.journal.reader import JournalReader
+from concur_batch.journal.writer import segments
+from concur_batch.results.summary import render
+from concur_batch.results.writer import write_results
+
+
+def finish(batch: Batch, outcome: Outcome) -> int:
+    """Write results, also of an interrupted run, and tell how it went. Returns the exit code; raises what stopped the run."""
+    if segments(batch.run_dir):
+        try:
+            _results(batch)
+        except ConcurError as error:
+            if outcome.error is None:
+                raise
+            print(f"concur: {error}", file=sys.stderr)  # noqa: T201 - the second fault of a run that raises its first
+    if outcome.error is not None:
+        raise outcome.error
+    return _exit_code(batch, outcome)
+
+
+def _results(batch: Batch) -> None:
+    reader = JournalReader(batch.run_dir)
+    try:
+        results = write_results(
+            batch.run_dir,
+            reader,
+            read_index(batch.run_dir / directory.INDEX),
+            output_format=batch.config.run.output_format,
+        )
+    finally:
+        reader.close()
+    Console().print(render(results.summary, batch.run_dir))
+
+
+def _exit_code(batch: Batch, outcome: Outcome) -> int:
+    if outcome.cause != "finished":
+        name = f"concur resume {batch.run_dir}"
+        Console(stderr=True, highlight=False).print(f"interrupted; go on with: {name}", markup=False, soft_wrap=True)
+        first = outcome.signals[0] if outcome.signals else signal.SIGINT
+        return 128 + first
+    return 0 if batch.config.run.allows(batch.state.failed, batch.state.rollouts) else 1

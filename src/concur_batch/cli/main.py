@@ -1,0 +1,220 @@
+"""The `concur` command: options and help only. Each command imports what it needs when it runs, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from concur_batch import __version__
+from concur_batch.errors import ConcurError
+
+app = typer.Typer(
+    name="concur",
+    help="Run batches of LLM agents on a local SGLang engine without letting its KV cache thrash.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class OutputFormat(str, Enum):
+    """Form of the results beside results.parquet."""
+
+    parquet = "parquet"
+    jsonl = "jsonl"
+    openai = "openai"
+
+
+_INPUT, _ENGINE, _CONTROL, _OUTPUT = "Job", "Engine and agent", "Control", "Output"
+
+Jobs = Annotated[
+    list[str],
+    typer.Argument(help="Job files: .jsonl (.gz, .zst), .parquet, globs, or - for standard input.", show_default=False),
+]
+RunDir = Annotated[Path, typer.Argument(help="A run directory, as made by `concur run`.", show_default=False)]
+Engine = Annotated[
+    list[str] | None,
+    typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine.", rich_help_panel=_ENGINE),
+]
+Model = Annotated[str | None, typer.Option(help="Model name. Default: what the engine serves.", rich_help_panel=_ENGINE)]
+Agent = Annotated[str | None, typer.Option(help="react, module:callable or FILE.py:callable.", rich_help_panel=_ENGINE)]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable.", rich_help_panel=_ENGINE),
+]
+MaxSteps = Annotated[
+    int | None, typer.Option("--max-steps", "--max-turns", help="Model calls per rollout.", rich_help_panel=_ENGINE)
+]
+ControllerName = Annotated[
+    str | None, typer.Option("--controller", "-c", help="aimd, fixed:N or off. Default: aimd.", rich_help_panel=_CONTROL)
+]
+MaxAgents = Annotated[
+    int | None, typer.Option(help="Most live agents under every controller. Default: 1024.", rich_help_panel=_CONTROL)
+]
+Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.", rich_help_panel=_OUTPUT)]
+Limit = Annotated[int | None, typer.Option(help="Only the first N tasks.", rich_help_panel=_INPUT)]
+Filter = Annotated[
+    str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.", rich_help_panel=_INPUT)
+]
+Shuffle = Annotated[int | None, typer.Option(help="Random task order from this seed.", rich_help_panel=_INPUT)]
+N = Annotated[int | None, typer.Option("--n", "-n", help="Rollouts per task, where the row does not say.", rich_help_panel=_INPUT)]
+Seed = Annotated[int | None, typer.Option(help="Base seed; rollout k uses seed + k.", rich_help_panel=_INPUT)]
+Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.", rich_help_panel=_INPUT)]
+Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.", rich_help_panel=_OUTPUT)]
+FailOnError = Annotated[
+    str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.", rich_help_panel=_OUTPUT)
+]
+Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.jsonl in this form.", rich_help_panel=_OUTPUT)]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]
+
+
+@app.command()
+def run(  # noqa: D417 - typer shows each option's own help
+    jobs: Jobs,
+    engine: Engine = None,
+    model: Model = None,
+    agent: Agent = None,
+    tools: Tools = None,
+    max_steps: MaxSteps = None,
+    controller: ControllerName = None,
+    max_agents: MaxAgents = None,
+    limit: Limit = None,
+    filter_: Filter = None,
+    shuffle: Shuffle = None,
+    n: N = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    out: Out = None,
+    live: Live = None,
+    fail_on_error: FailOnError = None,
+    output_format: Format = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Run a batch. Ctrl-C drains to the next step boundary, a second one stops at once; both can be resumed."""
+    from concur_batch.cli.batch import start  # noqa: PLC0415 - help must not pay for it
+
+    options = {
+        "engine.urls": engine,
+        "engine.model": model,
+        "agent.name": agent,
+        "tools.sources": tools,
+        "limits.max_steps": max_steps,
+        "controller.name": controller,
+        "run.max_agents": max_agents,
+        "run.limit": limit,
+        "run.filter": filter_,
+        "run.shuffle": shuffle,
+        "run.n": n,
+        "run.seed": seed,
+        "run.strict": strict,
+        "run.out": out,
+        "run.live": live,
+        "run.fail_on_error": fail_on_error,
+        "run.output_format": output_format,
+    }
+    raise typer.Exit(start(jobs, options, sets or [], config))
+
+
+@app.command()
+def resume(
+    run_dir: RunDir,
+    engine: Engine = None,
+    controller: ControllerName = None,
+    max_agents: MaxAgents = None,
+    n: N = None,
+    retry_failed: Annotated[
+        str | None,
+        typer.Option("--retry-failed", metavar="[=CLASS,...]", help="Also try failed rollouts again: all, or these error classes."),
+    ] = None,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Although a process on another host holds it.")] = False,  # noqa: FBT002
+    live: Live = None,
+    fail_on_error: FailOnError = None,
+    output_format: Format = None,
+    sets: Sets = None,
+) -> None:
+    """Go on with a run: unfinished rollouts from their last step, then those never started."""
+    from concur_batch.cli.batch import take_up  # noqa: PLC0415 - help must not pay for it
+
+    options: dict[str, Any] = {
+        "engine.urls": engine,
+        "controller.name": controller,
+        "run.max_agents": max_agents,
+        "run.n": n,
+        "run.live": live,
+        "run.fail_on_error": fail_on_error,
+        "run.output_format": output_format,
+    }
+    raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
+
+
+@app.command()
+def status(
+    run_dir: RunDir,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,  # noqa: FBT002
+) -> None:
+    """What is finished, failed, running, paused and waiting; works beside a live run."""
+    from concur_batch.cli.look import print_status  # noqa: PLC0415 - help must not pay for it
+
+    raise typer.Exit(print_status(run_dir, as_json=as_json))
+
+
+@app.command()
+def validate(
+    jobs: Jobs,
+    agent: Agent = None,
+    tools: Tools = None,
+    n: N = None,
+    filter_: Filter = None,
+    limit: Limit = None,
+    strict: Strict = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Check every row of the job files; run nothing."""
+    from concur_batch.cli.look import print_validation  # noqa: PLC0415 - help must not pay for it
+
+    options = {
+        "agent.name": agent,
+        "tools.sources": tools,
+        "run.n": n,
+        "run.filter": filter_,
+        "run.limit": limit,
+        "run.strict": strict,
+    }
+    raise typer.Exit(print_validation(jobs, options, sets or [], config))
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - typer's form of a callback
+    if value:
+        typer.echo(f"concur {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,  # noqa: FBT002
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point. Every error of ours is one sentence on stderr and its exit code."""
+    arguments = ["--retry-failed=all" if argument == "--retry-failed" else argument for argument in sys.argv[1:]]
+    try:
+        app(args=arguments)
+    except ConcurError as error:
+        typer.echo(f"concur: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("concur: interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
