@@ -20,7 +20,7 @@ from concur_batch.engine.base import Engine, Reply, Request
 from concur_batch.errors import ConcurError, EngineDown, EngineError
 from concur_batch.gate import Gate
 from concur_batch.recorder import Recorder
-from concur_batch.retry import complete_with_retries
+from concur_batch.engine.retry import complete_with_retries
 
 
 class EngineGone(ConcurError):
@@ -110,12 +110,17 @@ class Lane:
         """Whether a new agent may start here now."""
         return self.lost is None and self.gate.has_room()
 
+    @property
+    def note(self) -> str | None:
+        """What the user should know of this engine under this policy."""
+        can = self.engine.capabilities
+        if can.statistics in ("replies", "none") and self.policy.name == "aimd":
+            return "tells no cache statistics: the window follows cached_tokens of the replies, and without these it is fixed:64"
+        return None
+
     def announce(self) -> None:
         """Record what the engine is and which policy holds."""
         can = self.engine.capabilities
-        note = None
-        if can.statistics in ("replies", "none") and self.policy.name == "aimd":
-            note = "no cache statistics: the window follows cached_tokens of the replies; without these it is fixed"
         self._recorder.write(
             r.EngineSeen(
                 t=self._recorder.now(),
@@ -127,7 +132,7 @@ class Lane:
                 context_length=can.context_length,
                 statistics=can.statistics,
                 policy=self.policy.name,
-                note=note,
+                note=self.note,
             )
         )
         self._record_limit(self.gate.limit)

@@ -53,6 +53,8 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
     finally:
         lane.gate.leave(view)
         await tools.aclose()
+        if lane.engine.capabilities.session_close:
+            await lane.engine.close_session(rollout.id)
 
 
 async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.ErrorInfo | None]:

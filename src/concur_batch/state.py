@@ -174,8 +174,10 @@ class RunState:
         for live in self.live.values():  # whoever was live when the last segment broke off now waits to be taken up
             live.paused, live.since = True, x.t
             live.tools.clear()
-        for engine in self.engines.values():
-            engine.lost = None
+        for engine in self.engines.values():  # each segment has its own zero of time
+            engine.lost = engine.sample = engine.decision = engine.moved = None
+            engine.samples.clear()
+            engine.decisions.clear()
 
     def _batch_loaded(self, x: r.BatchLoaded) -> None:
         self.tasks, self.rollouts = x.tasks, x.rollouts

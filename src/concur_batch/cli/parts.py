@@ -18,6 +18,7 @@ from concur_batch.engine.sim import SimEngine
 from concur_batch.jobs.load import LoadOptions
 from concur_batch.plan import FINISH_SPEC, Defaults
 from concur_batch.toolbox.base import Toolbox
+from concur_batch.toolbox.limits import ToolLimits
 
 SIM = "sim"
 
@@ -51,7 +52,6 @@ def _server(url: str, config: Config) -> OpenAIEngine:
         api_key=config.engine.api_key.get_secret_value(),
         name=without_secrets(url),
         request_timeout_s=config.engine.request_timeout_s,
-        max_connections=config.run.max_agents + 64,
     )
 
 
@@ -73,6 +73,22 @@ def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | Non
         limit=config.run.limit,
         filter=config.run.filter,
         shuffle=config.run.shuffle,
+    )
+
+
+def tool_limits(config: Config) -> ToolLimits:
+    """Bounds of tool calls. A command gets as long as the call that runs it."""
+    tools = config.tools
+    return ToolLimits(
+        timeout_s=tools.timeout_s,
+        wall_s=tools.timeout_s,
+        max_output_chars=tools.max_output_chars,
+        cpu_s=tools.cpu_s,
+        memory_mib=tools.memory_mb,
+        output_mib=tools.output_mb,
+        processes=tools.processes,
+        network=tools.network,
+        sandbox=tools.sandbox,
     )
 
 

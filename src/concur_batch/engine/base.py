@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from concur_batch.control.base import EngineStats
 from concur_batch.task import Message, ScriptedTurn
+
+__all__ = ["Capabilities", "Engine", "EngineStats", "Reply", "Request"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +38,6 @@ class Reply:
     cached_tokens: int | None = None
     reasoning_tokens: int = 0
     model: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineStats:
-    """One reading. Shares are of the capacity, 0..1; with DP ranks those of the fullest rank. `*_total` only ever grow,
-    but restart at 0 with the server. None: the engine does not tell.
-    """
-
-    capacity_tokens: int | None = None
-    locked: float | None = None  # KV held by running requests (SGLang's token_usage)
-    resident: float | None = None  # locked + evictable
-    running_requests: int | None = None
-    queued_requests: int | None = None
-    evicted_tokens_total: int | None = None
-    prefill_tokens_total: int | None = None  # computed, not taken from the cache
-    prefill_busy_seconds_total: float | None = None
-    epoch: float | None = None  # when the reading was taken by the engine, its own clock; equal epochs = a stale reading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

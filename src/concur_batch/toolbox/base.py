@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -35,6 +36,11 @@ class ToolOutput:
 
 class OpenToolbox(Protocol):
     """The tools of one rollout."""
+
+    @property
+    def workspace(self) -> Path:
+        """The rollout's own folder; exists once asked for."""
+        ...
 
     async def call(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:
         """Run one call; `arguments` as the model wrote them (JSON text) or ready.

@@ -1,0 +1,162 @@
+"""One given value: is its key known, is its type right, what is it as a value. Refusals name the source and the mend."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import ValidationError
+
+from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS
+from concur_batch.config.secrets import redact
+from concur_batch.errors import InputError
+
+Path = tuple[str, ...]
+KEYS: tuple[Path, ...] = tuple((section, key) for section, model in SECTIONS.items() for key in model.model_fields)
+_WORDS = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list of texts",
+    "dict_type": "a table",
+    "too_short": "a list of at least one",
+    "string_too_short": "some text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value as it was given. `source` is for people: `environment CONCUR_OUT`. `text`: typed by hand, no type of its own."""
+
+    path: Path
+    value: Any
+    source: str
+    text: bool = False
+
+    @property
+    def dotted(self) -> str:
+        """The key as people write it."""
+        return ".".join(self.path)
+
+
+def checked(given: Given) -> Iterator[Given]:
+    """The same with its right key and value; a table given to a free section becomes one value per leaf.
+
+    Raises InputError in one sentence: unknown key (with the nearest right one) or wrong type.
+    """
+    path = ALIASES.get(given.path, given.path)
+    given = replace(given, path=path)
+    if path in KEYS:
+        yield replace(given, value=_value(given), text=False)
+    elif path[0] == "sampling" and len(path) > 1 and path[1] in RESERVED:
+        raise InputError(f"{given.source}: {given.dotted} cannot be set here; {RESERVED[path[1]]}.")
+    elif len(path) > 1 and path[0] in FREE and all(path):
+        yield from _leaves(replace(given, value=_free(given.value) if given.text else given.value, text=False))
+    else:
+        raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}.")
+
+
+def nearest(path: Path) -> str:
+    """`; did you mean a.b?`, or what there is."""
+    if len(path) == 1 and path[0] in (*SECTIONS, "sampling"):
+        return f"; it is a section, give one of its keys: {path[0]}.{_first_key(path[0])}"
+    known = [".".join(key) for key in (*KEYS, *ALIASES)]
+    same_leaf = [key for key in known if key.split(".")[1] == path[-1]]
+    close = same_leaf or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.7)
+    if not close:
+        leaves = difflib.get_close_matches(path[-1], [key.split(".")[1] for key in known], n=1, cutoff=0.8)
+        close = [key for key in known if leaves and key.split(".")[1] == leaves[0]]
+    if close:
+        return f"; did you mean {close[0]}?"
+    model = SECTIONS.get(path[0])
+    if model is not None:
+        return f"; [{path[0]}] has {', '.join(model.model_fields)}"
+    return f"; the sections are {', '.join((*SECTIONS, 'sampling'))}"
+
+
+def _first_key(section: str) -> str:
+    return next(iter(SECTIONS[section].model_fields)) if section in SECTIONS else "temperature"
+
+
+def _value(given: Given) -> Any:
+    """The value of a known key, in its type."""
+    section, key = given.path
+    model = SECTIONS[section]
+    value = _from_text(given.value, model.model_fields[key].annotation) if given.text else given.value
+    try:
+        checked = model.model_validate({key: value}, strict=not given.text)
+    except ValidationError as problem:
+        raise InputError(f"{given.source}: {_sentence(given.dotted, problem)}.") from None
+    return getattr(checked, key)
+
+
+def _sentence(dotted: str, problem: ValidationError) -> str:
+    error = problem.errors(include_url=False)[0]
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "value_error":
+        return f"{dotted} {context['error']}"
+    bounds = {"greater_than_equal": f"at least {context.get('ge')}", "greater_than": f"greater than {context.get('gt')}"}
+    expected = _WORDS.get(kind) or bounds.get(kind) or context.get("expected") or error["msg"]
+    secret = dotted == "engine.api_key"
+    return f"{dotted} must be {expected}" + ("" if secret else f", not {redact(value)!r}")
+
+
+def _from_text(text: str, annotation: Any) -> Any:
+    """What was typed, with lists split and an empty or `none` value understood; pydantic reads the rest."""
+    choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if type(None) in choices and (not text or (str not in choices and text.lower() in ("none", "null"))):
+        return None
+    if any(get_origin(choice) is list for choice in choices):
+        if text.startswith("["):
+            return _free(text)
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _free(text: str) -> Any:
+    """A typed value without a declared type: JSON or a TOML value where it reads as one, else the text itself."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except ValueError:
+        pass
+    try:
+        value = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return value["value"] if len(value) == 1 and _is_wire_data(value["value"]) else text
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def _is_wire_data(value: Any) -> bool:
+    """Whether it can be sent as JSON: no dates, no infinities."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_wire_data(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(_is_wire_data(item) for item in value)
+    return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _leaves(given: Given) -> Iterator[Given]:
+    if isinstance(given.value, dict) and given.value:
+        for key, value in given.value.items():
+            yield from _leaves(replace(given, path=(*given.path, key), value=value))
+    elif _is_wire_data(given.value):
+        yield given
+    else:
+        raise InputError(f"{given.source}: {given.dotted} must be text, a number, true, false or a list, not {given.value}.")

@@ -1,0 +1,189 @@
+"""The sections of the configuration and what each key means. `docs/configuration.md` carries the same descriptions."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+from concur_batch.task import Limits as TaskLimits
+
+NO_KEY = "EMPTY"  # what local servers that want no key are given by convention
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as problem:
+        raise ValueError(f"must be a regular expression, and {text!r} is none: {problem}") from None
+    return text
+
+
+def _allowance(value: Any) -> int | str | None:
+    """A count or a share of failed rollouts; the text of a count becomes the count."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        if text.isdecimal():
+            return int(text)
+        if re.fullmatch(r"\d+(\.\d+)?%", text) and float(text[:-1]) <= 100:
+            return text
+    raise ValueError(f"must be a count such as 3 or a share such as 5%, not {value!r}")
+
+
+def _engine_urls(urls: list[str]) -> list[str]:
+    for url in urls:
+        if url == "sim":
+            continue
+        shown = re.sub(r"//[^/@]*@", "//***@", url)
+        if not re.match(r"https?://[^/\s]+", url):
+            hint = f"http://{shown}" if re.match(r"[\w.\-]+:\d+", url) else "http://127.0.0.1:30000"
+            raise ValueError(f"must be URLs such as {hint}, or sim for the embedded engine, not {shown!r}")
+        if urls.count(url) > 1:
+            raise ValueError(f"names {shown} more than once")
+    return urls
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Allowance = Annotated[int | str | None, BeforeValidator(_allowance)]
+EngineUrls = Annotated[list[str], Field(min_length=1), AfterValidator(_engine_urls)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """One table of the file. Immutable; unknown keys are refused; numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class Run(Section):
+    """The batch as a whole."""
+
+    out: str | None = Field(None, description="Run directory. None: a new one under `runs/`.")
+    max_agents: Count = Field(1024, description="At most so many live agents, under every controller.")
+    n: Count = Field(1, description="Rollouts per task, where the row does not say.")
+    seed: int = Field(0, description="Base seed; rollout k of a task uses seed + k.")
+    limit: Count | None = Field(None, description="Run only the first so many tasks.")
+    filter: Pattern | None = Field(None, description="Run only tasks whose id contains a match of this regular expression.")
+    shuffle: int | None = Field(None, description="Seed of a random task order. None: job order.")
+    strict: bool = Field(default=False, description="Refuse unknown columns in job rows instead of keeping them as metadata.")
+    fail_on_error: Allowance = Field(
+        None,
+        description="Exit code 1 when more rollouts than this end in status `error`: a count, or a share such as `5%`. None: 0.",
+    )
+    output_format: Literal["parquet", "jsonl", "openai"] = Field("parquet", description="Form of the results file.")
+    live: bool = Field(default=True, description="Live dashboard on a terminal; otherwise one plain line every 10 seconds.")
+    max_attempts: Count = Field(3, description="Attempts per rollout, counting those of `--retry-failed`.")
+
+    def allows(self, failed: int, rollouts: int) -> bool:
+        """Whether so many failed rollouts of all are within `fail_on_error`."""
+        allowed = self.fail_on_error
+        if isinstance(allowed, str):
+            return failed * 100 <= float(allowed[:-1]) * rollouts
+        return failed <= (allowed or 0)
+
+
+class Engine(Section):
+    """The model servers and how patient we are with them."""
+
+    urls: EngineUrls = Field(
+        default=["sim"], description="Base URLs of the engines; `sim` is the embedded one, which replays scripts."
+    )
+    model: str | None = Field(None, description="Model name. None: what the engine serves.")
+    api_key: SecretStr = Field(SecretStr(NO_KEY), description="Sent as bearer token. Never written into the run directory.")
+    request_timeout_s: Seconds = Field(1800.0, description="Seconds for one model call.")
+    wait_s: Annotated[float, Field(ge=0)] = Field(
+        600.0, description="Seconds to wait for a lost engine before the run stops, resumable."
+    )
+    start_wait_s: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="Seconds to wait at the start for an engine that does not answer."
+    )
+    attempts: Count = Field(6, description="Attempts per model call, where trying again can help.")
+    poll_s: Seconds = Field(1.0, description="Seconds between two readings of the engine's statistics.")
+
+
+class Agent(Section):
+    """Who works on a task."""
+
+    name: Annotated[str, Field(min_length=1)] = Field("react", description="The built-in loop `react`, or `module:callable`.")
+    plan_first: bool = Field(default=False, description="Ask for a plan, without tools, before the first step.")
+    system: str | None = Field(None, description="System message for tasks that bring none.")
+
+
+class Limits(Section):
+    """Bounds of one rollout, where the row does not say. None: unbounded."""
+
+    max_steps: Count | None = Field(50, description="Model calls. `max_turns` is another name for it.")
+    max_output_tokens: Count | None = Field(None, description="Generated tokens over all steps.")
+    max_total_tokens: Count | None = Field(None, description="Prompt and generated tokens, summed over all model calls.")
+    timeout_s: Seconds | None = Field(None, description="Seconds, without pauses and waits for a lost engine.")
+    context_length: Count | None = Field(None, description="Tokens of one conversation. None: what the model can hold.")
+
+    def for_task(self) -> TaskLimits:
+        """The same bounds in the form that tasks carry."""
+        return TaskLimits(**self.model_dump())
+
+
+class Tools(Section):
+    """Where tools come from and the bounds of one call."""
+
+    sources: list[str] = Field(default=[], description="Tool files (`tools.py`) or modules, besides the built-in tools.")
+    timeout_s: Seconds = Field(60.0, description="Seconds of wall time for one call.")
+    max_output_chars: Count = Field(16_000, description="Characters of output shown to the model; head and tail are kept.")
+    cpu_s: Count = Field(60, description="Seconds of CPU time for the processes of one `shell` or `python` call.")
+    memory_mb: Count = Field(2048, description="Memory of those processes, in MiB.")
+    output_mb: Count = Field(10, description="Most that they may print, in MiB.")
+    processes: Count = Field(128, description="Most processes of one call at the same time.")
+    sandbox: Literal["auto", "bubblewrap", "off"] = Field(
+        "auto", description="`auto`: bubblewrap where it works; `bubblewrap`: refuse to run without; `off`."
+    )
+    network: bool = Field(default=False, description="Whether those processes may use the network, inside bubblewrap.")
+
+
+class Controller(Section):
+    """The policy by name; every other key is a parameter that the controller itself checks."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    name: Annotated[str, Field(min_length=1)] = Field("aimd", description="The policy: `aimd`, `off` or `fixed:N`.")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What was given besides the name."""
+        return dict(self.model_extra or {})
+
+
+class Config(Section):
+    """Everything that can be set, resolved. `sources` tells for each key that was given (dotted) where its value came from."""
+
+    run: Run = Run()
+    engine: Engine = Engine()
+    agent: Agent = Agent()
+    limits: Limits = Limits()
+    sampling: dict[str, Any] = Field(
+        default={}, description="Merged into the body of every model call: `temperature`, `top_p`, ..."
+    )
+    tools: Tools = Tools()
+    controller: Controller = Controller()
+    sources: dict[str, str] = {}
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "run": Run,
+    "engine": Engine,
+    "agent": Agent,
+    "limits": Limits,
+    "tools": Tools,
+    "controller": Controller,
+}
+FREE = frozenset({"sampling", "controller"})  # tables whose further keys are not known here
+ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {("limits", "max_turns"): ("limits", "max_steps")}
+RESERVED = {  # keys of the request body that sampling must not touch, and what to use instead
+    "model": "set engine.model",
+    "messages": "they come from the job file",
+    "tools": "set tools.sources",
+    "stream": "replies are read whole",
+}

@@ -1,0 +1,170 @@
+"""Layers of given values, the later over the earlier: fallback variables, file, environment, command line."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from concur_batch.config import keys
+from concur_batch.config.keys import KEYS, Given, checked
+from concur_batch.config.model import FREE, SECTIONS, Config
+from concur_batch.errors import InputError
+
+PREFIX = "CONCUR_"
+SHORT = {  # variables for what is set most
+    "CONCUR_AGENT": ("agent", "name"),
+    "CONCUR_API_KEY": ("engine", "api_key"),
+    "CONCUR_CONTROLLER": ("controller", "name"),
+    "CONCUR_ENGINE": ("engine", "urls"),
+    "CONCUR_MAX_AGENTS": ("run", "max_agents"),
+    "CONCUR_MODEL": ("engine", "model"),
+    "CONCUR_OUT": ("run", "out"),
+    "CONCUR_TOOLS": ("tools", "sources"),
+}
+FALLBACKS = {  # other programs' variables, below the file; the first that is set counts. OPENAI_BASE_URL is left out on purpose:
+    "SGLANG_BASE_URL": ("engine", "urls"),  # it may stand for a paid service that nobody meant to send a batch to
+    "SGLANG_API_KEY": ("engine", "api_key"),
+    "OPENAI_API_KEY": ("engine", "api_key"),
+}
+OPTIONS = {"engine.urls": "--engine", "tools.sources": "--tools", "agent.name": "--agent", "controller.name": "--controller"}
+_LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
+
+
+def resolve(cli: Mapping[str, Any], sets: Sequence[str], config_file: Path | None, env: Mapping[str, str]) -> Config:
+    """The configuration in force. `cli`: dotted key to value, None or empty where not given; `sets`: `a.b=c` each.
+
+    Without `config_file` the file that `CONCUR_CONFIG` names is read. Raises InputError naming source and mend.
+    """
+    if config_file is None and env.get("CONCUR_CONFIG"):
+        config_file = Path(env["CONCUR_CONFIG"])
+    file = from_file(config_file) if config_file is not None else []
+    return build([fallbacks(env), layer(file), layer(from_env(env)), command_line(cli, sets)])
+
+
+def command_line(cli: Mapping[str, Any], sets: Sequence[str]) -> list[Given]:
+    """Options and `--set` as one layer: a key may be given once."""
+    return layer([*from_options(cli), *from_sets(sets)])
+
+
+def build(layers: Iterable[Iterable[Given]]) -> Config:
+    """Lay later layers over earlier ones."""
+    merged: dict[keys.Path, Given] = {}
+    for given in (given for one in layers for given in one):
+        for other in [path for path in merged if _covers(path, given.path)]:
+            del merged[other]
+        merged[given.path] = given
+    tree: dict[str, Any] = {}
+    for path, given in merged.items():
+        table = tree
+        for part in path[:-1]:
+            table = table.setdefault(part, {})
+        table[path[-1]] = given.value
+    try:
+        return Config.model_validate({**tree, "sources": {given.dotted: given.source for given in merged.values()}})
+    except ValidationError as problem:  # every value passed alone; only keys of free tables can still be unfit
+        error = problem.errors(include_url=False)[0]
+        raise InputError(f"{'.'.join(map(str, error['loc']))}: {error['msg']}.") from None
+
+
+def layer(givens: Iterable[Given]) -> list[Given]:
+    """Checked values of one source; two for one key are refused."""
+    seen: dict[keys.Path, Given] = {}
+    for raw in givens:
+        for given in checked(raw):
+            twin = next((seen[path] for path in seen if _covers(path, given.path)), None)
+            if twin is not None:
+                places = given.source if twin.source == given.source else f"{twin.source} and {given.source}"
+                raise InputError(f"{given.dotted} is given twice, by {places}; give it once.")
+            seen[given.path] = given
+    return list(seen.values())
+
+
+def fallbacks(env: Mapping[str, str]) -> list[Given]:
+    """What other programs' variables say."""
+    found: dict[keys.Path, Given] = {}
+    for name, path in FALLBACKS.items():
+        if env.get(name) and path not in found:
+            found[path] = Given(path, env[name], f"environment {name}", text=True)
+    return layer(found.values())
+
+
+def from_env(env: Mapping[str, str]) -> Iterator[Given]:
+    """Our own variables, in order of name; empty ones count as not set."""
+    for name in sorted(env):
+        if name.startswith(PREFIX) and env[name] and name != "CONCUR_CONFIG":
+            path = SHORT.get(name) or _LONG.get(name) or _free_variable(name)
+            if path is not None:
+                yield Given(path, env[name], f"environment {name}", text=True)
+
+
+def _free_variable(name: str) -> keys.Path | None:
+    """Keys of free tables; unknown names are refused where they can only be meant for us, else left alone."""
+    section, _, key = name.removeprefix(PREFIX).lower().partition("_")
+    if section in FREE and key:
+        return (section, key)
+    close = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [k.removeprefix(PREFIX) for k in (*SHORT, *_LONG)], n=1, cutoff=0.8
+    )
+    if close:
+        raise InputError(f"environment {name}: unknown variable; did you mean {PREFIX}{close[0]}?")
+    if section in SECTIONS and key:
+        raise InputError(f"environment {name}: unknown key {section}.{key}{keys.nearest((section, key))}.")
+    return None
+
+
+def from_options(cli: Mapping[str, Any]) -> Iterator[Given]:
+    """What the command's own options brought."""
+    for dotted, raw in cli.items():
+        value = raw.value if isinstance(raw, Enum) else str(raw) if isinstance(raw, Path) else raw
+        if value is None or value in ([], ()):
+            continue
+        option = OPTIONS.get(dotted) or "--" + dotted.split(".")[-1].replace("_", "-")
+        value = [str(item) for item in value] if isinstance(value, list | tuple) else value
+        yield Given(tuple(dotted.split(".")), value, f"option {option}", text=isinstance(value, str))
+
+
+def from_sets(sets: Sequence[str]) -> Iterator[Given]:
+    """`--set a.b=c`."""
+    for item in sets:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--set {item}: must be key=value, such as --set run.max_agents=64.")
+        yield Given(tuple(key.strip().split(".")), value.strip(), f"--set {key.strip()}", text=True)
+
+
+def from_file(path: Path) -> list[Given]:
+    """The keys of a TOML file."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file.") from None
+    except OSError as problem:
+        raise InputError(f"{path}: cannot be read: {problem.strerror or problem}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8 text, so it is no TOML file.") from None
+    except tomllib.TOMLDecodeError as problem:
+        raise InputError(f"{path}: is not valid TOML: {problem}.") from None
+    return list(from_tables(document, f"file {path}"))
+
+
+def from_tables(document: Mapping[str, Any], source: str) -> Iterator[Given]:
+    """The keys of nested tables, each under its section."""
+    for section, table in document.items():
+        if isinstance(table, dict):
+            yield from (Given((section, key), value, source) for key, value in table.items())
+        elif section in SECTIONS or section in FREE:
+            raise InputError(f"{source}: {section} must be a table, [{section}].")
+        else:
+            yield Given((section,), table, source)
+
+
+def _covers(one: keys.Path, other: keys.Path) -> bool:
+    """Whether one of the two is the other or a table that holds it."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]

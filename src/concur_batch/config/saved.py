@@ -1,0 +1,65 @@
+"""The configuration in the run directory: written without secrets, read back for resume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import SecretStr
+
+from concur_batch.config.keys import Given, checked
+from concur_batch.config.model import NO_KEY, Config
+from concur_batch.config.resolve import build, command_line, fallbacks, from_env, from_tables, layer
+from concur_batch.config.secrets import REDACTED, is_redacted, redact
+from concur_batch.errors import InputError
+
+API_KEY = ("engine", "api_key")
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """Every key with its value (nulls kept, secrets as `***`), and `sources`: where each given value came from."""
+    sections = config.model_dump(exclude={"sources"})
+    key: SecretStr = sections["engine"].pop("api_key")
+    plain = redact(sections)
+    plain["engine"]["api_key"] = key.get_secret_value() if key.get_secret_value() == NO_KEY else REDACTED
+    return {**plain, "sources": dict(config.sources)}
+
+
+def from_saved(
+    saved: Mapping[str, Any],
+    *,
+    cli: Mapping[str, Any],
+    sets: Sequence[str] = (),
+    env: Mapping[str, str],
+    place: str = "config.json",
+) -> Config:
+    """The configuration of a run that is taken up again: the command line over what `to_json` gave.
+
+    The environment is asked only for the secrets that were not saved. One that is still missing is an InputError, except
+    the API key, which then has its default. `place` names the saved file in messages.
+    """
+    sources = saved.get("sources", {})
+    sections = {section: table for section, table in saved.items() if section != "sources"}
+    kept: list[Given] = []
+    secret: dict[tuple[str, ...], Given] = {}
+    for raw in from_tables(sections, place):
+        if raw.path == API_KEY or (
+            len(raw.path) == 2 and is_redacted(raw.value) and raw.path[0] not in ("sampling", "controller")
+        ):
+            secret[raw.path] = raw  # cannot be used as it stands, and its type may not fit any more
+            continue
+        for given in checked(raw):
+            (secret.setdefault(given.path, given) if is_redacted(given.value) else kept.append(given))
+    given_now = command_line(cli, sets)
+    from_variables = [given for given in [*fallbacks(env), *layer(from_env(env))] if given.path in secret]
+    config = build([kept, from_variables, given_now])
+    again = {given.path for given in (*from_variables, *given_now)}
+    missing = [given.dotted for path, given in secret.items() if path != API_KEY and path not in again]
+    if missing:
+        raise InputError(
+            f"{place}: {missing[0]} was saved without its secret; give it again, with --set {missing[0]}=... or by its variable."
+        )
+    untouched = {given.dotted for given in kept} - {given.dotted for given in (*from_variables, *given_now)}
+    carried = {dotted: sources[dotted] for dotted in untouched if dotted in sources}
+    fresh = {dotted: source for dotted, source in config.sources.items() if dotted not in untouched}
+    return config.model_copy(update={"sources": {**carried, **fresh}})

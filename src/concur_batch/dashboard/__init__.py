@@ -1,0 +1,1 @@
+"""What a person sees while a batch runs. Reads a `RunState`, changes nothing."""

@@ -1,0 +1,84 @@
+"""Numbers, times and foreign text as they are shown. Pure; every function takes any value without raising."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rich.cells import cell_len, set_cell_size
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_BLOCKS_ASCII = "_.:-=+*#"
+NOTHING = "-"  # what is shown for a figure that is not known
+
+
+def count(value: float | None) -> str:
+    """Four digits at most before the unit: `1,234`, `12.3k`, `4.5M`."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if abs(value) < 9_999.5:
+        return f"{value:,.0f}"
+    for limit, unit in ((1e6, "k"), (1e9, "M"), (1e12, "G"), (1e15, "T")):
+        if abs(value) < limit:
+            return f"{value / limit * 1e3:.1f}{unit}"
+    return f"{value:.1e}"
+
+
+def rate(value: float | None) -> str:
+    """One decimal below 100."""
+    return f"{value:.1f}" if value is not None and abs(value) < 99.95 else count(value)
+
+
+def share(value: float | None) -> str:
+    """Percent without decimals."""
+    return NOTHING if value is None or not math.isfinite(value) else f"{min(max(value, -9.99), 9.99):.0%}"
+
+
+def duration(seconds: float | None) -> str:
+    """`4 s`, `12:31`, `3:12:31`, `5 d 3 h`; negative counts as 0."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02}"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 100:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{hours // 24} d {hours % 24} h" if hours < 240_000 else f"{hours / 24:.1e} d"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """For the lag of a loop: `3 ms`, `1.2 s`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    return f"{seconds * 1e3:.0f} ms" if abs(seconds) < 1 else f"{rate(seconds)} s"
+
+
+def spark(values: Sequence[float | None], width: int, *, ascii_only: bool) -> str:
+    """The newest `width` shares (0..1) as blocks, newest at the right; a gap where nothing is known. `width` cells long."""
+    blocks = _BLOCKS_ASCII if ascii_only else _BLOCKS
+    newest = values[-width:] if width > 0 else ()
+    drawn = "".join(
+        " " if value is None or not math.isfinite(value) else blocks[min(7, max(0, int(min(max(value, 0), 1) * 8)))]
+        for value in newest
+    )
+    return drawn.rjust(max(0, width))
+
+
+def clean(text: str, *, ascii_only: bool) -> str:
+    """The first line of text from elsewhere, without control characters and what the terminal's encoding cannot hold."""
+    line = next(iter(text[:1000].strip().splitlines()), "")
+    if not line.isprintable():
+        line = "".join(character if character.isprintable() else " " for character in line)
+    return line.encode("ascii", "replace").decode() if ascii_only else line
+
+
+def fit(text: str, width: int, *, ascii_only: bool, right: bool = False) -> str:
+    """Exactly `width` cells; what is cut off ends in an ellipsis."""
+    used = cell_len(text)
+    if used <= width:
+        return " " * (width - used) + text if right else text + " " * (width - used)
+    return set_cell_size(text, width - 1) + ("~" if ascii_only else "…") if width > 0 else ""

@@ -1,0 +1,66 @@
+"""The dashboard on a terminal, drawn anew twice a second by a task of the run's own loop (no thread)."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+
+from concur_batch.dashboard.view import render
+from concur_batch.state import RunState
+
+INTERVAL_S = 0.5
+
+
+async def show(
+    state: RunState,
+    console: Console,
+    clock: Callable[[], float],
+    closing: asyncio.Event,
+    *,
+    title: str = "",
+    interval_s: float = INTERVAL_S,
+) -> None:
+    """Draw until `closing` is set or the task is cancelled; leaves a last picture without the agents, and the cursor shown.
+
+    `clock`: seconds since the present segment opened. A terminal that goes away ends the display, not the run.
+    """
+
+    def draw(*, last: bool = False) -> None:
+        width, height = console.size
+        ascii_only = console.options.ascii_only
+        picture = render(state, clock(), width, height - 1, title=title, ascii_only=ascii_only, show_agents=not last)
+        live.update(picture, refresh=not last)
+
+    live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+    try:
+        with live:
+            try:
+                while not closing.is_set():
+                    if _takes_more(console):
+                        draw()
+                    await wait(closing, interval_s)
+            finally:
+                draw(last=True)  # drawn by leaving `with`
+    except (OSError, SystemExit):  # rich raises SystemExit on a broken pipe; nobody looks on, and the run must not end for that
+        return
+
+
+async def wait(closing: asyncio.Event, seconds: float) -> None:
+    """Until the event is set, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await closing.wait()
+    except TimeoutError:
+        return
+
+
+def _takes_more(console: Console) -> bool:
+    """Whether the terminal accepts output now: one stopped with Ctrl-S or behind a dead line would hold up the whole run."""
+    try:
+        return bool(select.select([], [console.file.fileno()], [], 0)[1])
+    except (OSError, ValueError):  # no descriptor, or none that can be asked: writing cannot block
+        return True

@@ -1,0 +1,72 @@
+"""Progress where there is no terminal: one plain line now and then, fit for a log file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from rich.console import Console
+
+from concur_batch.dashboard import engines, pace
+from concur_batch.dashboard.figures import clean, duration, milliseconds, rate, share
+from concur_batch.dashboard.live import wait
+from concur_batch.state import RunState
+
+INTERVAL_S = 10.0
+
+
+def line(state: RunState, now: float) -> str:
+    """Everything that matters on one line of ASCII."""
+    ended = len(state.ended)
+    done = share(ended / state.rollouts) if state.rollouts > 0 else "0%"
+    parts = [
+        f"[{duration(state.elapsed_before + now)}] {ended}/{state.rollouts} ended ({done}), {state.failed} failed",
+        f"active {state.active}, paused {state.paused}, waiting {state.unstarted}",
+    ]
+    speed = pace.current(state, now) or pace.overall(state, now)
+    if speed is not None:
+        parts.append(f"{rate(speed.steps)} steps/s, {rate(speed.generated_tokens)} tok/s generated")
+    for engine in state.engines.values():
+        size, why = engines.window(engine, now)
+        name = f"{engine.name}: " if len(state.engines) > 1 else ""
+        locked = "" if engine.sample is None or engine.sample.locked is None else f", locked {share(engine.sample.locked)}"
+        parts.append(f"{name}window {size} ({why}){locked}")
+        if engine.lost is not None:
+            parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.lost.message}")
+    hit = state.segment_totals.hit_rate
+    if hit is not None:
+        parts.append(f"cached {share(hit)}")
+    parts.append(f"lag {milliseconds(state.lag_s)}")
+    left = pace.left_s(state, now)
+    if left is not None:
+        parts.append(f"{duration(left)} left")
+    if state.finished is not None:
+        parts.append(f"ended: {state.finished}")
+    elif state.draining is not None:
+        parts.append(f"draining ({state.draining})")
+    return "; ".join(clean(part, ascii_only=True) for part in parts)
+
+
+async def show(
+    state: RunState,
+    console: Console,
+    clock: Callable[[], float],
+    closing: asyncio.Event,
+    *,
+    title: str = "",  # noqa: ARG001  the same signature as the live display's
+    interval_s: float = INTERVAL_S,
+) -> None:
+    """A line every `interval_s` seconds until `closing` is set or the task is cancelled, and a last one then.
+
+    `clock`: seconds since the present segment opened. A reader that goes away ends the lines, not the run.
+    """
+    try:
+        try:
+            while not closing.is_set():
+                await wait(closing, interval_s)
+                if not closing.is_set():
+                    console.out(line(state, clock()), highlight=False)
+        finally:
+            console.out(line(state, clock()), highlight=False)
+    except (OSError, SystemExit):  # rich raises SystemExit on a broken pipe; nobody looks on, and the run must not end for that
+        return

@@ -1,0 +1,49 @@
+"""What a user gives as an engine's URL, taken apart."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from concur_batch.errors import InputError
+
+_API_VERSION = re.compile(r"/v\d+\w*(/|$)")  # /v1, but also /v1beta/openai
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one server answers. `root` and `api` have no trailing slash and carry no secrets."""
+
+    root: str  # for /server_info, /metrics, /ready ...
+    api: str  # for /chat/completions and /models
+    is_loopback: bool  # proxies of the environment do not concern it
+
+
+def parse_address(url: str) -> Address:
+    """Read `http://HOST:PORT`, with or without `/v1`. Raises InputError with the mend."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # the port is only checked when asked for
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        shown = re.sub(r"//[^/@]*@", "//***@", url)
+        raise InputError(f"engine {shown!r} is not an HTTP address: give one such as http://127.0.0.1:30000")
+    where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InputError(f"engine {where}: give the bare address, and a key by SGLANG_API_KEY or OPENAI_API_KEY, not in the URL")
+    path = parts.path.rstrip("/")
+    api = where + path if _API_VERSION.search(path) else f"{where}{path}/v1"
+    return Address(root=where + path.removesuffix("/v1"), api=api, is_loopback=_is_loopback(host))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified

@@ -1,0 +1,103 @@
+"""What an answer that is no reply means: pure functions from status, headers and body to an error of our tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineError, EngineFailed, EngineRefused
+
+_BUSY = {429, 503, 529}
+_CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
+_CONTEXT = re.compile(r"context length|context window|context size|maximum model length", re.IGNORECASE)
+_CONTEXT_TOKENS = re.compile(r"maximum context length (?:is|of) (\d+)")
+_PROMPT_TOKENS = re.compile(r"(at least )?(\d+) (?:tokens from the input|in (?:the|your) (?:messages|prompt)|input tokens)")
+_TITLE = re.compile(r"<title>\s*([^<]{1,80})", re.IGNORECASE)
+
+
+def fault(status: int, headers: Mapping[str, str], body: bytes, where: str) -> EngineError:
+    """The error that a status other than 2xx stands for. `where` opens its text."""
+    told, code = _told(body)
+    text = f"{where}: HTTP {status}: {told}"
+    if status in _BUSY and code != "insufficient_quota":
+        return EngineBusy(text, retry_after(headers))
+    if status >= 500 or status == 408:
+        return EngineFailed(text)
+    if 300 <= status < 400:
+        return EngineRefused(f"{where}: redirects to {headers.get('location', 'elsewhere')}: give that address as the engine")
+    if status in (400, 413, 422) and (code in _CONTEXT_CODES or _CONTEXT.search(told)):
+        return ContextLengthExceeded(text)
+    if status == 400 and "duplicate request id" in told.lower():
+        return EngineBusy(text)  # the earlier request still runs; the next attempt has an id of its own
+    if status in (401, 403):
+        text += " (set SGLANG_API_KEY or OPENAI_API_KEY)"
+    return EngineRefused(text)
+
+
+def unreadable(body: bytes, where: str, expected: str) -> EngineFailed:
+    """The error for a reply that came with a good status but is not what was asked for."""
+    return EngineFailed(f"{where}: expected {expected}, but got {describe(body)}")
+
+
+def room_for_completion(body: bytes) -> int | None:
+    """`max_tokens` that would have fitted, where the prompt does and only prompt + completion does not; else None.
+
+    Understands SGLang, vLLM (old and new) and OpenAI. vLLM may stop counting at the limit ("at least"): then half of what
+    seems left is offered, since the true prompt may be longer.
+    """
+    told, _ = _told(body)
+    context, prompt = _CONTEXT_TOKENS.search(told), _PROMPT_TOKENS.search(told)
+    if context is None or prompt is None:
+        return None
+    room = int(context[1]) - int(prompt[2]) - 1  # some releases of SGLang want the sum to stay below the limit
+    if prompt[1]:
+        room //= 2
+    return room if room > 0 else None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a Retry-After header. A date is read against the server's own Date, so that no clock is needed."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))).total_seconds())
+    except (ValueError, TypeError):  # no date, or one with a time zone and one without
+        return None
+
+
+def describe(body: bytes) -> str:
+    """What a body that cannot be used looks like, for a person."""
+    text = body[:2000].decode("utf-8", "replace").strip()
+    if not text:
+        return "an empty body"
+    if text.startswith("<"):
+        title = _TITLE.search(text)
+        return f"an HTML page ({title[1].strip()!r})" if title else "an HTML page"
+    return f"{text[:120]!r}"
+
+
+def _told(body: bytes) -> tuple[str, str | None]:
+    """The server's own message and error code, out of the forms in use (flat, nested under `error`, FastAPI's `detail`)."""
+    try:
+        data: Any = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return describe(body), None
+    if isinstance(data, dict):
+        error = data.get("error", data)
+        if isinstance(error, str):
+            return error, None
+        if isinstance(error, dict):
+            message = error.get("message") or error.get("detail")
+            code = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
+            if message:
+                return (message if isinstance(message, str) else str(message)), code if isinstance(code, str) else None
+    return describe(body), None

@@ -1,0 +1,169 @@
+"""SGLang, first of all, and any other server that speaks OpenAI's chat completions, with less."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from typing import Any
+
+from concur_batch.engine.address import parse_address
+from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
+from concur_batch.engine.faults import fault, room_for_completion, unreadable
+from concur_batch.engine.probe import probe, read_json
+from concur_batch.engine.readings import Readings
+from concur_batch.engine.transport import Answer, Transport
+from concur_batch.engine.wire import chat_body, read_reply
+from concur_batch.errors import EngineBusy, EngineError, EngineFailed
+
+_CONTROL_TIMEOUT_S = 2.0  # abort, close: help that must not hold anybody up
+
+
+class OpenAIEngine:
+    """One server. Implements `engine.base.Engine`; belongs to the event loop that first uses it.
+
+    Args:
+        url: `http://HOST:PORT`, with or without `/v1`. InputError where it is no such address.
+        api_key: sent as bearer token; local servers without a key take any.
+        name: for records and display; by default the URL.
+        request_timeout_s: seconds for one call of `complete`.
+        connect_timeout_s: seconds for making one connection.
+        probe_timeout_s: seconds for each question of `probe` and `stats`.
+        ready_timeout_s: seconds for `ready`.
+        metrics_interval_s: seconds between two readings of /metrics, where /v1/loads tells the rest.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str = "EMPTY",
+        name: str | None = None,
+        *,
+        request_timeout_s: float = 1800.0,
+        connect_timeout_s: float = 30.0,
+        probe_timeout_s: float = 10.0,
+        ready_timeout_s: float = 3.0,
+        metrics_interval_s: float = 5.0,
+    ) -> None:
+        address = parse_address(url)
+        self._where = address.root
+        self._name = name or address.root
+        self._request_timeout_s = request_timeout_s
+        self._probe_timeout_s = probe_timeout_s
+        self._ready_timeout_s = ready_timeout_s
+        self._transport = Transport(address, api_key, connect_timeout_s=connect_timeout_s)
+        self._capabilities = Capabilities()
+        self._readings = Readings(self._transport, self._capabilities, self._where, metrics_interval_s)
+        # Two runs of the same job on one server must not share request ids: SGLang refuses an id that is in flight.
+        self._nonce = secrets.token_hex(4)
+        self._calls = itertools.count(1)
+        self._rids: dict[str, str] = {}  # request_id -> rid, of the calls in flight
+        self._aborts: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        """The URL without secrets, or as given."""
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As of the last `probe`."""
+        return self._capabilities
+
+    async def probe(self) -> Capabilities:
+        """Ask the server what it is. Raises EngineDown where it cannot be reached, EngineError where it is no model server."""
+        can = await probe(self._transport, self._where, self._probe_timeout_s)
+        self._capabilities = can
+        self._readings = Readings(self._transport, can, self._where, self._readings.metrics_interval_s)
+        return can
+
+    async def complete(self, request: Request) -> Reply:
+        """One attempt, as the protocol says. A `max_tokens` that no longer fits the context is lowered to what does."""
+        can = self._capabilities
+        rid = f"{self._nonce}-{next(self._calls)}-{request.request_id}"
+        body = chat_body(request, can, rid)
+        self._rids[request.request_id] = rid
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                answer = await self._transport.chat(body)
+                if answer.status == 400:
+                    answer = await self._send_shortened(body, answer)
+        except TimeoutError:
+            await self._abort_rid(rid)
+            raise EngineFailed(f"{self._where}: no reply within {self._request_timeout_s:g} s") from None
+        except asyncio.CancelledError:
+            await self._abort_rid(rid)
+            raise
+        finally:
+            self._rids.pop(request.request_id, None)
+        return self._read(answer, request)
+
+    def _read(self, answer: Answer, request: Request) -> Reply:
+        if answer.status >= 300:
+            raise fault(answer.status, answer.headers, answer.body, self._where)
+        reply = read_reply(answer.body, request.request_id)
+        if reply is None:
+            raise unreadable(answer.body, self._where, "a chat completion")
+        if reply.finish_reason == "abort":
+            raise EngineBusy(f"{self._where}: the server aborted the request")
+        return reply
+
+    async def _send_shortened(self, body: dict[str, Any], refusal: Answer) -> Answer:
+        """Send again, once, where only prompt + completion was too long; else the refusal stands."""
+        room = room_for_completion(refusal.body)
+        if room is None:
+            return refusal
+        field = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+        return await self._transport.chat({**body, field: room})
+
+    async def stats(self) -> EngineStats:
+        """One reading. Raises EngineError where none came."""
+        try:
+            async with asyncio.timeout(self._probe_timeout_s):
+                return await self._readings.read(asyncio.get_running_loop().time())
+        except TimeoutError:
+            raise EngineFailed(f"{self._where}: no statistics within {self._probe_timeout_s:g} s") from None
+
+    async def ready(self) -> bool:
+        """By /ready, which costs the server nothing (/health makes it generate a token), else by the list of models."""
+        try:
+            async with asyncio.timeout(self._ready_timeout_s):
+                answer = await self._transport.ask("GET", "/ready")
+                if answer.status == 200 or answer.status >= 500:
+                    return answer.status == 200
+                return read_json(await self._transport.ask("GET", "/models", api=True)) is not None
+        except (EngineError, TimeoutError):
+            return False
+
+    async def abort(self, request_id: str) -> None:
+        """End that generation; unknown ids and servers without the means do nothing."""
+        rid = self._rids.get(request_id)
+        if rid is not None:
+            await self._abort_rid(rid)
+
+    async def close_session(self, session_id: str) -> None:
+        """Say that this agent's KV is dead: it is then evicted before that of live ones."""
+        if self._capabilities.session_close:
+            await self._tell("/close_session", {"session_id": session_id})
+
+    async def aclose(self) -> None:
+        """Close connections. No call may follow."""
+        if self._aborts:
+            await asyncio.wait(self._aborts, timeout=_CONTROL_TIMEOUT_S)
+        await self._transport.aclose()
+
+    async def _abort_rid(self, rid: str) -> None:
+        """Closing the connection would end it too, but seconds later. Goes on if the caller is cancelled meanwhile."""
+        if not self._capabilities.abort:
+            return
+        task = asyncio.create_task(self._tell("/abort_request", {"rid": rid}))
+        self._aborts.add(task)
+        task.add_done_callback(self._aborts.discard)
+        await asyncio.wait({task})
+
+    async def _tell(self, path: str, body: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(_CONTROL_TIMEOUT_S):
+                await self._transport.ask("POST", path, body)
+        except (EngineError, TimeoutError):
+            pass  # a help, not a duty: the server lets go of it by itself later

@@ -1,0 +1,93 @@
+"""Finding out what a server is, and what it can tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import msgspec
+
+from concur_batch.engine.base import Capabilities
+from concur_batch.engine.faults import describe, fault
+from concur_batch.engine.statistics import from_get_load, from_loads, from_metrics, from_models, from_server_info, is_server_info
+from concur_batch.engine.transport import Answer, Transport
+from concur_batch.errors import EngineDown, EngineError
+
+LOADS = "/v1/loads?include=core,memory,queues"
+GET_LOAD = "/get_load"
+METRICS = "/metrics"
+
+_Ask: TypeAlias = Callable[[str], Awaitable[Answer]]
+
+
+def read_json(answer: Answer) -> Any:
+    """The body as JSON; None where the status is not 200 or it is none."""
+    if answer.status != 200:
+        return None
+    try:
+        return msgspec.json.decode(answer.body)
+    except msgspec.DecodeError:
+        return None
+
+
+async def probe(transport: Transport, where: str, timeout_s: float) -> Capabilities:
+    """Ask. Raises EngineDown where nothing answers, EngineError where what answers is no model server."""
+
+    async def ask(path: str, *, api: bool = False) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await transport.ask("GET", path, api=api)
+        except TimeoutError:
+            raise EngineDown(f"{where}: no answer to {path} within {timeout_s:g} s") from None
+
+    can = Capabilities()
+    models = await ask("/models", api=True)
+    if models.status in (401, 403, 429) or models.status >= 500:
+        raise fault(models.status, models.headers, models.body, where)
+    info: Any = None
+    for path in ("/server_info", "/get_server_info"):  # the second is the name up to 0.5.5
+        info = read_json(await ask(path))
+        if is_server_info(info):
+            can = from_server_info(info, can)
+            break
+    listed = from_models(read_json(models), can)
+    if listed is None and can.kind == "openai":
+        raise EngineError(
+            f"{where} answers {_what(models)} where a list of models was expected (/v1/models): it is not an OpenAI-compatible "
+            "model server; check host, port and path"
+        )
+    can = listed or can
+    return can if can.kind == "openai" else await _with_statistics(can, ask)
+
+
+async def _with_statistics(can: Capabilities, ask: _Ask) -> Capabilities:
+    """Which of SGLang's sources of statistics are open."""
+    metrics = await _try(ask, METRICS)
+    told = from_metrics(metrics.body.decode("utf-8", "replace")) if metrics is not None else None
+    loads = await _try(ask, LOADS)
+    if loads is not None and from_loads(read_json(loads)) is not None:
+        source = "loads"
+    elif told is not None:
+        source = "metrics"
+    else:
+        old = await _try(ask, GET_LOAD)
+        source = "loads" if old is not None and from_get_load(read_json(old), None) is not None else "replies"
+    resident = told is not None and told.resident is not None
+    return replace(can, statistics=source, resident=resident)
+
+
+async def _try(ask: _Ask, path: str) -> Answer | None:
+    """The answer if it is good; a source that fails now is left alone."""
+    try:
+        answer = await ask(path)
+    except EngineError:
+        return None
+    return answer if answer.status == 200 else None
+
+
+def _what(answer: Answer) -> str:
+    if answer.status in (301, 302, 303, 307, 308):
+        return f"HTTP {answer.status}, a redirect to {answer.headers.get('location', 'elsewhere')},"
+    return f"HTTP {answer.status} with {describe(answer.body)}"

@@ -1,0 +1,192 @@
+"""What SGLang tells of itself, from text and dicts to our words. Pure; releases from 0.5.8 on.
+
+Shares are those of the fullest data-parallel rank, token counts are summed over ranks. Of tensor- and pipeline-parallel
+ranks all report the same pool, so they are never summed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from concur_batch.engine.base import Capabilities, EngineStats
+
+SIMULATOR_KEY = "concur_simulator"  # in /server_info of our own simulator's HTTP server
+
+_GAUGES = {
+    "sglang:max_total_num_tokens",
+    "sglang:token_usage",
+    "sglang:kv_available_tokens",
+    "sglang:kv_evictable_tokens",
+    "sglang:kv_used_tokens",
+    "sglang:num_running_reqs",
+    "sglang:num_queue_reqs",
+}
+_EVICTED = "sglang:evicted_tokens_total"
+_REALTIME = "sglang:realtime_tokens_total"
+_WANTED = tuple(f"{name}{end}" for name in (*sorted(_GAUGES), _EVICTED, _REALTIME) for end in "{ ")
+
+
+def is_server_info(info: Any) -> bool:
+    """Whether this is SGLang's /server_info: other servers may answer that path too."""
+    return isinstance(info, dict) and ("max_total_num_tokens" in info or "internal_states" in info)
+
+
+def from_server_info(info: dict[str, Any], capabilities: Capabilities) -> Capabilities:
+    """`capabilities` with what /server_info adds. The pool is given per rank there."""
+    pool = info.get("max_total_num_tokens")
+    states = info.get("internal_states")
+    if not isinstance(pool, int) and isinstance(states, list) and states and isinstance(states[0], dict):
+        pool = states[0].get("max_total_num_tokens") or (states[0].get("memory_usage") or {}).get("token_capacity")
+    ranks = info.get("dp_size") or 1
+    return replace(
+        capabilities,
+        kind="sim" if info.get(SIMULATOR_KEY) else "sglang",
+        version=info.get("version"),
+        context_length=info.get("context_length") or capabilities.context_length,
+        capacity_tokens=pool * ranks if isinstance(pool, int) else None,
+        cache_report=bool(info.get("enable_cache_report")),
+        session_close=bool(info.get("enable_session_radix_cache")),
+        # ours are larger for more urgent; a server set the other way round is better left without
+        priority=bool(info.get("enable_priority_scheduling")) and not info.get("schedule_low_priority_values_first"),
+        abort=True,
+    )
+
+
+def from_models(data: Any, capabilities: Capabilities) -> Capabilities | None:
+    """`capabilities` with what /v1/models adds; None where that is no list of models."""
+    rows = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(rows, list):
+        return None
+    models = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    lengths = [length for row in models if isinstance(length := row.get("max_model_len"), int)]
+    return replace(
+        capabilities,
+        models=tuple(row["id"] for row in models),
+        context_length=capabilities.context_length or (min(lengths) if lengths else None),
+    )
+
+
+def from_loads(data: Any) -> EngineStats | None:
+    """A reading from /v1/loads; None where that is something else."""
+    loads = data.get("loads") if isinstance(data, dict) else None
+    if not isinstance(loads, list) or not loads or not all(isinstance(load, dict) for load in loads):
+        return None
+    capacity = _sum(load.get("max_total_num_tokens") or (load.get("memory") or {}).get("token_capacity") for load in loads)
+    busy_us = _sum(load.get("total_prefill_busy_us") for load in loads)
+    return EngineStats(
+        capacity_tokens=capacity,
+        locked=_max(load.get("token_usage") for load in loads),
+        running_requests=_sum(load.get("num_running_reqs") for load in loads),
+        queued_requests=_sum(load.get("num_waiting_reqs") for load in loads),
+        prefill_tokens_total=_sum(load.get("total_prefill_uncached_tokens") for load in loads),
+        prefill_busy_seconds_total=None if busy_us is None else busy_us / 1e6,
+        epoch=_max(load.get("timestamp") for load in loads),
+    )
+
+
+def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
+    """A reading from /get_load (removed after 0.5.17); None where that is something else.
+
+    Its `num_tokens` adds the prompts of waiting requests to the locked tokens, so the share is known only while none waits.
+    """
+    loads = [data] if isinstance(data, dict) else data
+    if not isinstance(loads, list) or not loads or not all(isinstance(x, dict) and "num_reqs" in x for x in loads):
+        return None
+    waiting = _sum(load.get("num_waiting_reqs") for load in loads) or 0
+    rank_capacity = capacity_tokens / len(loads) if capacity_tokens else None
+    fullest = _max(load.get("num_tokens") for load in loads)
+    known = rank_capacity is not None and fullest is not None and not waiting
+    return EngineStats(
+        capacity_tokens=capacity_tokens,
+        locked=min(1.0, fullest / rank_capacity) if known and fullest is not None and rank_capacity else None,
+        running_requests=(_sum(load.get("num_reqs") for load in loads) or 0) - waiting,
+        queued_requests=waiting,
+        epoch=_max(load.get("ts_tic") for load in loads),
+    )
+
+
+@dataclass(slots=True)
+class _Rank:
+    """The largest value of each series of one data-parallel rank, over its other ranks and processes."""
+
+    values: dict[str, float]
+
+    def keep(self, name: str, value: float) -> None:
+        self.values[name] = max(value, self.values.get(name, value))
+
+
+def from_metrics(text: str) -> EngineStats | None:
+    """A reading from /metrics; None where nothing of SGLang's is in it. The rate of cache hits there is not used: it is
+    that of the last batch only, and older releases overwrite it with 0 at every decode report.
+    """
+    ranks: dict[str, _Rank] = {}
+    for name, labels, value in _samples(text):
+        if labels.get("priority"):  # "" is the total over all priorities
+            continue
+        if name == _REALTIME:
+            if labels.get("mode") != "prefill_compute":
+                continue
+        elif name != _EVICTED and name not in _GAUGES:
+            continue
+        if not math.isnan(value):
+            ranks.setdefault(labels.get("dp_rank", "0"), _Rank({})).keep(name, value)
+    if not ranks:
+        return None
+    rows = [rank.values for rank in ranks.values()]
+    return EngineStats(
+        capacity_tokens=_whole(_sum(_capacity(row) for row in rows)),
+        locked=_max(row.get("sglang:token_usage") for row in rows),
+        resident=_max(_resident(row) for row in rows),
+        running_requests=_whole(_sum(row.get("sglang:num_running_reqs") for row in rows)),
+        queued_requests=_whole(_sum(row.get("sglang:num_queue_reqs") for row in rows)),
+        evicted_tokens_total=_evicted(rows),
+        prefill_tokens_total=_whole(_sum(row.get(_REALTIME) for row in rows)),
+    )
+
+
+def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    # 700 lines come, of which a dozen are wanted: parsing all of them takes 40 ms of CPU.
+    lines = [line for line in text.splitlines() if line.startswith(_WANTED)]
+    for family in text_string_to_metric_families("\n".join(lines) + "\n"):
+        for sample in family.samples:
+            yield sample.name, sample.labels, sample.value
+
+
+def _capacity(row: dict[str, float]) -> float | None:
+    pool = row.get("sglang:max_total_num_tokens")
+    if pool is not None:
+        return pool
+    parts = [row.get(f"sglang:kv_{part}_tokens") for part in ("available", "evictable", "used")]
+    return sum(part for part in parts if part is not None) if None not in parts else None
+
+
+def _resident(row: dict[str, float]) -> float | None:
+    """Locked + evictable = all that is not free."""
+    free, capacity = row.get("sglang:kv_available_tokens"), _capacity(row)
+    return 1 - free / capacity if free is not None and capacity else None
+
+
+def _evicted(rows: list[dict[str, float]]) -> int | None:
+    """The counter shows up with the first eviction; where the pool's gauges are there and it is not, it stands at 0."""
+    total = _sum(row.get(_EVICTED) for row in rows)
+    if total is None and any("sglang:kv_evictable_tokens" in row for row in rows):
+        return 0
+    return _whole(total)
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    known = [value for value in values if isinstance(value, (int, float))]
+    return sum(known) if known else None
+
+
+def _max(values: Iterable[Any]) -> float | None:
+    return max((float(value) for value in values if isinstance(value, (int, float))), default=None)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

@@ -1,0 +1,138 @@
+"""Requests and replies of /v1/chat/completions, as bytes and dicts. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from concur_batch.engine.base import Capabilities, Reply, Request
+from concur_batch.task import Message, ScriptedTurn
+
+
+def chat_body(request: Request, capabilities: Capabilities, rid: str) -> dict[str, Any]:
+    """The request body. Fields that only SGLang knows (`rid`, `session_id`, `priority`) go only where they are understood."""
+    body: dict[str, Any] = {"model": request.model, "messages": request.messages}
+    if request.tools:
+        body["tools"] = request.tools
+    if request.sampling:
+        body.update(request.sampling)
+        body.pop("stream", None)  # a stream costs ten times the CPU, and nobody here watches it
+        body.pop("stream_options", None)
+    if capabilities.abort:
+        body["rid"] = rid
+    if capabilities.session_close and request.session_id is not None:
+        body["session_id"] = request.session_id
+    if capabilities.priority and request.priority is not None:
+        body["priority"] = request.priority
+    if capabilities.kind == "sim" and request.turn is not None:
+        body["concur_turn"] = turn_fields(request.turn)
+    return body
+
+
+def turn_fields(turn: ScriptedTurn) -> dict[str, Any]:
+    """A scripted turn as our simulator's server reads it: what is not set is left out."""
+    told = {"content": turn.content, "tokens": turn.tokens, "finish_reason": turn.finish_reason}
+    fields: dict[str, Any] = {name: value for name, value in told.items() if value is not None}
+    if turn.tool_calls:
+        fields["tool_calls"] = list(turn.tool_calls)
+    return fields
+
+
+class _Function(msgspec.Struct, gc=False):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct, gc=False):
+    function: _Function
+    id: str | None = None
+
+
+class _Message(msgspec.Struct):
+    content: Any = None
+    tool_calls: list[_ToolCall] | None = None
+    reasoning_content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _PromptDetails(msgspec.Struct, gc=False):
+    cached_tokens: int | None = None
+
+
+class _CompletionDetails(msgspec.Struct, gc=False):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    reasoning_tokens: int | None = None  # SGLang puts it here
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+    usage: _Usage | None = None
+    model: str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Completion)
+
+
+def read_reply(body: bytes, request_id: str) -> Reply | None:
+    """The reply in a chat completion; None where the bytes are not one. `finish_reason` may be `abort`: no answer."""
+    try:
+        completion = _decoder.decode(body)
+    except msgspec.DecodeError:  # msgspec.ValidationError is one
+        return None
+    if not completion.choices:
+        return None
+    choice, usage = completion.choices[0], completion.usage or _NO_USAGE
+    prompt_details, completion_details = usage.prompt_tokens_details, usage.completion_tokens_details
+    reasoning = usage.reasoning_tokens or (completion_details.reasoning_tokens if completion_details else None)
+    finish_reason = choice.finish_reason or "stop"
+    if choice.message.tool_calls and finish_reason == "stop":
+        finish_reason = "tool_calls"
+    return Reply(
+        message=_message(choice.message, request_id),
+        finish_reason=finish_reason,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=prompt_details.cached_tokens if prompt_details is not None else None,
+        reasoning_tokens=reasoning or 0,
+        model=completion.model or "",
+    )
+
+
+_NO_USAGE = _Usage()
+
+
+def _message(told: _Message, request_id: str) -> Message:
+    """The message as it goes back into the history: known fields only, none of them null."""
+    message: Message = {"role": "assistant"}
+    if told.content is not None or not told.tool_calls:
+        message["content"] = told.content if told.content is not None else ""
+    if told.reasoning_content:
+        message["reasoning_content"] = told.reasoning_content
+    if told.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id or f"call_{request_id}_{i}",
+                "type": "function",
+                "function": {"name": call.function.name or "", "arguments": _arguments(call.function.arguments)},
+            }
+            for i, call in enumerate(told.tool_calls)
+        ]
+    return message
+
+
+def _arguments(told: Any) -> str:
+    if isinstance(told, str):
+        return told
+    return "{}" if told is None else msgspec.json.encode(told).decode()

@@ -1,0 +1,85 @@
+"""JSON lines: bytes to rows, one at a time, each with its line number and byte offset."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any, NamedTuple, NoReturn
+
+import msgspec
+
+from concur_batch.jobs.faults import Fault
+
+_BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_NOUNS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "a truth value", type(None): "null"}
+_decode = msgspec.json.Decoder().decode
+
+
+class Located(NamedTuple):
+    """One row and where it stands."""
+
+    line: int  # line of a text file, row of a Parquet file; from 1
+    row: dict[str, Any]
+    raw: bytes  # the line as read, without its end; empty for Parquet
+    offset: int  # of the line's first byte in the uncompressed file; 0 for Parquet
+
+
+def decode_row(raw: bytes, where: str) -> dict[str, Any] | Fault:
+    """The JSON object on this line, or what is wrong with it."""
+    try:
+        row = _decode(raw)
+    except UnicodeDecodeError:
+        return Fault(where, "", "is not UTF-8 text; save the file as UTF-8")
+    except RecursionError:
+        return Fault(where, "", "is nested too deeply to be read; flatten it")
+    except msgspec.DecodeError as error:
+        return Fault(where, "", _what_is_broken(raw, error))
+    if type(row) is not dict:
+        return Fault(where, "", f"is {_NOUNS[type(row)]}; each line should be one JSON object, {{...}}")
+    return row
+
+
+def read_lines(stream: IO[bytes], name: str) -> Iterator[Located | Fault]:
+    """All rows of a JSONL stream, in order; a line that cannot be read comes as a Fault. Blank lines are passed over."""
+    offset = 0
+    for number, raw in enumerate(stream, start=1):
+        start = offset
+        offset += len(raw)
+        if number == 1:
+            if raw.startswith(_UTF16):
+                yield Fault(f"{name}:1", "", "is UTF-16 text; save the file as UTF-8")
+                return
+            if raw.startswith(_BOM):
+                raw = raw[len(_BOM) :]  # noqa: PLW2901 - the mark is no part of the line
+                start += len(_BOM)
+        stripped = raw.strip()
+        if not stripped:
+            continue
+        row = decode_row(stripped, f"{name}:{number}")
+        yield row if isinstance(row, Fault) else Located(number, row, stripped, start)
+
+
+def _what_is_broken(raw: bytes, error: msgspec.DecodeError) -> str:
+    """The standard library's parser is slower but always tells the column; it is asked only about broken lines."""
+    try:
+        json.loads(raw, parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        return "is not UTF-8 text; save the file as UTF-8"
+    except json.JSONDecodeError as why:
+        return f"broken JSON at column {why.colno}: {why.msg[0].lower()}{why.msg[1:]}; each line should be one whole JSON object"
+    except RecursionError:
+        return "is nested too deeply to be read; flatten it"
+    except _NotJson as why:
+        return f"broken JSON: {why} is no JSON number; write null or leave the field out"
+    if b"\\ud" in raw.lower():
+        return "holds half a surrogate pair (\\ud...), which is no text; write the whole character"
+    return f"cannot be read ({error}); correct the value"
+
+
+class _NotJson(Exception):
+    """NaN or Infinity, which Python writes and JSON does not have."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NotJson(name)

@@ -1,0 +1,137 @@
+"""Parquet files: rows as plain dicts, a small batch at a time. A null is an absent field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from concur_batch.jobs.faults import Fault
+from concur_batch.jobs.lines import Located
+
+_BATCH_ROWS = 512
+_BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once
+
+_TEXT, _WHOLE, _LIST, _OBJECT = "text", "a whole number", "a list, or JSON text", "a struct, or JSON text"
+_EXPECTED = {
+    **dict.fromkeys(("prompt", "system", "agent", "model"), _TEXT),
+    **dict.fromkeys(("id", "custom_id", "task_id", "instance_id", "problem_id"), f"{_TEXT} or {_WHOLE}"),
+    **dict.fromkeys(("messages", "tools", "script"), _LIST),
+    **dict.fromkeys(("sampling", "extra_body", "limits", "metadata", "body"), _OBJECT),
+    **dict.fromkeys(("n", "seed"), _WHOLE),
+}
+
+
+def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator[Located | Fault]:
+    """All rows in order, `line` counted from 1; a column of the wrong type or an unsound file comes as Faults.
+
+    `own_schema`: the agent has a row schema of its own, and says itself what `prompt`, `system` and `messages` are.
+    """
+    import pyarrow as pa  # noqa: PLC0415 - heavy; only who reads Parquet pays for it
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    row_number = 0
+    try:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+            schema = file.schema_arrow
+            faults = list(_column_faults(schema, name, own_schema=own_schema or "agent" in schema.names))
+            yield from faults
+            if faults:
+                return
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+                columns = [_values(column) for column in batch.columns]
+                for values in zip(*columns, strict=True):
+                    row_number += 1
+                    row = {key: value for key, value in zip(schema.names, values, strict=True) if value is not None}
+                    yield Located(row_number, row, b"", 0)
+    except UnicodeDecodeError:
+        yield Fault(
+            f"{name}:row {row_number + 1}",
+            "",
+            f"here or within {_BATCH_ROWS} rows stands text that is not UTF-8; write it as UTF-8",
+        )
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+        yield Fault(name, "", f"cannot be read as Parquet ({reason}); write it again, or give JSONL")
+
+
+def without_nulls(value: Any) -> Any:
+    """The same value with every null field of its structs left out; null items of lists stay."""
+    if type(value) is dict:
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if type(value) is list:
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as plain JSON values; dates, decimals and bytes become text, NaN and nested nulls are absent."""
+    import pyarrow.types as t  # noqa: PLC0415
+
+    values: list[Any] = column.to_pylist()
+    if t.is_floating(column.type):
+        return [None if value != value else value for value in values]  # noqa: PLR0124 - pandas writes NaN for null
+    if t.is_map(column.type):
+        values = [None if value is None else dict(value) for value in values]
+    if not _is_plain(column.type):
+        values = msgspec.to_builtins(values, str_keys=True, enc_hook=str)
+    return without_nulls(values) if _has_nested_nulls(column) else values
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values of this type are JSON as they come."""
+    import pyarrow.types as t  # noqa: PLC0415
+
+    if t.is_struct(kind):
+        return all(_is_plain(kind.field(i).type) for i in range(kind.num_fields))
+    if _is_list(kind) or t.is_dictionary(kind):
+        return _is_plain(kind.value_type)
+    return bool(_is_text(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind))
+
+
+def _has_nested_nulls(array: Any) -> bool:
+    """Whether a struct in it may have a null field; asked once per batch, and spares the walk over most of them."""
+    import pyarrow.types as t  # noqa: PLC0415
+
+    if t.is_struct(array.type):
+        fields = [array.field(i) for i in range(array.type.num_fields)]
+        return any(field.null_count or _has_nested_nulls(field) for field in fields)
+    if _is_list(array.type):
+        return _has_nested_nulls(array.values)
+    return bool(t.is_map(array.type))
+
+
+def _is_text(arrow_type: Any) -> bool:
+    import pyarrow.types as t  # noqa: PLC0415
+
+    is_view = getattr(t, "is_string_view", lambda _: False)  # since pyarrow 16
+    return bool(t.is_string(arrow_type) or t.is_large_string(arrow_type) or is_view(arrow_type))
+
+
+def _is_list(arrow_type: Any) -> bool:
+    import pyarrow.types as t  # noqa: PLC0415
+
+    return bool(t.is_list(arrow_type) or t.is_large_list(arrow_type) or t.is_fixed_size_list(arrow_type))
+
+
+def _column_faults(schema: Any, name: str, *, own_schema: bool) -> Iterator[Fault]:
+    import pyarrow.types as t  # noqa: PLC0415
+
+    doubled = {column for column in schema.names if schema.names.count(column) > 1}
+    for column in sorted(doubled):
+        yield Fault(name, column, "stands twice among the columns; keep one of them")
+    for field in schema:
+        expected = _EXPECTED.get(field.name)
+        kind = field.type.value_type if t.is_dictionary(field.type) else field.type
+        if expected is None or t.is_null(kind) or (own_schema and field.name in {"prompt", "system", "messages"}):
+            continue
+        fits = (
+            (_is_text(kind) and expected != _WHOLE)
+            or (_WHOLE in expected and (t.is_integer(kind) or t.is_floating(kind)))  # pandas turns 1, null into 1.0, NaN
+            or (expected == _LIST and _is_list(kind))
+            or (expected == _OBJECT and (t.is_struct(kind) or t.is_map(kind)))
+        )
+        if not fits:
+            yield Fault(name, field.name, f"the column's type is {field.type}; should be {expected}")

@@ -1,0 +1,144 @@
+"""One row of a job file to one `Task`, or to the list of what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from concur_batch.errors import InputError
+from concur_batch.jobs.faults import Fault
+from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body, is_batch_line
+from concur_batch.jobs.own_schema import RESERVED, AgentSchema, OwnSchemas, own_problems, own_row, usual_schema
+from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, check_row, problems
+from concur_batch.jobs.to_task import AbsentId, to_task
+from concur_batch.jobs.tool_names import tool_problems
+from concur_batch.task import Task
+
+NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL"
+_NOT_SAMPLING = {
+    "messages": "write the column messages",
+    "model": "write the column model",
+    "tools": "write the column tools",
+    "n": "write the column n; each rollout is a request of its own",
+    "stream": "leave it out; replies are not streamed",
+}
+_SAMPLING = {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
+_LIMITS = {"max_steps", "max_turns", "max_output_tokens", "max_total_tokens", "timeout_s", "context_length"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaOptions:
+    """What rows are checked against."""
+
+    known_tools: frozenset[str] = frozenset()  # besides `finish`
+    agent_schema: AgentSchema = usual_schema
+    require_script: bool = False  # the engine can only replay
+    strict: bool = False  # unknown columns are faults
+
+
+class RowSchema:
+    """Checks rows and makes tasks of them."""
+
+    def __init__(self, options: SchemaOptions) -> None:
+        self._options = options
+        self._own_schemas = OwnSchemas(options.agent_schema)
+        self._unknown: dict[str, str] = {}  # column -> where it was first met
+
+    @property
+    def own_by_default(self) -> bool:
+        """Whether rows that name no agent follow a schema of the run's default agent."""
+        return isinstance(self._own_schemas.of(None), type)
+
+    def task(self, row: dict[str, Any], index: int, where: str, absent_id: AbsentId) -> Task | list[Fault]:
+        """The task of this row, or all that is wrong with it. Nothing is kept but the names of unknown columns."""
+        faults: list[tuple[str, str]] = []
+        body: frozenset[str] = frozenset()
+        if is_batch_line(row):
+            body = body_fields(row)
+            row, faults = from_batch_line(row)
+        known, others = _split(row)
+        own_schema = self._own_schemas.of(row.get("agent"))
+        own: dict[str, Any] = {}
+        if isinstance(own_schema, InputError):
+            faults.append(("agent", str(own_schema)))
+        elif own_schema is not None:
+            own, others = own_row(row, own_schema), {}
+            known = {key: value for key, value in known.items() if key in RESERVED}
+            faults.extend(own_problems(own, own_schema))
+        try:
+            checked: Row = check_row(known)
+        except ValidationError as error:
+            faults.extend(problems(error))
+        else:
+            faults.extend(self._column_faults(checked, others, where))
+            if not isinstance(own_schema, type):
+                faults.extend(_conversation_faults(checked, others))
+            if not faults:
+                return to_task(checked, own, others, index=index, where=where, absent_id=absent_id)
+        return [Fault(where, in_body(field, body), text) for field, text in faults]
+
+    def warnings(self) -> list[str]:
+        """One sentence for each unknown column met so far."""
+        return [
+            f"{where}: {column}: unknown column, kept in metadata; {_hint(column)}" for column, where in self._unknown.items()
+        ]
+
+    def _column_faults(self, row: Row, others: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+        if row.tools:
+            for position, text in tool_problems(row.tools, self._options.known_tools):
+                yield f"tools.{position}", text
+        if self._options.require_script and row.script is None:
+            yield "", NO_SCRIPT
+        if row.sampling:
+            for key in row.sampling.keys() & _NOT_SAMPLING.keys():
+                yield f"sampling.{key}", f"does not belong here; {_NOT_SAMPLING[key]}"
+            if row.seed is not None and "seed" in row.sampling:
+                yield "sampling.seed", "stands beside the column seed; give one of the two"
+        for column in others:
+            if row.metadata is not None and column in row.metadata:
+                yield column, "is a column and also a key of metadata; rename one of the two"
+            elif column in ID_ALIASES:
+                continue
+            elif self._options.strict:
+                yield column, f"is not known; {_hint(column)}"
+            else:
+                self._unknown.setdefault(column, where)
+
+
+def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Our columns (the id under its one name), and all others. A null stands for an absent column."""
+    known: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for key, value in row.items():
+        if value is not None:
+            (known if key in COLUMNS else others)[key] = value
+    if "id" not in known:
+        alias = next((alias for alias in ID_ALIASES if alias in others), None)
+        if alias is not None:
+            known["id"] = others.pop(alias)
+    if type(known.get("id")) is int:  # numbered rows are common
+        known["id"] = str(known["id"])
+    return known, others
+
+
+def _conversation_faults(row: Row, others: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if row.prompt is not None and row.messages is not None:
+        yield "prompt", "stands beside messages; give exactly one of the two"
+    if row.prompt is None and row.messages is None:
+        near = next((f' (is "{key}" meant?)' for key in others if difflib.get_close_matches(key, ("prompt", "messages"))), "")
+        yield "prompt", f"is missing{near}; give prompt (text) or messages (a list)"
+    if row.system is not None and row.messages and row.messages[0]["role"] in {"system", "developer"}:
+        yield "system", "stands beside messages that begin with a system message; give one of the two"
+
+
+def _hint(column: str) -> str:
+    if column in _SAMPLING:
+        return f'to sample with it, write "sampling": {{"{column}": ...}}'
+    if column in _LIMITS:
+        return f'to limit by it, write "limits": {{"{column}": ...}}'
+    near = difflib.get_close_matches(column, COLUMNS, 1)
+    return f"did you mean {near[0]}?" if near else "what is to be passed through belongs in metadata"

@@ -1,0 +1,109 @@
+"""A job in shuffled order: positions of rows are kept, never the rows."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from concur_batch.jobs.faults import Fault
+from concur_batch.jobs.lines import decode_row
+from concur_batch.jobs.rows import Read, changed_since_checked, where_prefix
+from concur_batch.jobs.schema import RowSchema
+from concur_batch.jobs.sources import Source
+from concur_batch.jobs.to_task import AbsentId
+from concur_batch.task import Task
+
+_OPEN_FILES = 64
+
+
+class RowTable:
+    """Where each selected row stands, about 40 bytes per row. Rows of other files than plain JSONL are copied into `spool`.
+
+    Filled inside its `with` block, read after it.
+    """
+
+    def __init__(self, sources: Sequence[Source], spool: Path) -> None:
+        self._sources = sources
+        self._spool = spool
+        self._copy: IO[bytes] | None = None
+        self._copied = 0
+        self._index = array("Q")
+        self._line = array("Q")
+        self._offset = array("Q")
+        self._file = array("I")
+        self._n = array("I")
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def append(self, read: Read, n: int) -> None:
+        """Remember this row and its number of rollouts."""
+        located = read.located
+        offset = located.offset
+        if self._sources[read.file].kind != "jsonl":
+            offset = self._copied
+            self._copied += self._write(located.raw or msgspec.json.encode(located.row))
+        self._index.append(read.task.index)
+        self._line.append(located.line)
+        self._offset.append(offset)
+        self._file.append(read.file)
+        self._n.append(n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._copy is not None:
+            self._copy.close()
+            self._copy = None
+
+    def rollouts(self, positions: Iterable[int]) -> int:
+        """Rollouts of these rows together."""
+        return sum(self._n[position] for position in positions)
+
+    def tasks(self, positions: Iterable[int], schema: RowSchema, absent_id: AbsentId) -> Iterator[Task]:
+        """The tasks at these positions, read one by one."""
+        prefixes = [where_prefix(source) for source in self._sources]
+        files: dict[Path, IO[bytes]] = {}
+        try:
+            for position in positions:
+                source = self._sources[self._file[position]]
+                file = _opened(files, source.path if source.kind == "jsonl" else self._spool)
+                file.seek(self._offset[position])
+                where = f"{prefixes[self._file[position]]}{self._line[position]}"
+                row = decode_row(file.readline().strip(), where)
+                task = [row] if isinstance(row, Fault) else schema.task(row, self._index[position], where, absent_id)
+                if isinstance(task, list):
+                    raise changed_since_checked(task[0])
+                yield task
+        finally:
+            for file in files.values():
+                file.close()
+
+    def _write(self, raw: bytes) -> int:
+        if self._copy is None:
+            self._copy = self._spool.open("wb")
+        return self._copy.write(raw + b"\n")
+
+
+def permutation(count: int, seed: int, limit: int | None) -> array[int]:
+    """Positions 0..count-1 in an order that only `seed` decides, the first `limit` of them."""
+    order = array("Q", range(count))
+    random.Random(seed).shuffle(order)  # noqa: S311 - an order to run in, no secret
+    return order if limit is None else order[:limit]
+
+
+def _opened(files: dict[Path, IO[bytes]], path: Path) -> IO[bytes]:
+    if path not in files:
+        if len(files) >= _OPEN_FILES:
+            for file in files.values():
+                file.close()
+            files.clear()
+        files[path] = path.open("rb")
+    return files[path]

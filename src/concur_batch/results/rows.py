@@ -1,0 +1,141 @@
+"""One rollout's result row, made from its records. Schema for people: `docs/results.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from concur_batch import records as r
+from concur_batch.results.index import Trace
+from concur_batch.results.transcript import Transcript
+from concur_batch.task import Message
+
+
+class Usage(msgspec.Struct, kw_only=True, gc=False):
+    """Tokens, summed over all model calls."""
+
+    prompt_tokens: int
+    cached_tokens: int | None  # None: the engine does not tell
+    completion_tokens: int
+    reasoning_tokens: int
+
+
+class Times(msgspec.Struct, kw_only=True, gc=False):
+    """Seconds."""
+
+    admission_s: float
+    paused_s: float
+    queue_s: float  # before a call was sent: request limit, engine away
+    model_s: float
+    tool_s: float
+    retry_s: float
+    wall_s: float
+
+
+class Failure(msgspec.Struct, kw_only=True, gc=False, rename={"error_class": "class"}):
+    """Why a rollout has status `error`."""
+
+    error_class: str
+    message: str
+    retryable: bool
+
+
+class ResultRow(msgspec.Struct, kw_only=True):
+    """The one row of a rollout that has ended. JSON lines hold it as it is; Parquet holds the last three as JSON text."""
+
+    id: str
+    rollout: int
+    attempt: int
+    status: str
+    finish_reason: str | None
+    output: str | None
+    n_steps: int
+    usage: Usage
+    error: Failure | None
+    times: Times
+    model: str | None
+    endpoint: str
+    seed: int | None
+    agent: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    messages: list[Message]
+    target: Any
+    metadata: dict[str, Any]
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Seconds since 1970 as a date in UTC."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> ResultRow:
+    """The row of a rollout whose attempt has ended; `records` are those of `trace.positions`, in order."""
+    start: r.RolloutStarted | None = None
+    end: r.RolloutFinished | None = None
+    transcript = Transcript()
+    for record in records:
+        if isinstance(record, r.ReplyReceived):
+            transcript.reply(record)
+        elif isinstance(record, r.ToolFinished):
+            transcript.observe(record)
+        elif isinstance(record, r.RolloutStarted):
+            if start is None:
+                start, transcript = record, Transcript(record.messages)
+            else:
+                transcript.resume()
+        elif isinstance(record, r.RolloutFinished):
+            end = record
+    assert end is not None, "only rollouts with a terminal record have a row"
+    return ResultRow(
+        id=start.task if start else rollout.rsplit("#", 1)[0],
+        rollout=trace.k,
+        attempt=end.attempt,
+        status=end.status,
+        finish_reason=end.finish_reason,
+        output=end.output,
+        n_steps=end.n_steps,
+        usage=_usage(end),
+        error=_failure(end),
+        times=_times(end),
+        model=(start.model or None) if start else None,
+        endpoint=end.engine,
+        seed=start.seed if start else None,
+        agent=start.agent if start else None,
+        started_at=moment(trace.started),
+        finished_at=moment(trace.finished),
+        messages=transcript.messages,
+        target=start.target if start else None,
+        metadata=start.metadata if start else {},
+    )
+
+
+def _usage(end: r.RolloutFinished) -> Usage:
+    return Usage(
+        prompt_tokens=end.prompt_tokens,
+        cached_tokens=end.cached_tokens,
+        completion_tokens=end.completion_tokens,
+        reasoning_tokens=end.reasoning_tokens,
+    )
+
+
+def _times(end: r.RolloutFinished) -> Times:
+    return Times(
+        admission_s=end.admission_s,
+        paused_s=end.paused_s,
+        queue_s=end.wait_s,
+        model_s=end.model_s,
+        tool_s=end.tool_s,
+        retry_s=end.retry_s,
+        wall_s=end.wall_s,
+    )
+
+
+def _failure(end: r.RolloutFinished) -> Failure | None:
+    error = end.error
+    if error is None:
+        return None
+    return Failure(error_class=error.error_class, message=error.message, retryable=error.retryable)

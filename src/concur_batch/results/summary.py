@@ -1,0 +1,178 @@
+"""What a run came to, as numbers (`summary.json`) and as the throughput summary that `run` ends with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from concur_batch.state import EngineView, RunState, Totals
+
+_PARTS = ("model_s", "tool_s", "paused_s", "wait_s", "retry_s")
+_PART_NAMES = {"model_s": "model", "tool_s": "tools", "paused_s": "paused", "wait_s": "waiting", "retry_s": "retries"}
+
+
+def summarise(state: RunState, *, failures: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """The run's numbers in plain types, ready for JSON; what is not known is None. Keys: `docs/results.md`.
+
+    Speeds are means over the seconds of work of all segments.
+
+    Args:
+        state: the fold of the run's records.
+        failures: rollouts by error class, as counted over last attempts; None: as the state counts them, which counts
+            attempts that were later tried again too.
+    """
+    totals, elapsed = state.totals, state.elapsed
+    ended = len(state.ended)
+    return {
+        "ended": state.finished,  # how the last segment ended; None: it is running, or was killed
+        "segments": state.segments,
+        "started_at": iso(state.first_epoch) if state.first_epoch is not None else None,
+        "finished_at": iso(state.epoch + state.time) if state.segments else None,
+        "elapsed_s": elapsed,
+        "tasks": state.tasks,
+        "rollouts": {
+            "total": state.rollouts,
+            "ended": ended,
+            "begun": len(state.live),
+            "never_started": state.unstarted,
+        },
+        "statuses": {status: n for status, n in sorted(state.statuses.items()) if n},
+        "failures": dict(sorted((state.error_classes if failures is None else failures).items())),
+        "steps": totals.steps,
+        "tool_calls": totals.tool_calls,
+        "tool_errors": totals.tool_errors,
+        "retries": totals.retries,
+        "tokens": {
+            "prompt": totals.prompt_tokens,
+            "generated": totals.completion_tokens,
+            "cached": totals.cached_tokens if totals.cache_reported_tokens else None,
+            "cached_share": totals.hit_rate,
+            "history": totals.history_tokens or None,
+            "recomputed": totals.missed_tokens if totals.history_tokens else None,
+            "recomputed_share": totals.miss_rate,
+        },
+        "per_second": {
+            # A task counts in parts, as its rollouts end.
+            "tasks": rate(state.tasks * ended / state.rollouts if state.rollouts else 0.0, elapsed),
+            "rollouts": rate(ended, elapsed),
+            "steps": rate(totals.steps, elapsed),
+            "prompt_tokens": rate(totals.prompt_tokens, elapsed),
+            "generated_tokens": rate(totals.completion_tokens, elapsed),
+        },
+        "time": _time(totals),
+        "engines": {name: engine_summary(view) for name, view in state.engines.items()},
+    }
+
+
+def rate(amount: float, seconds: float) -> float | None:
+    """Amount per second; None where no time has passed."""
+    return amount / seconds if seconds > 0 else None
+
+
+def iso(epoch: float) -> str:
+    """Seconds since 1970 as an ISO date in UTC."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds")
+
+
+def _time(totals: Totals) -> dict[str, dict[str, float | None]]:
+    """Seconds of all agents by part, and the shares of their sum."""
+    seconds = {part: float(getattr(totals, part)) for part in _PARTS}
+    whole = sum(seconds.values())
+    return {"seconds": {**seconds}, "share": {part: rate(value, whole) for part, value in seconds.items()}}
+
+
+def engine_summary(view: EngineView) -> dict[str, Any]:
+    """One engine and the path that its window took. A window of None: no limit on agents."""
+    seen, decision, moved = view.seen, view.decision, view.moved
+    return {
+        "kind": seen.engine_kind if seen else None,
+        "model": (seen.model or None) if seen else None,
+        "version": seen.version if seen else None,
+        "capacity_tokens": seen.capacity_tokens if seen else None,
+        "policy": (seen.policy or None) if seen else None,
+        "note": seen.note if seen else None,
+        "lost": view.lost.message if view.lost else None,
+        "window": {
+            "first": view.window_first,
+            "low": view.window_low,
+            "high": view.window_high,
+            "last": decision.agents if decision else None,
+            "reason": decision.reason if decision else None,  # of the last decision
+            "moved_by": moved.reason if moved else None,  # of the last one that changed the limit
+        },
+    }
+
+
+def render(summary: Mapping[str, Any], run_dir: Path) -> Table:
+    """The throughput summary, for `run` to end with; 60 columns are enough."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in _lines(summary):
+        grid.add_row(label, text)
+    grid.add_row("results", Text(str(run_dir / "results.parquet"), overflow="fold"))
+    return grid
+
+
+def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+    rollouts, tokens, speed = summary["rollouts"], summary["tokens"], summary["per_second"]
+    yield "rollouts", Text(f"{rollouts['ended']:,} of {rollouts['total']:,} ended: {counts(summary['statuses']) or 'none'}")
+    if summary["failures"]:
+        yield "failures", Text(f"{counts(summary['failures'])} (see failures.jsonl)", style="red")
+    segments = f", in {summary['segments']} segments" if summary["segments"] > 1 else ""
+    yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
+    yield "speed", Text(f"{number(speed['tasks'])} tasks/s, {number(speed['steps'])} steps/s")
+    yield "generated", Text(f"{tokens['generated']:,} tokens, {number(speed['generated_tokens'])}/s")
+    cached = f"{percent(tokens['cached_share'])} cached" if tokens["cached_share"] is not None else "cached share not told"
+    yield "prompt", Text(f"{tokens['prompt']:,} tokens, {number(speed['prompt_tokens'])}/s, {cached}")
+    if tokens["recomputed"] is None:
+        yield "recomputed", Text("not told by the engine")
+    else:
+        yield "recomputed", Text(f"{tokens['recomputed']:,} tokens, {percent(tokens['recomputed_share'])} of the history")
+    shares = summary["time"]["share"]
+    parts = [f"{_PART_NAMES[part]} {percent(share)}" for part, share in shares.items() if share is not None]
+    yield "agent time", Text(", ".join(parts) or "none")
+    for name, engine in summary["engines"].items():
+        yield "window", Text(f"{window_path(engine['window'])}, {engine['policy'] or 'no policy'} on {name}", overflow="fold")
+
+
+def window_path(window: Mapping[str, Any]) -> str:
+    """First → low..high → last, and why it is there now."""
+    if window["reason"] is None:
+        return "never decided"
+    if window["first"] is None:
+        return f"no limit ({window['reason']})"
+    last = "no limit" if window["last"] is None else window["last"]
+    return f"{window['first']} → {window['low']}..{window['high']} → {last} ({window['reason']})"
+
+
+def counts(by_name: Mapping[str, int]) -> str:
+    """`completed 190, error 4`: the largest first."""
+    return ", ".join(f"{name} {n:,}" for name, n in sorted(by_name.items(), key=lambda item: -item[1]))
+
+
+def number(value: float | None) -> str:
+    """Three digits where it is small, whole and in groups where it is large."""
+    if value is None:
+        return "?"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def percent(share: float | None) -> str:
+    """A share of 0..1; `?` where it is not known."""
+    return "?" if share is None else f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """`12.3 s`, `4 min 05 s`, `3 h 07 min`."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,112 @@
+"""The arguments of one tool: their JSON schema, and how what a model wrote becomes what the function is given."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import json_repair
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from typing_extensions import TypedDict
+
+REPAIRABLE_CHARS = 50_000  # repairing is slow and runs on the event loop
+SHOWN_FAULTS = 5
+
+
+class BadArgumentsError(ValueError):
+    """The text is for the model: what is wrong, and the schema expected."""
+
+
+class Parsed(NamedTuple):
+    """Validated arguments by name, and whether the JSON had to be repaired first."""
+
+    values: dict[str, Any]
+    repaired: bool
+
+
+class PlainJsonSchema(GenerateJsonSchema):
+    """Pydantic's JSON schema without the titles it makes up from names: they cost tokens and tell nothing."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never."""
+        del schema
+        return False
+
+    def generate(self, schema: Any, mode: Any = "validation") -> JsonSchemaValue:
+        """As pydantic does, without the title of the whole."""
+        made = super().generate(schema, mode)
+        made.pop("title", None)
+        return made
+
+
+@with_config(ConfigDict(extra="forbid"))
+class _Nothing(TypedDict):
+    pass
+
+
+_NOTHING: TypeAdapter[Any] = TypeAdapter(_Nothing)
+
+
+class Arguments:
+    """The validator of one tool, built once. `adapter` None: the tool takes no arguments."""
+
+    def __init__(self, tool: str, adapter: TypeAdapter[Any] | None, schema: dict[str, Any]) -> None:
+        self.schema = schema
+        self._tool = tool
+        self._adapter = adapter
+
+    def parse(self, arguments: str | dict[str, Any]) -> Parsed:
+        """Strict JSON first; what is no JSON is repaired, and said to be. Raises BadArgumentsError."""
+        if not arguments or arguments == "{}" or (isinstance(arguments, str) and not arguments.strip()):
+            arguments = {}  # what models write where nothing is needed
+            if self._adapter is None:
+                return Parsed({}, repaired=False)
+        try:
+            if isinstance(arguments, str):
+                return Parsed(self._validate_json(arguments), repaired=False)
+            return Parsed(self._validate(arguments), repaired=False)
+        except ValidationError as error:
+            fault = error
+        if isinstance(arguments, str) and _is_broken_json(fault):
+            repaired = _repair(arguments)
+            if repaired is None:
+                raise BadArgumentsError(self._message(fault)) from None
+            try:
+                return Parsed(self._validate(repaired), repaired=True)
+            except ValidationError as error:
+                fault = error
+        raise BadArgumentsError(self._message(fault)) from None
+
+    def _validate_json(self, text: str) -> dict[str, Any]:
+        adapter = self._adapter or _NOTHING
+        values: dict[str, Any] = adapter.validator.validate_json(text.encode("utf-8", "replace"))
+        return values
+
+    def _validate(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        adapter = self._adapter or _NOTHING
+        values: dict[str, Any] = adapter.validator.validate_python(arguments)
+        return values
+
+    def _message(self, fault: ValidationError) -> str:
+        faults = fault.errors(include_url=False, include_context=False, include_input=False)
+        told = [f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in faults[:SHOWN_FAULTS]]
+        if len(faults) > SHOWN_FAULTS:
+            told.append(f"and {len(faults) - SHOWN_FAULTS} more")
+        schema = json.dumps(self.schema, ensure_ascii=False)
+        return f"The arguments do not fit the tool `{self._tool}`: {'; '.join(told)}.\nExpected, as JSON schema: {schema}"
+
+
+def _is_broken_json(fault: ValidationError) -> bool:
+    return any(item["type"] == "json_invalid" for item in fault.errors(include_url=False, include_input=False))
+
+
+def _repair(text: str) -> dict[str, Any] | None:
+    if len(text) > REPAIRABLE_CHARS:
+        return None
+    try:
+        repaired = json_repair.loads(text, skip_json_loads=True)
+        json.dumps(repaired, ensure_ascii=False).encode()  # half a surrogate pair could not be written down again
+    except Exception:  # noqa: BLE001  (a heuristic over hostile text: whatever it raises means that it could not)
+        return None
+    return repaired if isinstance(repaired, dict) and repaired else None

@@ -1,0 +1,120 @@
+"""Finds the tools that `--tools FILE.py | package.module | builtin | NAME` bring."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from concur_batch.errors import InputError
+from concur_batch.toolbox.builtin.commands import python, shell
+from concur_batch.toolbox.builtin.files import read_file, write_file
+from concur_batch.toolbox.decorator import MARK
+from concur_batch.toolbox.limits import ToolLimits
+from concur_batch.toolbox.signature import Tool, read_tool
+from concur_batch.toolbox.tools import Tools
+
+BUILTIN: dict[str, Callable[..., Any]] = {"read_file": read_file, "write_file": write_file, "shell": shell, "python": python}
+
+
+def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits | None = None) -> Tools:
+    """All tools of a run: those of the sources, which are offered, and the built-in ones, which a task may name.
+
+    A tool of a source takes the place of the built-in one of the same name.
+
+    Raises:
+        InputError: a source cannot be read, brings no tool, or one that cannot be offered; two of the same name; the
+            sandbox is demanded and does not work.
+    """
+    offered: dict[str, Tool] = {}
+    for source in dict.fromkeys(sources):
+        for found in _read(source):
+            known = offered.get(found.spec.name)
+            if known is not None and known.function is not found.function:
+                raise InputError(
+                    f"{found.place}: tool `{found.spec.name}` exists already ({known.place}); "
+                    'give one of them another name with @tool(name="...")'
+                )
+            offered[found.spec.name] = found
+    rest = [read_tool(function) for name, function in BUILTIN.items() if name not in offered]
+    tools = Tools([*offered.values(), *rest], offered=offered, workspaces=workspaces, limits=limits)
+    if limits is not None and limits.sandbox == "bubblewrap":
+        _ = tools.sandbox  # raises now rather than in the middle of the run
+    return tools
+
+
+def _read(source: str) -> list[Tool]:
+    if source == "builtin":
+        return [read_tool(function) for function in BUILTIN.values()]
+    if source in BUILTIN:
+        return [read_tool(BUILTIN[source])]
+    is_file = source.endswith(".py") or "/" in source
+    module = _import_file(Path(source)) if is_file else _import_module(source)
+    functions = {id(item): item for item in vars(module).values() if inspect.isroutine(item) and hasattr(item, MARK)}
+    if not functions:
+        raise InputError(f"{source}: no tool in it; put @tool (from concur_batch.toolbox import tool) before a function")
+    return [read_tool(function) for function in functions.values()]
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise InputError(
+            f"{path}: tools file {what}; --tools takes FILE.py, a module's name, `builtin` or a built-in tool's name"
+        )
+    path = path.resolve()
+    _importable(path.parent)
+    name = f"concur_tools_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # as an import does: pydantic looks types up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise _import_fault(str(path), error, path) from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    _importable(Path.cwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            raise InputError(
+                f"--tools {name}: no such module; give a FILE.py, a module that Python finds from here, "
+                f"`builtin`, or one of {', '.join(BUILTIN)}"
+            ) from error
+        raise _import_fault(f"--tools {name}", error) from error
+    except (Exception, SystemExit) as error:  # importing runs a user's code
+        raise _import_fault(f"--tools {name}", error) from error
+
+
+def _import_fault(where: str, error: BaseException, path: Path | None = None) -> InputError:
+    if isinstance(error, SyntaxError):
+        return InputError(f"{error.filename or where}:{error.lineno or 1}: {error.msg}; correct the syntax")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if path is None or frame.filename == str(path)]
+    if path is None:
+        own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    place = f"{own[-1].filename}:{own[-1].lineno}" if own else where
+    if isinstance(error, ImportError):
+        return InputError(f"{place}: {error}; install it in this environment, or correct the import")
+    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    return InputError(f"{place}: {told}; the file must be importable without an error")
+
+
+def _importable(folder: Path) -> None:
+    """Let a tools file import its neighbours, as a script may."""
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))

@@ -1,0 +1,109 @@
+"""The tools of one rollout (the `OpenToolbox` of `toolbox/base.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from concur_batch.errors import ToolError
+from concur_batch.toolbox.arguments import BadArgumentsError
+from concur_batch.toolbox.base import ToolOutput
+from concur_batch.toolbox.context import ToolContext
+from concur_batch.toolbox.outputs import as_text, failure, writable
+from concur_batch.toolbox.processes.command import Commands
+from concur_batch.toolbox.rate import RateGate
+from concur_batch.toolbox.signature import Tool
+from concur_batch.toolbox.threads import DaemonThreads
+from concur_batch.toolbox.truncate import head_and_tail
+
+_log = logging.getLogger("concur_batch.toolbox")
+
+
+class OpenTools:
+    """The tools of one rollout."""
+
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        gates: Mapping[str, RateGate],
+        threads: DaemonThreads,
+        context: ToolContext,
+        commands: Commands,
+    ) -> None:
+        self._tools = tools
+        self._gates = gates
+        self._threads = threads
+        self._context = context
+        self._commands = commands
+
+    async def call(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:
+        """Run one call. Whatever goes wrong is told in the output; only cancelling raises."""
+        tool = self._tools.get(name)
+        if tool is None:
+            known = ", ".join(self._tools)
+            return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")
+        try:
+            values, repaired = tool.arguments.parse(arguments)
+        except BadArgumentsError as error:
+            return failure(str(error), "input")
+        except Exception as error:  # noqa: BLE001  (validators of a user's own types may raise anything)
+            return self._raised(tool, error, repaired=False)
+        if tool.context is not None:
+            values[tool.context] = self._context
+        gate = self._gates.get(name)
+        if gate is not None:
+            await gate.enter()
+        return await self._bounded(tool, values, repaired=repaired)
+
+    async def aclose(self) -> None:
+        """End what is left of this rollout's processes."""
+        await self._commands.end(self._context.rollout)
+
+    async def _bounded(self, tool: Tool, values: dict[str, Any], *, repaired: bool) -> ToolOutput:
+        limit = tool.options.timeout_s or self._context.limits.timeout_s
+        clock = asyncio.timeout(None if math.isinf(limit) else limit)
+        try:
+            async with clock:
+                if tool.is_async:
+                    result = await tool.function(**values)
+                else:
+                    result = await self._threads.run(functools.partial(tool.function, **values))
+            return self._returned(tool, result, repaired=repaired)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._raised(tool, error, repaired=repaired)  # the tool's own doing: nobody cancelled this call
+        except TimeoutError as error:
+            if not clock.expired():
+                return self._raised(tool, error, repaired=repaired)
+            return failure(
+                f"The tool `{tool.spec.name}` did not end within {limit:g} s and was given up.", "tool", repaired=repaired
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a tool raises is the call's outcome)
+            return self._raised(tool, error, repaired=repaired)
+
+    def _returned(self, tool: Tool, result: Any, *, repaired: bool) -> ToolOutput:
+        output = result if isinstance(result, ToolOutput) else ToolOutput(content=as_text(result))
+        return ToolOutput(
+            content=(cut := head_and_tail(writable(output.content), self._most(tool))).text,
+            ok=output.ok,
+            error_class=output.error_class,
+            repaired=repaired,
+            truncated=output.truncated or cut.truncated,
+        )
+
+    def _raised(self, tool: Tool, error: BaseException, *, repaired: bool) -> ToolOutput:
+        _log.debug("tool %s of %s raised", tool.spec.name, self._context.rollout, exc_info=error)
+        told = str(error)
+        text = told if isinstance(error, ToolError) else f"{type(error).__name__}: {told}" if told else type(error).__name__
+        cut = head_and_tail(writable(text), self._most(tool))
+        kind = error.error_class if isinstance(error, ToolError) else "tool"
+        return ToolOutput(content=cut.text, ok=False, error_class=kind, repaired=repaired, truncated=cut.truncated)
+
+    def _most(self, tool: Tool) -> int:
+        return tool.options.max_output_chars or self._context.limits.max_output_chars

@@ -1,0 +1,84 @@
+"""Runs commands in a workspace: confined, bounded, and gone without a trace when they end, time out or are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import marshal
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from concur_batch.toolbox.limits import MEBIBYTE, ToolLimits
+from concur_batch.toolbox.processes.call import Call, CommandResult
+from concur_batch.toolbox.processes.environment import TEMPORARY, command_environment
+from concur_batch.toolbox.processes.link import WardenLink
+from concur_batch.toolbox.processes.sandbox import Sandbox, find_sandbox
+
+NOTES_CHARS = 300  # of an observation: exit code and the like beside the output
+
+
+class Commands:
+    """All commands of a run."""
+
+    def __init__(self, limits: ToolLimits, workspaces: Path) -> None:
+        self._limits = limits
+        self._workspaces = workspaces
+        self._link = WardenLink()
+        self._calls: dict[asyncio.Task[CommandResult], tuple[str, Call]] = {}  # with the owner
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """What commands are confined by; found out when first asked for, in some ten milliseconds."""
+        return find_sandbox(self._limits, self._workspaces)
+
+    async def run(
+        self, command: Sequence[str], *, workspace: Path, owner: str = "", stdin: bytes = b"", wall_s: float | None = None
+    ) -> CommandResult:
+        """Run a program to its end, or to the first bound it meets. `owner`: the rollout that may `end` it.
+
+        Raises SandboxError where it cannot be started. A cancelled call ends the whole tree before it returns.
+        """
+        kept = max(1000, self._limits.max_output_chars - NOTES_CHARS)
+        call = Call(kept_bytes=kept, max_bytes=self._limits.output_mib * MEBIBYTE)
+        task = asyncio.create_task(call.run(self._link, self._request(command, workspace, call.token), stdin))
+        self._calls[task] = (owner, call)
+        task.add_done_callback(self._calls.pop)
+        try:
+            await asyncio.wait({task}, timeout=self._limits.wall_s if wall_s is None else wall_s)
+            if not task.done():
+                call.stop("wall")
+                await asyncio.wait({task})  # bounded by the call's patience with its supervisor
+        except asyncio.CancelledError:
+            call.stop("cancelled")
+            await asyncio.wait({task})
+            raise
+        return task.result()
+
+    async def end(self, owner: str | None = None) -> None:
+        """End what still runs of one rollout, or of all."""
+        tasks = []
+        for task, (rollout, call) in list(self._calls.items()):
+            if owner is None or owner == rollout:
+                call.stop("cancelled")
+                tasks.append(task)
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def aclose(self) -> None:
+        """End what still runs, then the warden."""
+        await self.end()
+        await self._link.aclose()
+
+    def _request(self, command: Sequence[str], workspace: Path, token: str) -> bytes:
+        (workspace / TEMPORARY).mkdir(parents=True, exist_ok=True)
+        limits = self._limits
+        request = {
+            "argv": self.sandbox.wrap(command, workspace),
+            "env": command_environment(workspace, token),
+            "cwd": str(workspace),
+            "cpu_s": limits.cpu_s,
+            "memory_bytes": limits.memory_mib * MEBIBYTE,
+            "file_bytes": limits.file_size_mib * MEBIBYTE,
+            "processes": limits.processes,
+        }
+        return marshal.dumps(request)  # both ends are the same interpreter; json would make the warden's forks slower
