@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -98,7 +99,7 @@ class ScriptedEngine:
 
     async def complete(self, request: Request) -> Reply:
         """The outcome for this request. It is chosen at once, and told after the delay."""
-        self.requests.append(request)
+        self.requests.append(replace(request, messages=list(request.messages)))  # the agent's own list goes on growing
         outcome = self._script(request)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)

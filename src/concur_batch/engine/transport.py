@@ -9,6 +9,7 @@ by aiohttp directly. Works with openai 2.6 to 3.x, which stand on two different 
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
 import inspect
 import json
@@ -35,6 +36,7 @@ _http: Any = importlib.import_module(_BASE.__module__.partition(".")[0])
 # anew (it is never sent).
 _OPTIONS: Any = {"headers": {}, "params": {}, "max_retries": 0, "timeout": None, "idempotency_key": "-"}
 
+_USER_AGENT = f"concur/{__version__}"
 _encoder = msgspec.json.Encoder()
 
 
@@ -57,7 +59,7 @@ class _Courier(openai.DefaultAioHttpClient):
     """The HTTP client under the openai client: one URL, the same headers each time, one aiohttp session."""
 
     def __init__(self, transport: Transport) -> None:
-        super().__init__(trust_env=False)  # its own transport is never used
+        super().__init__(trust_env=False, transport=_http.AsyncBaseTransport())  # stands in: `send` never asks it
         self._exchange = transport.exchange
         self._chat_url = transport.chat_url
         self._sent_headers: dict[str, str] | None = None
@@ -83,15 +85,17 @@ class _Courier(openai.DefaultAioHttpClient):
 
 
 class _Client(openai.AsyncOpenAI):
-    """The openai client, sending only headers that mean something to a model server."""
+    """The openai client, sending only headers that mean something to a model server, made once."""
 
-    @property
-    def default_headers(self) -> dict[str, Any]:
+    @functools.cached_property
+    def default_headers(self) -> dict[str, Any]:  # type: ignore[override] # a property, made once
+        account = {name: value for name, value in super().default_headers.items() if name.startswith("OpenAI-")}
         return {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
-            "User-Agent": f"concur/{__version__}",
+            "User-Agent": _USER_AGENT,
+            **account,  # organisation and project, where the environment names them
         }
 
 
@@ -104,7 +108,7 @@ class Transport:
 
     def __init__(self, address: Address, api_key: str, *, connect_timeout_s: float = 30.0) -> None:
         self._address = address
-        self._authorization = {"Authorization": f"Bearer {api_key}", "User-Agent": f"concur/{__version__}"}
+        self._authorization = {"Authorization": f"Bearer {api_key}", "User-Agent": _USER_AGENT}
         # Only connecting has a limit of its own; a reply takes as long as it takes, and the engine keeps the deadline.
         self._limits = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout_s, sock_read=None)
         self._session: aiohttp.ClientSession | None = None

@@ -75,7 +75,7 @@ class RowSchema:
             faults.extend(problems(error))
         else:
             faults.extend(self._column_faults(checked, others, where))
-            if not isinstance(own_schema, type):
+            if own_schema is None:
                 faults.extend(_conversation_faults(checked, others))
             if not faults:
                 return to_task(checked, own, others, index=index, where=where, absent_id=absent_id)

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 REPAIRABLE_CHARS = 50_000  # repairing is slow and runs on the event loop
 SHOWN_FAULTS = 5
+_NONE_GIVEN = ("", "{}", "null")  # what models write where no arguments are needed
 
 
 class BadArgumentsError(ValueError):
@@ -58,8 +59,8 @@ class Arguments:
 
     def parse(self, arguments: str | dict[str, Any]) -> Parsed:
         """Strict JSON first; what is no JSON is repaired, and said to be. Raises BadArgumentsError."""
-        if not arguments or arguments == "{}" or (isinstance(arguments, str) and not arguments.strip()):
-            arguments = {}  # what models write where nothing is needed
+        if not arguments or (isinstance(arguments, str) and arguments.strip() in _NONE_GIVEN):
+            arguments = {}
             if self._adapter is None:
                 return Parsed({}, repaired=False)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import os
 import resource
 import select
@@ -46,7 +47,7 @@ def supervise(request: dict[str, Any], call: socket.socket, stdin: int, stdout: 
     os.close(stdout)
     _tell(call, f"started {supervisor} {child}\n")
     reason, status = _watch(request, child, call, wake_read)
-    if not tree.kill_descendants(supervisor):
+    if not tree.kill_descendants(supervisor, child):
         reason = "failed"
     _tell(call, f"ended {reason} {status}\n")
 
@@ -71,9 +72,11 @@ def _watch(request: dict[str, Any], child: int, call: socket.socket, wake: int) 
 
 
 def _excess(request: dict[str, Any]) -> str | None:
-    used = tree.usage(tree.descendants(os.getpid()))
+    most = 4 * request["processes"]  # zombies among them, which do not count as processes
+    pids = list(itertools.islice(tree.descendants(os.getpid()), most))
+    used = tree.usage(pids)
     reaped = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if used.processes > request["processes"]:
+    if used.processes > request["processes"] or len(pids) == most:
         return "processes"
     if used.resident_bytes > request["memory_bytes"]:
         return "memory"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+PASSES = 3000  # of a millisecond and more each
 _HAS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")  # noqa: PTH110  (pathlib costs a start)
 
 
@@ -22,19 +24,17 @@ class Usage(NamedTuple):
     resident_bytes: int
 
 
-def descendants(root: int) -> list[int]:
-    """Process ids below `root`, zombies among them, parents before children."""
+def descendants(root: int) -> Iterator[int]:
+    """Process ids below `root`, zombies among them, read as asked for: a tree may grow faster than it is read."""
     children = _children if _HAS_CHILDREN else _children_by_scan()
-    found: list[int] = []
     queue = [root]
     while queue:
         below = children(queue.pop())
-        found += below
+        yield from below
         queue += below
-    return found
 
 
-def usage(pids: list[int]) -> Usage:
+def usage(pids: Iterable[int]) -> Usage:
     """The sum over these processes; those of them that are gone or zombies do not count."""
     count, ticks, pages = 0, 0, 0
     for pid in pids:
@@ -47,26 +47,35 @@ def usage(pids: list[int]) -> Usage:
     return Usage(count, ticks / _TICKS, pages * _PAGE)
 
 
-def kill_descendants(root: int) -> bool:
-    """Kill all below the calling process `root`, which must be their subreaper. False: something could not be killed."""
+def kill_descendants(root: int, group: int) -> bool:
+    """Kill all below the calling process `root`, their subreaper; most are in process group `group`.
+
+    False: something could not be killed within seconds, as it hangs in the kernel.
+    """
     own_group = os.getpgid(root)
-    for _ in range(3000):  # of 1 ms and more: processes that hang in the kernel are not waited for longer
+    _kill(os.killpg, group)  # in one stroke: no fork bomb outruns that
+    for _ in range(PASSES):
         reap()
-        pids = descendants(root)
-        if not pids:
+        alive = False
+        struck = {own_group}
+        for pid in itertools.islice(descendants(root), 10_000):
+            alive = True
+            with contextlib.suppress(OSError):
+                other = os.getpgid(pid)
+                if other not in struck:
+                    struck.add(other)
+                    _kill(os.killpg, other)
+            _kill(os.kill, pid)
+        if not alive:
             return True
-        groups = set()
-        for pid in pids:
-            with contextlib.suppress(OSError):
-                groups.add(os.getpgid(pid))
-        for group in groups - {own_group, 0}:  # whole groups first: a fork bomb's members die in one stroke
-            with contextlib.suppress(OSError):
-                os.killpg(group, signal.SIGKILL)
-        for pid in pids:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        reap()
         select.select([], [], [], 0.001)
     return False
+
+
+def _kill(how: Callable[[int, int], None], whom: int) -> None:
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        how(whom, signal.SIGKILL)
 
 
 def reap() -> dict[int, int]:

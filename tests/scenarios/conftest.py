@@ -1,0 +1,6 @@
+"""Scenarios import their stage by name."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,197 @@
+"""From tasks to terminal records, nothing going wrong but limits and agents."""
+
+import asyncio
+
+import pytest
+from stage import Stage, tasks, turns
+
+from concur_batch import records as r
+from concur_batch.control.base import EngineStats
+from concur_batch.engine.base import Capabilities
+from concur_batch.engine.scripted import ScriptedEngine, reply
+from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
+from concur_batch.task import Limits, ScriptedTurn
+
+
+def test_plan_tool_observe_until_an_answer():
+    stage = Stage(ScriptedEngine(turns("wait", "wait"), delay_s=2.0), tasks(1)).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output, end.n_steps, end.finish_reason) == ("completed", "answer of t0#0", 3, "stop")
+    assert (end.model_s, end.tool_s, end.wall_s) == (6.0, 2.0, 8.0)
+    assert [m["role"] for m in stage.engine.requests[-1].messages] == ["user", "assistant", "tool", "assistant", "tool"]
+    assert stage.complete
+
+
+def test_calls_of_one_turn_run_at_once_and_are_observed_in_order():
+    stage = Stage(ScriptedEngine(turns(("wait", "look", "once"))), tasks(1)).run()
+    observed = [m["content"] for m in stage.engine.requests[-1].messages if m["role"] == "tool"]
+    assert [text.split()[0] for text in observed] == ["wait", "look", "once"]
+    assert stage.of(r.RolloutFinished)[0].wall_s == 1.0
+
+
+def test_every_rollout_has_its_own_seed():
+    stage = Stage(ScriptedEngine(turns()), tasks(2, seed=40), n=3).run()
+    assert {x.rollout: x.seed for x in stage.of(r.RolloutStarted)} == {f"t{i}#{k}": 40 + k for i in range(2) for k in range(3)}
+    assert {q.rollout: q.sampling["seed"] for q in stage.engine.requests} == {f"t{i}#{k}": 40 + k for i in range(2) for k in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("limits", "status", "steps"),
+    [
+        (Limits(max_steps=2), "max_steps", 2),
+        (Limits(max_output_tokens=12), "token_budget", 3),
+        (Limits(max_total_tokens=400), "token_budget", 2),
+        (Limits(timeout_s=4.5), "timeout", 2),
+        (Limits(context_length=395), "context_length", 2),
+    ],
+)
+def test_a_limit_is_a_status(limits, status, steps):
+    stage = Stage(ScriptedEngine(turns(*["wait"] * 9), delay_s=1.0), tasks(1), limits=limits).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.n_steps, end.error) == (status, steps, None)
+
+
+def test_the_output_budget_bounds_each_call():
+    stage = Stage(ScriptedEngine(turns("wait")), tasks(1), limits=Limits(max_output_tokens=100)).run()
+    assert [q.sampling["max_tokens"] for q in stage.engine.requests] == [100, 95]
+
+
+def test_a_finish_call_ends_with_its_answer():
+    script = [reply(None, ("wait", {}), ("finish", {"answer": "42"}))]
+    stage = Stage(ScriptedEngine(script), tasks(1)).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output) == ("completed", "42")
+    assert [x.tool for x in stage.of(r.ToolFinished)] == ["wait"]
+
+
+def test_a_context_that_the_engine_finds_too_long_is_a_status():
+    stage = Stage(ScriptedEngine([ContextLengthExceeded("too long")]), tasks(1)).run()
+    assert stage.of(r.RolloutFinished)[0].status == "context_length"
+
+
+def test_what_cannot_pass_fails_the_rollout_and_not_the_batch():
+    def outcome(request):
+        return EngineRefused("no such model") if request.rollout == "t1#0" else turns()(request)
+
+    stage = Stage(ScriptedEngine(outcome), tasks(3)).run()
+    ends = {x.rollout: (x.status, x.error and x.error.error_class) for x in stage.of(r.RolloutFinished)}
+    assert ends == {"t0#0": ("completed", None), "t1#0": ("error", "engine"), "t2#0": ("completed", None)}
+
+
+def test_what_may_pass_is_tried_again():
+    script = [EngineBusy("later", retry_after=7.0), reply("at last")]
+    stage = Stage(ScriptedEngine(script), tasks(1)).run()
+    (step,) = stage.of(r.ReplyReceived)
+    assert step.retries == 1
+    assert 7.0 <= step.retry_s < 8.0
+    assert stage.of(r.RolloutFinished)[0].output == "at last"
+
+
+def test_an_agent_that_raises_fails_alone():
+    async def broken(task, ctx):
+        raise KeyError(task.id)
+
+    stage = Stage(ScriptedEngine(turns()), tasks(2), agents={"broken": broken}, agent="broken").run()
+    assert [x.error.error_class for x in stage.of(r.RolloutFinished)] == ["agent", "agent"]
+    assert "KeyError" in stage.of(r.RolloutFinished)[0].error.message
+
+
+def test_an_agent_that_cancels_itself_has_a_terminal_record():
+    async def gone(task, ctx):
+        raise asyncio.CancelledError
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"gone": gone}, agent="gone").run()
+    assert stage.of(r.RolloutFinished)[0].status == "cancelled"
+
+
+def test_a_limit_cannot_be_swallowed_by_an_agent():
+    async def stubborn(task, ctx):
+        messages = ctx.prompt
+        while True:
+            try:
+                messages.append((await ctx.complete(messages)).message)
+            except Exception:
+                continue
+
+    stage = Stage(ScriptedEngine(turns(*["wait"] * 9)), tasks(1), agents={"s": stubborn}, agent="s", limits=Limits(max_steps=3))
+    assert stage.run().of(r.RolloutFinished)[0].status == "max_steps"
+
+
+def test_scripts_reach_the_engine_turn_by_turn():
+    script = (ScriptedTurn(content="a"), ScriptedTurn(content="b"))
+    stage = Stage(ScriptedEngine(turns("wait")), tasks(1, script=script)).run()
+    assert [q.turn for q in stage.engine.requests] == list(script)
+
+
+def test_plan_first_asks_without_tools():
+    stage = Stage(ScriptedEngine([reply("1. look"), reply("done")]), tasks(1), plan_first=True).run()
+    assert stage.engine.requests[0].tools is None
+    assert len(stage.engine.requests[1].tools) == 3
+    assert [m["role"] for m in stage.engine.requests[1].messages] == ["user", "user", "assistant", "user"]
+
+
+def test_live_agents_are_bounded_under_every_policy():
+    for controller in ("off", "fixed:50", "aimd"):
+        stage = Stage(ScriptedEngine(turns("wait"), delay_s=1.0), tasks(40), controller=controller, max_agents=7).run()
+        assert stage.engine.most_in_flight <= 7
+        assert len(stage.of(r.RolloutFinished)) == 40
+
+
+def test_a_fixed_window_holds():
+    stage = Stage(ScriptedEngine(turns("wait"), delay_s=1.0), tasks(20), controller="fixed:4").run()
+    assert stage.engine.most_in_flight == 4
+    assert {x.agents for x in stage.of(r.Decided)} == {4}
+
+
+def test_a_healthy_engine_opens_the_window_two_agents_a_second():
+    engine = ScriptedEngine(
+        turns(*["wait"] * 5), delay_s=1.0, stats=EngineStats(locked=0.1), capabilities=Capabilities(statistics="loads")
+    )
+    stage = Stage(engine, tasks(40), controller="aimd").run()
+    assert [x.agents for x in stage.of(r.Decided)][:6] == [8, 10, 12, 14, 16, 18]
+
+
+def test_a_thrashing_engine_pauses_the_newest_and_all_get_done():
+    def thrash(request):
+        done = sum(m["role"] == "assistant" for m in request.messages)
+        prompt = 1000 * (done + 1)
+        return (
+            reply(None, ("wait", {}), prompt_tokens=prompt, cached_tokens=0)
+            if done < 6
+            else reply("done", prompt_tokens=prompt, cached_tokens=0)
+        )
+
+    engine = ScriptedEngine(thrash, delay_s=2.0, stats=EngineStats(locked=0.9), capabilities=Capabilities(statistics="loads"))
+    stage = Stage(engine, tasks(30), controller="aimd", parameters={"first": 16}).run()
+    assert min(x.agents for x in stage.of(r.Decided)) == 2
+    paused = [x.rollout for x in stage.of(r.RolloutPaused)]
+    assert set(paused[:8]) == {f"t{i}#0" for i in range(8, 16)}
+    assert not {"t0#0", "t1#0"} & set(paused)
+    assert len(stage.of(r.RolloutFinished)) == 30
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+
+
+def test_misses_are_counted_against_history_and_not_after_a_pause():
+    stage = Stage(ScriptedEngine(turns("wait", "wait"), delay_s=1.0), tasks(1)).run()
+    first, second, _ = stage.of(r.ReplyReceived)
+    assert (first.history_tokens, first.missed_tokens) == (0, 0)
+    assert second.history_tokens == first.prompt_tokens + first.completion_tokens
+    assert second.missed_tokens == max(0, second.history_tokens - second.cached_tokens)
+
+
+def test_two_engines_share_the_agents():
+    engines = [
+        ScriptedEngine(turns("wait"), delay_s=1.0, name=name, capabilities=Capabilities(capacity_tokens=1000))
+        for name in ("one", "two")
+    ]
+    stage = Stage(engines, tasks(20), controller="fixed:3").run()
+    assert [engine.most_in_flight for engine in engines] == [3, 3]
+    by_rollout = {x.rollout: x.engine for x in stage.of(r.RolloutStarted)}
+    assert all(x.engine == by_rollout[x.rollout] for x in stage.of(r.ReplyReceived))
+
+
+def test_the_same_run_writes_the_same_journal():
+    def run():
+        return Stage(ScriptedEngine(turns("wait", ("look", "once")), delay_s=0.7), tasks(12), controller="aimd", n=2).run().records
+
+    assert [r.encoder.encode(x) for x in run()] == [r.encoder.encode(x) for x in run()]
