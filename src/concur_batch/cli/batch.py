@@ -15,14 +15,14 @@ from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
 from concur_batch.cli.finish import finish
 from concur_batch.cli.segment import Batch, Outcome, run_segment
-from concur_batch.config import Config, from_saved, resolve
+from concur_batch.config import from_saved, resolve
 from concur_batch.errors import ConcurError, InputError
 from concur_batch.jobs.difference import compare_index
 from concur_batch.jobs.index import write_index
-from concur_batch.jobs.job import Job
 from concur_batch.jobs.load import load
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
+from concur_batch.journal.writer import segments
 from concur_batch.plan import Retry
 from concur_batch.state import RunState
 from concur_batch.toolbox.load import load_tools
@@ -53,12 +53,15 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
         _warn(job.warnings)
         directory.link_latest(run_dir)
         batch = Batch(run_dir=run_dir, config=config, job=job, toolbox=tools, history=History(), state=RunState(), retry=Retry())
-        return _run(batch, lock)
+        try:
+            return _run(batch, lock)
+        finally:
+            if fresh and not segments(run_dir):  # nothing has begun: the same command may be given again
+                job.close()
+                directory.unmake(run_dir)
 
 
-def take_up(
-    run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool
-) -> int:
+def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool) -> int:
     """Go on with a run. Returns the exit code; raises ConcurError."""
     saved = directory.read(run_dir)
     _check_overrides(options, sets)
@@ -110,7 +113,9 @@ def _classes(retry_failed: str | None) -> frozenset[str] | None:
     known = {"input", "context_length", "engine", "engine_down", "tool", "sandbox", "agent", "internal"}
     classes = frozenset() if retry_failed in ("", "all") else frozenset(retry_failed.split(","))
     if not classes <= known:
-        raise InputError(f"--retry-failed={retry_failed}: no error class {min(classes - known)!r}; known: {', '.join(sorted(known))}")
+        raise InputError(
+            f"--retry-failed={retry_failed}: no error class {min(classes - known)!r}; known: {', '.join(sorted(known))}"
+        )
     return classes
 
 

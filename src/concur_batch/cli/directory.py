@@ -52,13 +52,18 @@ def make(directory: Path) -> None:
 
 def unmake(directory: Path) -> None:
     """Remove what a run that never began has left. Does nothing where there is more."""
-    for name in ("lock", "stdin.jsonl"):
+    for name in ("lock", "stdin.jsonl", CONFIG, INDEX):
         (directory / name).unlink(missing_ok=True)
+    for log in (directory / LOGS).glob("*.log"):
+        log.unlink()
     for folder in (directory / FOLDER, directory / LOGS, directory):
         try:
             folder.rmdir()
         except OSError:
             continue
+    link = directory.parent / "latest"
+    if link.is_symlink() and not link.exists():
+        link.unlink()
 
 
 def describe(directory: Path, config: Config, jobs: Sequence[str]) -> None:
@@ -79,7 +84,9 @@ def read(directory: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunDirectoryError(f"{directory}: holds no run (there is no {CONFIG}); give the directory that `concur run` named") from None
+        raise RunDirectoryError(
+            f"{directory}: holds no run (there is no {CONFIG}); give the directory that `concur run` named"
+        ) from None
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{path}: cannot be read ({error})") from error
     return content

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ app = typer.Typer(
 )
 
 
-class OutputFormat(str, Enum):
+class OutputFormat(StrEnum):
     """Form of the results beside results.parquet."""
 
     parquet = "parquet"
@@ -38,7 +38,9 @@ Jobs = Annotated[
 RunDir = Annotated[Path, typer.Argument(help="A run directory, as made by `concur run`.", show_default=False)]
 Engine = Annotated[
     list[str] | None,
-    typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine.", rich_help_panel=_ENGINE),
+    typer.Option(
+        "--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine.", rich_help_panel=_ENGINE
+    ),
 ]
 Model = Annotated[str | None, typer.Option(help="Model name. Default: what the engine serves.", rich_help_panel=_ENGINE)]
 Agent = Annotated[str | None, typer.Option(help="react, module:callable or FILE.py:callable.", rich_help_panel=_ENGINE)]
@@ -61,7 +63,9 @@ Filter = Annotated[
     str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.", rich_help_panel=_INPUT)
 ]
 Shuffle = Annotated[int | None, typer.Option(help="Random task order from this seed.", rich_help_panel=_INPUT)]
-N = Annotated[int | None, typer.Option("--n", "-n", help="Rollouts per task, where the row does not say.", rich_help_panel=_INPUT)]
+N = Annotated[
+    int | None, typer.Option("--n", "-n", help="Rollouts per task, where the row does not say.", rich_help_panel=_INPUT)
+]
 Seed = Annotated[int | None, typer.Option(help="Base seed; rollout k uses seed + k.", rich_help_panel=_INPUT)]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.", rich_help_panel=_INPUT)]
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.", rich_help_panel=_OUTPUT)]
@@ -74,7 +78,7 @@ Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration
 
 
 @app.command()
-def run(  # noqa: D417 - typer shows each option's own help
+def run(
     jobs: Jobs,
     engine: Engine = None,
     model: Model = None,
@@ -130,7 +134,9 @@ def resume(
     n: N = None,
     retry_failed: Annotated[
         str | None,
-        typer.Option("--retry-failed", metavar="[=CLASS,...]", help="Also try failed rollouts again: all, or these error classes."),
+        typer.Option(
+            "--retry-failed", metavar="[=CLASS,...]", help="Also try failed rollouts again: all, or these error classes."
+        ),
     ] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="Although a process on another host holds it.")] = False,  # noqa: FBT002
     live: Live = None,

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from concur_batch.plan import Retry, plan
 from concur_batch.recorder import Recorder
 from concur_batch.runner import Runner
 from concur_batch.state import RunState
-from concur_batch.toolbox.base import Toolbox
+from concur_batch.toolbox.tools import Tools
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Batch:
     run_dir: Path
     config: Config
     job: Job
-    toolbox: Toolbox
+    toolbox: Tools
     history: History
     state: RunState
     retry: Retry
@@ -95,10 +95,11 @@ async def _segment(batch: Batch) -> Outcome:
     display = None
     try:
         _open(recorder, batch, lanes)
+        console = Console()
         display = loop.create_task(
-            show(batch.state, Console(), recorder.now, closing, live=config.run.live, title=batch.run_dir.name), name="display"
+            show(batch.state, console, recorder.now, closing, live=config.run.live, title=batch.run_dir.name), name="display"
         )
-        with _signals(loop, runner, outcome.signals):
+        with _signals(loop, runner, outcome.signals, on_screen=config.run.live and console.is_terminal):
             complete = await runner.run(lanes)
         outcome.cause = "finished" if complete else "stopped" if len(outcome.signals) > 1 else "drained"
     except ConcurError as error:
@@ -171,8 +172,7 @@ async def _probe(engine: Engine, patience_s: float) -> None:
         except EngineDown as error:
             if clock() >= deadline:
                 raise EngineDown(
-                    f"{engine.name}: cannot be reached ({error}); start it, correct --engine, or wait longer with "
-                    "--set engine.start_wait_s=600"
+                    f"{error}; start it, correct --engine, or wait longer with --set engine.start_wait_s=600"
                 ) from error
             await asyncio.sleep(0.5)
         else:
@@ -208,13 +208,15 @@ def _lane(engine: Engine, model: str, config: Config, recorder: Recorder, runner
 
 
 @contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int]):  # type: ignore[no-untyped-def]
+def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], *, on_screen: bool) -> Iterator[None]:
     """First SIGINT or SIGTERM: drain. Second: stop."""
 
     def on_signal(number: int) -> None:
         seen.append(number)
         if len(seen) == 1:
             runner.drain(signal.Signals(number).name)
+            if not on_screen:
+                print("draining: every agent finishes its step; once more stops at once", file=sys.stderr)  # noqa: T201
         else:
             runner.stop()
 
@@ -227,13 +229,14 @@ def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int]): 
             loop.remove_signal_handler(number)
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """uvloop's where it is installed: 5 to 30 % less CPU per call (docs/benchmarks.md)."""
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
         return None
-    return uvloop.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def _raise_file_limit() -> None:

@@ -66,13 +66,16 @@ def checked(given: Given) -> Iterator[Given]:
     elif len(path) > 1 and path[0] in FREE and all(path):
         yield from _leaves(replace(given, value=_free(given.value) if given.text else given.value, text=False))
     else:
-        raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}.")
+        raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}")
 
 
 def nearest(path: Path) -> str:
     """`; did you mean a.b?`, or what there is."""
     if len(path) == 1 and path[0] in (*SECTIONS, "sampling"):
         return f"; it is a section, give one of its keys: {path[0]}.{_first_key(path[0])}"
+    section = difflib.get_close_matches(path[0], [*SECTIONS, "sampling"], n=1)
+    if path[0] not in SECTIONS and section and section[0] in FREE:  # its further keys are not known here
+        return f"; did you mean {'.'.join((section[0], *path[1:]))}?"
     known = [".".join(key) for key in (*KEYS, *ALIASES)]
     same_leaf = [key for key in known if key.split(".")[1] == path[-1]]
     close = same_leaf or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.7)

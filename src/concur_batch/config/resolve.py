@@ -114,7 +114,7 @@ def _free_variable(name: str) -> keys.Path | None:
     if close:
         raise InputError(f"environment {name}: unknown variable; did you mean {PREFIX}{close[0]}?")
     if section in SECTIONS and key:
-        raise InputError(f"environment {name}: unknown key {section}.{key}{keys.nearest((section, key))}.")
+        raise InputError(f"environment {name}: unknown key {section}.{key}{keys.nearest((section, key))}")
     return None
 
 

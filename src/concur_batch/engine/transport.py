@@ -88,13 +88,14 @@ class _Client(openai.AsyncOpenAI):
     """The openai client, sending only headers that mean something to a model server, made once."""
 
     @functools.cached_property
-    def default_headers(self) -> dict[str, Any]:  # type: ignore[override] # a property, made once
+    def default_headers(self) -> dict[str, Any]:
         account = {name: value for name, value in super().default_headers.items() if name.startswith("OpenAI-")}
         return {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": _USER_AGENT,
+            **self.auth_headers,  # added by newer clients elsewhere, but by openai 2.6 only here
             **account,  # organisation and project, where the environment names them
         }
 

@@ -135,8 +135,11 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
     else:
         yield "recomputed", Text(f"{tokens['recomputed']:,} tokens, {percent(tokens['recomputed_share'])} of the history")
     shares = summary["time"]["share"]
-    parts = [f"{_PART_NAMES[part]} {percent(share)}" for part, share in shares.items() if share is not None]
+    parts = [f"{_PART_NAMES[part]} {percent(share)}" for part, share in shares.items() if share]
     yield "agent time", Text(", ".join(parts) or "none")
+    if summary["tool_calls"]:
+        failed = f", {summary['tool_errors']:,} of them failed" if summary["tool_errors"] else ""
+        yield "tool calls", Text(f"{summary['tool_calls']:,}{failed}")
     for name, engine in summary["engines"].items():
         yield "window", Text(f"{window_path(engine['window'])}, {engine['policy'] or 'no policy'} on {name}", overflow="fold")
 

@@ -7,6 +7,7 @@ import functools
 import logging
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from concur_batch.errors import ToolError
@@ -39,6 +40,11 @@ class OpenTools:
         self._threads = threads
         self._context = context
         self._commands = commands
+
+    @property
+    def workspace(self) -> Path:
+        """The rollout's own folder; made when first asked for."""
+        return self._context.workspace
 
     async def call(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:
         """Run one call. Whatever goes wrong is told in the output; only cancelling raises."""

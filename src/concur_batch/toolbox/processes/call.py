@@ -50,7 +50,7 @@ class _Output(asyncio.Protocol):
 
 
 class _Report(asyncio.Protocol):
-    """What the supervisor tells: `started SUPERVISOR CHILD`, `ended REASON STATUS`."""
+    """What the supervisor tells: `taken`, `started SUPERVISOR CHILD`, `ended REASON STATUS`."""
 
     def __init__(self) -> None:
         self.closed = asyncio.get_running_loop().create_future()
@@ -94,10 +94,17 @@ class Call:
 
     async def run(self, link: WardenLink, request: bytes, stdin: bytes) -> CommandResult:
         """From start to end. Raises SandboxError where it could not be started."""
+        for _ in range(2):  # a warden that was killed takes with it what it had not begun
+            result = await self._run_once(link, request, stdin)
+            if result is not None:
+                return result
+        raise SandboxError("a command could not be started: no more processes, or no memory")
+
+    async def _run_once(self, link: WardenLink, request: bytes, stdin: bytes) -> CommandResult | None:
+        """None: nothing was begun."""
         loop = asyncio.get_running_loop()
         ours, stdout = await self._send(link, stdin)
-        self._line, report = await loop.create_connection(_Report, sock=ours)
-        self._report = report
+        self._line, self._report = await loop.create_connection(_Report, sock=ours)
         reader, output = await loop.connect_read_pipe(
             lambda: _Output(self, self._kept_bytes, self._max_bytes), os.fdopen(stdout, "rb", 0)
         )
@@ -105,16 +112,18 @@ class Call:
             self._line.write(struct.pack("!I", len(request)) + request)
             if self._stopped is not None:
                 self._ask_to_stop()
-            await report.closed
-            if report.line("ended") is None:
-                await self._end_lost(report)
+            await self._report.closed
+            if self._report.line("taken") is None and self._stopped is None:
+                return None
+            if self._report.line("ended") is None:
+                await self._end_lost(self._report)
             await asyncio.wait({output.closed}, timeout=1.0)
         finally:
             if self._patience is not None:
                 self._patience.cancel()
             self._line.close()
             reader.close()
-        return self._result(report, output)
+        return self._result(self._report, output)
 
     async def _send(self, link: WardenLink, stdin: bytes) -> tuple[socket.socket, int]:
         """Hand the command's descriptors to the warden; our ends of call and stdout."""
@@ -156,12 +165,9 @@ class Call:
     async def _end_lost(self, report: _Report) -> None:
         """The supervisor is gone, killed by its own command perhaps, and the tree may still live."""
         started = report.line("started")
-        if started is None:
-            if self._stopped is None:
-                raise SandboxError("a command could not be started: no more processes, or no memory")
-            return
-        with contextlib.suppress(OSError):
-            os.killpg(int(started[1]), signal.SIGKILL)
+        if started is not None:
+            with contextlib.suppress(OSError):
+                os.killpg(int(started[1]), signal.SIGKILL)
         await asyncio.to_thread(kill_strays, self.token)
 
     def _result(self, report: _Report, output: _Output) -> CommandResult:

@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def supervise(request: dict[str, Any], call: socket.socket, stdin: int, stdout: int) -> None:
-    """Run one command to its end and report on `call`: `started SUPERVISOR CHILD`, then `ended REASON STATUS`.
+    """Run one command to its end and report on `call`: `taken`, `started SUPERVISOR CHILD`, `ended REASON STATUS`.
 
     REASON is exit, stopped (the runner said so, or is gone), cpu, memory, processes or failed; STATUS is the wait status.
     """
@@ -40,6 +40,7 @@ def supervise(request: dict[str, Any], call: socket.socket, stdin: int, stdout: 
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     os.setsid()
     supervisor = os.getpid()
+    _tell(call, "taken\n")  # from here on the command may have run
     child = os.fork()
     if child == 0:
         _become(request, supervisor, stdin, stdout)

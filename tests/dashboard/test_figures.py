@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from concur_batch.dashboard.figures import clean, count, duration, fit, milliseconds, rate, share, spark
+
+numbers = st.none() | st.floats() | st.integers(-(2**63), 2**63)
+
+
+@pytest.mark.parametrize(
+    ("function", "value", "shown"),
+    [
+        (count, None, "-"),
+        (count, 9_999, "9,999"),
+        (count, 12_345, "12.3k"),
+        (count, 4_500_000, "4.5M"),
+        (count, float("nan"), "-"),
+        (rate, 1.25, "1.2"),
+        (rate, 250.4, "250"),
+        (share, 0.714, "71%"),
+        (share, None, "-"),
+        (duration, 4.9, "4 s"),
+        (duration, 751, "12:31"),
+        (duration, 11_551, "3:12:31"),
+        (duration, 500_000, "5 d 18 h"),
+        (duration, -1, "0 s"),
+        (milliseconds, 0.0031, "3 ms"),
+        (milliseconds, 1.24, "1.2 s"),
+    ],
+)
+def test_how_figures_are_shown(function, value, shown):
+    assert function(value) == shown
+
+
+def test_sparks():
+    assert spark([0.0, 0.5, None, 1.0], 6, ascii_only=False) == "  ▁▅ █"
+    assert spark([0.0, 0.5, None, 1.0], 2, ascii_only=True) == " #"
+
+
+def test_foreign_text_becomes_one_harmless_line():
+    assert clean("\n first\x1b[31m [red]line\nsecond", ascii_only=False) == "first [31m [red]line"
+    assert clean("naïve\ud800", ascii_only=True) == "na?ve "
+    assert clean("", ascii_only=True) == ""
+
+
+@given(value=numbers)
+def test_no_number_is_refused(value):
+    for function in (count, rate, share, duration, milliseconds):
+        assert len(function(value)) <= 12
+    assert len(spark([value], 3, ascii_only=True)) == 3
+
+
+@given(text=st.text("aé漢\x1b\n\ud800[/]", max_size=30), width=st.integers(0, 20), right=st.booleans())
+def test_fitted_text_has_its_width(text, width, right):
+    fitted = fit(clean(text, ascii_only=False), width, ascii_only=False, right=right)
+    assert cell_len(fitted) == width

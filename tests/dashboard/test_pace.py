@@ -1,0 +1,70 @@
+import pytest
+
+from concur_batch import records as r
+from concur_batch.dashboard import pace
+from concur_batch.state import fold
+
+START = [r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0"), r.BatchLoaded(t=0, tasks=10, rollouts=10)]
+
+
+def reply(t, name="a#0", step=1):
+    return r.ReplyReceived(
+        t=t,
+        rollout=name,
+        engine="e",
+        step=step,
+        n=step,
+        hash="",
+        base=0,
+        new=[],
+        message={},
+        finish_reason="stop",
+        prompt_tokens=10,
+        completion_tokens=5,
+    )
+
+
+def sampled(t, steps, engine="e"):
+    return r.Sampled(t=t, engine=engine, steps=steps, generated_tokens=5 * steps, prompt_tokens=10 * steps)
+
+
+def started(t, name="a#0"):
+    return r.RolloutStarted(t=t, rollout=name, engine="e", task=name[:-2], k=0, index=0, seed=0)
+
+
+def test_current_pace_is_that_of_the_last_seconds_over_all_engines():
+    samples = [sampled(t, 100 if t < 30 else 2) for t in range(1, 61)] + [sampled(t, 1, "f") for t in range(46, 61)]
+    state = fold([*START, reply(1), *samples])
+    assert pace.current(state, 60.0).steps == pytest.approx(2 + 15 / 60)  # f's first sample covers all the time before it
+    assert pace.current(state, 60.0, 10).prompt_tokens == pytest.approx(30)
+
+
+def test_silence_slows_the_pace_down():
+    state = fold([*START, reply(1), *(sampled(t, 2) for t in range(1, 61))])
+    assert pace.current(state, 62.0).steps == pytest.approx(2)
+    assert pace.current(state, 70.0).steps < 1
+    assert pace.current(state, 90.0) is None
+
+
+def test_another_segments_samples_say_nothing_about_now():
+    earlier = [*START, started(0), reply(1), *(sampled(t, 50) for t in range(1, 9))]
+    again = r.SegmentStarted(t=0, epoch=1e9, host="h", pid=2, version="0")
+    assert pace.current(fold([*earlier, again]), 10.0) is None
+    state = fold([*earlier, again, reply(0.5), *(sampled(t, 2) for t in range(1, 5))])
+    assert pace.current(state, 4.0).steps == pytest.approx(2)
+
+
+def test_estimated_end_counts_the_steps_still_to_do():
+    ended = [x for k in range(4) for x in (started(0, f"{k}#0"), *(reply(k + 1, f"{k}#0", s) for s in range(1, 6)))]
+    ended += [r.RolloutFinished(t=5, rollout=f"{k}#0", engine="e", status="completed") for k in range(4)]
+    live = [started(5, "x#0"), reply(6, "x#0")]
+    state = fold([*START, *ended, *live])
+    # 21 steps in 21 s; ended ones took 5 each; 5 unstarted and 4 steps of x are left
+    assert pace.left_s(state, 21.0) == pytest.approx(5 * 5 + 4)
+    state.apply(r.DrainStarted(t=7, cause="SIGINT"))
+    assert pace.left_s(state, 21.0) is None
+
+
+def test_nothing_is_said_before_anything_ended():
+    assert pace.left_s(fold([*START, started(0), reply(1)]), 2.0) is None
+    assert pace.overall(fold(START), 0.0) is None

@@ -1,0 +1,92 @@
+import json
+
+import pytest
+from chat_server import HTML, captured
+
+from concur_batch.engine.faults import fault, retry_after, room_for_completion
+from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineFailed, EngineRefused
+
+
+def nested(message, **fields):
+    return json.dumps({"error": {"message": message} | fields}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "text"),
+    [
+        (400, captured("too_long.json").encode(), ContextLengthExceeded, "30019 tokens"),
+        (400, captured("too_long_sum.json").encode(), ContextLengthExceeded, "16384 tokens"),
+        (400, captured("bad_max_tokens.json").encode(), EngineRefused, "HTTP 400: max_new_tokens must be at least 0, got -1."),
+        (400, nested("Too much.", code="context_length_exceeded"), ContextLengthExceeded, "Too much."),
+        (400, nested("too big", type="exceed_context_size_error"), ContextLengthExceeded, "too big"),
+        (400, nested("The decoder prompt (length 9) is longer than the maximum model length of 8"), ContextLengthExceeded, "9"),
+        (400, b'{"message": "Duplicate request ID detected: x"}', EngineBusy, "Duplicate"),
+        (401, b'{"error": "Unauthorized"}', EngineRefused, "SGLANG_API_KEY"),
+        (404, nested("The model `x` does not exist."), EngineRefused, "The model `x` does not exist."),
+        (404, HTML.encode(), EngineRefused, "an HTML page ('It works!')"),
+        (307, b"", EngineRefused, "redirects to https://there"),
+        (422, b'{"detail": [{"loc": ["body"], "msg": "Field required"}]}', EngineRefused, "Field required"),
+        (429, b"", EngineBusy, "an empty body"),
+        (429, nested("pay first", code="insufficient_quota"), EngineRefused, "pay first"),
+        (503, b'{"message": "The request queue is full."}', EngineBusy, "queue is full"),
+        (408, b"slow", EngineFailed, "slow"),
+        (500, HTML.encode(), EngineFailed, "an HTML page"),
+        (502, b"[1]", EngineFailed, "[1]"),
+    ],
+)
+def test_classes_answers(status, body, kind, text):
+    error = fault(status, {"location": "https://there"}, body, "http://engine")
+    assert type(error) is kind
+    assert str(error).startswith("http://engine: ")
+    assert text in str(error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "-1"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:07 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 7.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:00 GMT", "date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:07 GMT"}, None),
+    ],
+)
+def test_reads_retry_after_without_a_clock(headers, seconds):
+    assert retry_after(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "room"),
+    [
+        (json.loads(captured("too_long_sum.json"))["message"], 16384 - 10019 - 1),
+        (json.loads(captured("too_long.json"))["message"], None),
+        (
+            (
+                "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens (1000 in the messages, "
+                "8000 in the completion). Please reduce the length of the messages or completion."
+            ),
+            7191,
+        ),
+        (
+            (
+                "'max_tokens' or 'max_completion_tokens' is too large: 8000. This model's maximum context length is 8192 tokens and "
+                "your request has 1000 input tokens (8000 > 8192 - 1000)."
+            ),
+            7191,
+        ),
+        (
+            (
+                "This model's maximum context length is 128000 tokens. However, you requested 65535 output tokens and your prompt "
+                "contains at least 62466 input tokens, for a total of at least 128001 tokens."
+            ),
+            32766,
+        ),
+        ("This model's maximum context length is 8192 tokens. However, your request has 9000 input tokens.", None),
+        ("max_new_tokens must be at least 0, got -1.", None),
+    ],
+)
+def test_finds_what_would_have_fitted(message, room):
+    assert room_for_completion(json.dumps({"message": message}).encode()) == room

@@ -1,0 +1,304 @@
+import asyncio
+import socket
+
+import pytest
+from chat_server import (
+    HTML,
+    ChatServer,
+    breaks_off,
+    captured,
+    hangs,
+    hangs_up,
+    in_turn,
+    request,
+    says,
+    sglang_routes,
+)
+
+from concur_batch.engine.openai import OpenAIEngine
+from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineDown, EngineError, EngineFailed, EngineRefused
+from concur_batch.task import ScriptedTurn
+
+GOOD = says(captured("chat_warm.json"))
+
+
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def with_engine(server, story, **options):
+    """Run `story(engine, server)` against the server; its result."""
+
+    async def main():
+        async with server:
+            engine = OpenAIEngine(server.url, **options)
+            try:
+                return await story(engine, server)
+            finally:
+                await engine.aclose()
+
+    return asyncio.run(main())
+
+
+def complete(chat, *, routes=None, probe=False, **options):
+    """One call against a server that chats like this; the reply and the server."""
+
+    async def story(engine, server):
+        if probe:
+            await engine.probe()
+        return await engine.complete(request()), server
+
+    return with_engine(ChatServer(chat, routes), story, **options)
+
+
+def test_completes_and_says_who_it_is():
+    reply, server = complete(GOOD, api_key="secret")
+    assert (reply.message["content"], reply.cached_tokens) == ("fhfhfhfhfhfhfhfhfhfhfhfh", 930)
+    assert server.bodies == [{"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]}]
+    sent = server.headers[0]
+    assert sent["Authorization"] == "Bearer secret"
+    assert sent["Content-Type"] == "application/json"
+    assert not [name for name in sent if name.lower().startswith("x-stainless-") and name.lower() != "x-stainless-retry-count"]
+
+
+def test_names_the_account_where_the_environment_does(monkeypatch):
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    _, server = complete(GOOD)
+    assert server.headers[0]["OpenAI-Organization"] == "org-1"
+
+
+def test_sends_text_that_utf8_cannot_hold():
+    async def story(engine, server):
+        await engine.complete(request(messages=[{"role": "user", "content": "half \ud83d, whole 😀"}]))
+        return server.bodies[0]["messages"][0]["content"]
+
+    assert with_engine(ChatServer(), story) == "half \ud83d, whole 😀"
+
+
+def test_many_at_once_are_not_held_back():
+    async def story(engine, server):
+        arrived, everybody = [], asyncio.Event()
+
+        async def waits_for_all(http):
+            arrived.append(http)
+            if len(arrived) == 110:  # more than any client's usual pool
+                everybody.set()
+            await everybody.wait()
+            return await GOOD(http)
+
+        server._routes["/v1/chat/completions"] = waits_for_all
+        async with asyncio.timeout(20):
+            replies = await asyncio.gather(*(engine.complete(request(step)) for step in range(110)))
+        return len(replies)
+
+    assert with_engine(ChatServer(), story) == 110
+
+
+def test_a_proxy_of_the_environment_does_not_concern_loopback(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+    reply, _ = complete(GOOD)
+    assert reply.finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("chat", "kind", "text"),
+    [
+        (hangs_up, EngineDown, "broke the connection before a reply came"),
+        (breaks_off, EngineDown, "broke the connection in the middle of a reply"),
+        (says(HTML), EngineFailed, "expected a chat completion, but got an HTML page ('It works!')"),
+        (says("{}"), EngineFailed, "expected a chat completion, but got '{}'"),
+        (says(HTML, 500), EngineFailed, "HTTP 500: an HTML page"),
+        (says("", 502), EngineFailed, "HTTP 502: an empty body"),
+        (says("{}", 503), EngineBusy, "HTTP 503"),
+        (says(captured("abort.json")), EngineBusy, "aborted the request"),
+        (says(captured("too_long.json"), 400), ContextLengthExceeded, "16384 tokens"),
+        (says('{"error": {"message": "no model `x`"}}', 404), EngineRefused, "no model `x`"),
+    ],
+)
+def test_classes_what_goes_wrong(chat, kind, text):
+    with pytest.raises(EngineError) as caught:
+        complete(chat)
+    assert type(caught.value) is kind
+    assert text in str(caught.value)
+    assert str(caught.value).startswith("http://127.0.0.1:")
+
+
+def test_passes_on_how_long_to_wait():
+    with pytest.raises(EngineBusy) as caught:
+        complete(says("{}", 429, {"Retry-After": "3"}))
+    assert caught.value.retry_after == 3.0
+
+
+def test_is_down_where_nobody_listens():
+    async def story():
+        engine = OpenAIEngine(f"http://127.0.0.1:{unused_port()}/v1")
+        try:
+            assert not await engine.ready()
+            with pytest.raises(EngineDown, match=r"cannot be reached"):
+                await engine.probe()
+            with pytest.raises(EngineDown, match=r"cannot be reached"):
+                await engine.complete(request())
+        finally:
+            await engine.aclose()
+
+    asyncio.run(story())
+
+
+def test_a_server_that_speaks_no_http_has_failed():
+    async def story():
+        async def babbles(_, writer):
+            writer.write(b"220 mail.example ESMTP\r\n")
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(babbles, "127.0.0.1", 0)
+        engine = OpenAIEngine(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        try:
+            with pytest.raises(EngineFailed, match="not in HTTP"):
+                await engine.complete(request())
+        finally:
+            await engine.aclose()
+            server.close()
+            await server.wait_closed()
+
+    asyncio.run(story())
+
+
+def test_a_request_that_takes_too_long_fails_and_is_aborted():
+    async def story(engine, server):
+        await engine.probe()
+        with pytest.raises(EngineFailed, match=r"no reply within 0\.05 s"):
+            await engine.complete(request())
+        return server
+
+    server = with_engine(ChatServer(hangs, sglang_routes()), story, request_timeout_s=0.05)
+    assert server.told == [("/abort_request", {"rid": server.bodies[0]["rid"]})]
+
+
+def test_a_cancelled_request_is_aborted_on_sglang():
+    async def story(engine, server):
+        await engine.probe()
+        task = asyncio.create_task(engine.complete(request()))
+        await server.started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return server
+
+    server = with_engine(ChatServer(hangs, sglang_routes()), story)
+    assert server.told == [("/abort_request", {"rid": server.bodies[0]["rid"]})]
+    assert server.bodies[0]["rid"].endswith("t#0/1")
+    plain = with_engine(ChatServer(hangs), story)
+    assert plain.told == []
+    assert "rid" not in plain.bodies[0]
+
+
+def test_aborts_by_request_id():
+    async def story(engine, server):
+        await engine.probe()
+        await engine.abort("t#0/1")  # not in flight
+        task = asyncio.create_task(engine.complete(request()))
+        await server.started.wait()
+        await engine.abort("t#0/1")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return server
+
+    server = with_engine(ChatServer(hangs, sglang_routes()), story)
+    assert {body["rid"] for _, body in server.told} == {server.bodies[0]["rid"]}
+
+
+def test_request_ids_of_two_runs_differ():
+    async def story(engine, server):
+        other = OpenAIEngine(server.url)
+        for each in (engine, other):
+            await each.probe()
+            await each.complete(request())
+            await each.complete(request())
+        await other.aclose()
+        return {body["rid"] for body in server.bodies}
+
+    assert len(with_engine(ChatServer(GOOD, sglang_routes()), story)) == 4
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_lowers_max_tokens_to_what_fits_and_sends_again(field):
+    async def story(engine, server):
+        await engine.complete(request(sampling={field: 12000}))
+        return [body[field] for body in server.bodies]
+
+    too_long = says(captured("too_long_sum.json"), 400)
+    assert with_engine(ChatServer(in_turn(too_long, GOOD)), story) == [12000, 6364]
+
+
+def test_gives_up_on_the_second_refusal():
+    async def story(engine, server):
+        with pytest.raises(ContextLengthExceeded):
+            await engine.complete(request(sampling={"max_tokens": 12000}))
+        return len(server.bodies)
+
+    assert with_engine(ChatServer(says(captured("too_long_sum.json"), 400)), story) == 2
+
+
+def test_closes_sessions_where_the_server_has_them():
+    async def story(engine, server):
+        await engine.probe()
+        await engine.complete(request(session_id="t#0"))
+        await engine.close_session("t#0")
+        return server
+
+    server = with_engine(ChatServer(GOOD, sglang_routes(enable_session_radix_cache=True)), story)
+    assert (server.bodies[0]["session_id"], server.told) == ("t#0", [("/close_session", {"session_id": "t#0"})])
+    server = with_engine(ChatServer(GOOD, sglang_routes()), story)
+    assert ("session_id" in server.bodies[0], server.told) == (False, [])
+
+
+def test_our_simulators_server_gets_the_turn():
+    async def story(engine, server):
+        assert (await engine.probe()).kind == "sim"
+        await engine.complete(request(turn=ScriptedTurn(content="hello")))
+        return server.bodies[0]["concur_turn"]
+
+    assert with_engine(ChatServer(GOOD, sglang_routes(concur_simulator=True)), story) == {"content": "hello"}
+
+
+@pytest.mark.parametrize(
+    ("routes", "is_ready"),
+    [
+        ({"/ready": says("")}, True),
+        ({"/ready": says("", 503)}, False),
+        ({}, True),  # no /ready: the list of models stands for it
+        ({"/v1/models": says(HTML)}, False),
+        ({"/v1/models": says("{}", 500)}, False),
+        ({"/ready": hangs}, False),
+        ({"/ready": hangs_up}, False),
+    ],
+)
+def test_readiness(routes, is_ready):
+    async def story(engine, _):
+        return await engine.ready()
+
+    assert with_engine(ChatServer(routes=routes), story, ready_timeout_s=0.1) is is_ready
+
+
+def test_takes_an_address_with_v1_and_a_name():
+    async def story(_, server):
+        engine = OpenAIEngine(server.url + "/v1/", name="first")
+        await engine.complete(request())
+        await engine.aclose()
+        return engine.name, OpenAIEngine(server.url + "/v1").name == server.url, server.paths
+
+    assert with_engine(ChatServer(), story) == ("first", True, ["/v1/chat/completions"])
+
+
+def test_sends_the_history_as_it_is():
+    messages = [{"role": "user", "content": "ü\n"}, {"role": "assistant", "content": "", "tool_calls": []}]
+
+    async def story(engine, server):
+        await engine.complete(request(messages=messages, sampling={"temperature": 0.5}))
+        return server.bodies[0]
+
+    assert with_engine(ChatServer(), story) == {"model": "tiny", "messages": messages, "temperature": 0.5}

@@ -1,0 +1,72 @@
+import asyncio
+
+import pytest
+from chat_server import HTML, ChatServer, hangs, says, sglang_routes
+
+from concur_batch.engine.openai import OpenAIEngine
+from concur_batch.errors import EngineDown, EngineError, EngineFailed, EngineRefused
+
+
+def probe(routes, **options):
+    async def main():
+        async with ChatServer(routes=routes) as server:
+            engine = OpenAIEngine(server.url, probe_timeout_s=options.get("timeout_s", 5.0))
+            try:
+                return await engine.probe()
+            finally:
+                await engine.aclose()
+
+    return asyncio.run(main())
+
+
+def test_sglang_with_all_its_statistics():
+    can = probe(sglang_routes())
+    assert (can.kind, can.version, can.models, can.context_length) == ("sglang", "0.5.23", ("tiny",), 16384)
+    assert (can.capacity_tokens, can.statistics, can.resident, can.abort) == (20000, "loads", True, True)
+
+
+def test_sglang_without_metrics():
+    routes = sglang_routes()
+    del routes["/metrics"]
+    can = probe(routes)
+    assert (can.statistics, can.resident) == ("loads", False)
+
+
+def test_sglang_without_loads():
+    routes = sglang_routes()
+    del routes["/v1/loads"]
+    assert probe(routes).statistics == "metrics"
+    del routes["/metrics"]
+    assert probe(routes).statistics == "replies"
+    routes["/get_load"] = says('[{"dp_rank": 0, "num_reqs": 1, "num_waiting_reqs": 0, "num_tokens": 7, "ts_tic": 1.0}]')
+    assert probe(routes).statistics == "loads"
+
+
+def test_old_sglang_by_the_old_name():
+    routes = sglang_routes()
+    routes["/get_server_info"] = routes.pop("/server_info")
+    assert probe(routes).kind == "sglang"
+
+
+def test_any_other_server():
+    can = probe({})
+    assert (can.kind, can.statistics, can.models, can.cache_report, can.abort) == ("openai", "replies", ("tiny",), None, False)
+
+
+@pytest.mark.parametrize(
+    ("routes", "kind", "text"),
+    [
+        ({"/v1/models": says(HTML)}, EngineError, "answers HTTP 200 with an HTML page ('It works!') where a list of models"),
+        ({"/v1/models": says(HTML, 404), "/server_info": says(HTML)}, EngineError, "not an OpenAI-compatible"),
+        ({"/v1/models": says("", 301, {"Location": "https://x"})}, EngineError, "a redirect to https://x"),
+        ({"/v1/models": says('{"detail": "Not Found"}', 404)}, EngineError, "HTTP 404"),
+        ({"/v1/models": says('{"error": "Unauthorized"}', 401)}, EngineRefused, "SGLANG_API_KEY"),
+        ({"/v1/models": says(HTML, 500)}, EngineFailed, "HTTP 500"),
+        ({"/v1/models": hangs}, EngineDown, "no answer to /models within 0.1 s"),
+    ],
+)
+def test_says_what_answered_and_what_was_expected(routes, kind, text):
+    with pytest.raises(EngineError) as caught:
+        probe(routes, timeout_s=0.1 if routes["/v1/models"] is hangs else 5.0)
+    assert type(caught.value) is kind
+    assert text in str(caught.value)

@@ -1,0 +1,124 @@
+import json
+
+import pytest
+from chat_server import HTML, captured
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concur_batch.engine.base import Capabilities, EngineStats
+from concur_batch.engine.statistics import from_get_load, from_loads, from_metrics, from_models, from_server_info, is_server_info
+
+
+def loads(name):
+    return from_loads(json.loads(captured(name)))
+
+
+def test_loads_of_a_busy_server():
+    assert loads("loads_busy.json") == EngineStats(
+        capacity_tokens=20000,
+        locked=0.9938,
+        running_requests=11,
+        queued_requests=37,
+        prefill_tokens_total=205673,
+        prefill_busy_seconds_total=5.366533,
+        epoch=1795199269.2058787,
+    )
+
+
+def test_loads_of_two_ranks_add_up_and_shares_are_those_of_the_fullest():
+    data = json.loads(captured("loads_dp2.json"))
+    data["loads"][0]["token_usage"], data["loads"][1]["token_usage"] = 0.25, 0.75
+    stats = from_loads(data)
+    assert (stats.capacity_tokens, stats.locked, stats.prefill_tokens_total) == (40000, 0.75, 80)
+    assert stats.epoch == 1795199305.8967562
+
+
+def test_loads_of_a_release_that_tells_less():
+    stats = from_loads({"loads": [{"dp_rank": 0, "num_running_reqs": 2, "num_waiting_reqs": 1, "token_usage": 0.5}]})
+    assert stats == EngineStats(locked=0.5, running_requests=2, queued_requests=1)
+
+
+def test_get_load_tells_the_share_only_while_nobody_waits():
+    load = {"dp_rank": 0, "num_reqs": 5, "num_waiting_reqs": 0, "num_tokens": 5000, "ts_tic": 9.0}
+    assert from_get_load([load], 20000) == EngineStats(
+        capacity_tokens=20000, locked=0.25, running_requests=5, queued_requests=0, epoch=9.0
+    )
+    waiting = from_get_load([load | {"num_waiting_reqs": 2}], 20000)
+    assert (waiting.locked, waiting.running_requests, waiting.queued_requests) == (None, 3, 2)
+
+
+def test_metrics_of_a_busy_server():
+    assert from_metrics(captured("metrics.txt")) == EngineStats(
+        capacity_tokens=20000,
+        locked=0.98,
+        resident=1 - 344 / 20000,
+        running_requests=11,
+        queued_requests=34,
+        evicted_tokens_total=196145,
+        prefill_tokens_total=205674,
+    )
+
+
+def test_metrics_of_two_ranks():
+    stats = from_metrics(captured("metrics_dp2.txt"))
+    assert (stats.capacity_tokens, stats.prefill_tokens_total, stats.running_requests) == (40000, 81, 0)
+    assert stats.resident == pytest.approx(159 / 20000)
+    assert stats.evicted_tokens_total == 0  # the counter is not there before the first eviction
+
+
+def test_metrics_with_priorities_are_not_counted_twice():
+    text = captured("metrics_retract.txt").replace('priority="",tp_rank="0"} 0.0', 'priority="",tp_rank="0"} 7.0')
+    text = text.replace('priority="0",tp_rank="0"} 0.0', 'priority="0",tp_rank="0"} 7.0')
+    assert from_metrics(text).running_requests == 7
+
+
+def test_metrics_of_tensor_parallel_ranks_are_not_summed():
+    lines = [
+        f'sglang:evicted_tokens_total{{cache_type="R",dp_rank="{dp}",pp_rank="0",tp_rank="{tp}"}} {100 + dp}.0'
+        for dp in (0, 1)
+        for tp in (0, 1, 2, 3)
+    ]
+    assert from_metrics("\n".join(lines)).evicted_tokens_total == 201
+
+
+def test_metrics_of_0_5_8_have_no_cache_gauges():
+    text = (
+        'sglang:token_usage{model_name="m",pid="7",tp_rank="0"} 0.5\nsglang:num_running_reqs{model_name="m",tp_rank="0"} 3.0\n'
+        'sglang:cache_hit_rate{model_name="m",tp_rank="0"} 0.0\nsglang:num_queue_reqs{model_name="m",tp_rank="0"} NaN\n'
+    )
+    assert from_metrics(text) == EngineStats(locked=0.5, running_requests=3)
+
+
+@pytest.mark.parametrize(
+    "data", [None, [], {}, {"loads": []}, {"loads": [1]}, {"loads": 5}, "x", 3, [1], {"detail": "Not Found"}]
+)
+def test_knows_what_are_no_statistics(data):
+    assert from_loads(data) is None
+    assert from_get_load(data, 1) is None
+    assert from_models(data, Capabilities()) is None
+    assert not is_server_info(data)
+
+
+@given(st.text())
+def test_metrics_of_anything_else_are_none(text):
+    assert from_metrics(text) is None
+    assert from_metrics(HTML) is None
+
+
+def test_server_info_becomes_capabilities():
+    info = json.loads(captured("server_info.json"))
+    can = from_server_info(info, Capabilities())
+    assert (can.kind, can.version, can.capacity_tokens, can.context_length) == ("sglang", "0.5.23", 20000, 16384)
+    assert (can.cache_report, can.session_close, can.priority, can.abort) == (True, False, False, True)
+    flags = {"enable_session_radix_cache": True, "enable_priority_scheduling": True, "enable_cache_report": False}
+    more = from_server_info(info | flags | {"dp_size": 2, "context_length": None}, Capabilities())
+    assert (more.capacity_tokens, more.context_length) == (40000, None)
+    assert (more.cache_report, more.session_close, more.priority) == (False, True, True)
+    assert not from_server_info(info | flags | {"schedule_low_priority_values_first": True}, Capabilities()).priority
+    assert from_server_info(info | {"concur_simulator": True}, Capabilities()).kind == "sim"
+
+
+def test_models_become_capabilities():
+    can = from_models(json.loads(captured("models.json")), Capabilities())
+    assert (can.models, can.context_length) == (("tiny",), 16384)
+    assert from_models({"data": [{"id": "gpt"}]}, Capabilities()) == Capabilities(models=("gpt",))

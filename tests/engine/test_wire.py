@@ -1,0 +1,81 @@
+import json
+
+import pytest
+from chat_server import captured, request
+
+from concur_batch.engine.base import Capabilities
+from concur_batch.engine.wire import chat_body, read_reply
+from concur_batch.task import ScriptedTurn
+
+TURN = ScriptedTurn(tool_calls=({"name": "look", "arguments": {}},), tokens=7)
+
+
+def completion(message, finish_reason="stop", **fields):
+    return json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]} | fields).encode()
+
+
+def test_a_plain_server_gets_plain_fields():
+    asked = request(session_id="s", priority=3, turn=TURN, sampling={"temperature": 0, "stream": True})
+    body = chat_body(asked, Capabilities(), "rid")
+    assert body == {"model": "tiny", "messages": asked.messages, "temperature": 0}
+
+
+def test_sglang_gets_what_it_understands():
+    asked = request(session_id="s", priority=3, turn=TURN, tools=[{"type": "function"}])
+    can = Capabilities(kind="sglang", abort=True, session_close=True, priority=True)
+    body = chat_body(asked, can, "rid")
+    assert body.keys() == {"model", "messages", "tools", "rid", "session_id", "priority"}
+    assert chat_body(asked, Capabilities(kind="sglang", abort=True), "rid").keys() == {"model", "messages", "tools", "rid"}
+
+
+def test_our_own_simulator_gets_the_turn():
+    body = chat_body(request(turn=TURN), Capabilities(kind="sim"), "rid")
+    assert body["concur_turn"] == {"tokens": 7, "tool_calls": [{"name": "look", "arguments": {}}]}
+
+
+def test_reads_sglangs_reply():
+    reply = read_reply(captured("chat_warm.json").encode(), "r")
+    assert reply.message == {"role": "assistant", "content": "fhfhfhfhfhfhfhfhfhfhfhfh"}
+    assert (reply.finish_reason, reply.model) == ("length", "tiny")
+    assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens) == (931, 24, 930, 0)
+
+
+def test_no_token_cached_is_not_the_same_as_not_told():
+    assert read_reply(captured("chat_cold.json").encode(), "r").cached_tokens == 0
+    for usage in ({}, {"prompt_tokens_details": None}, {"prompt_tokens_details": {}}):
+        assert read_reply(completion({"content": "x"}, usage=usage), "r").cached_tokens is None
+    assert read_reply(completion({"content": "x"}, usage=None), "r").cached_tokens is None
+
+
+def test_a_message_keeps_only_what_goes_back_into_the_history():
+    told = {"role": "assistant", "content": None, "reasoning_content": "Hm.", "audio": None, "refusal": None}
+    calls = [{"id": "c1", "index": 0, "type": "function", "function": {"name": "look", "arguments": '{"x": 1}'}}]
+    reply = read_reply(completion(told | {"tool_calls": calls}), "r")
+    function = {"name": "look", "arguments": '{"x": 1}'}
+    assert reply.message == {
+        "role": "assistant",
+        "reasoning_content": "Hm.",
+        "tool_calls": [{"id": "c1", "type": "function", "function": function}],
+    }
+    assert reply.finish_reason == "tool_calls"
+
+
+def test_mends_sloppy_tool_calls():
+    calls = [{"function": {"name": "a", "arguments": {"x": 1}}}, {"function": {"name": None, "arguments": None}}]
+    message = read_reply(completion({"content": "", "tool_calls": calls}), "t#0/3").message
+    assert [call["id"] for call in message["tool_calls"]] == ["call_t#0/3_0", "call_t#0/3_1"]
+    assert [call["function"] for call in message["tool_calls"]] == [
+        {"name": "a", "arguments": '{"x":1}'},
+        {"name": "", "arguments": "{}"},
+    ]
+
+
+def test_reads_openais_reasoning_tokens():
+    usage = {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}}
+    assert read_reply(completion({"content": None}, usage=usage), "r").reasoning_tokens == 4
+    assert read_reply(completion({"content": None}, usage=usage), "r").message == {"role": "assistant", "content": ""}
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"{}", b'{"choices": []}', b'{"choices": [{"message": 1}]}', b'{"cho'])
+def test_knows_what_is_no_reply(body):
+    assert read_reply(body, "r") is None

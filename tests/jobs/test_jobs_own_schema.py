@@ -1,0 +1,95 @@
+import pytest
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from concur_batch.errors import InputError
+from concur_batch.jobs.own_schema import usual_schema
+from concur_batch.jobs.schema import RowSchema, SchemaOptions
+
+
+class Puzzle(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    board: list[int]
+    target: str | None = None
+
+    @field_validator("board")
+    @classmethod
+    def _small(cls, board):
+        if len(board) > 3:
+            raise KeyError("oops")
+        return board
+
+
+def agents(name):
+    if name in (None, "solver"):
+        return Puzzle
+    if name == "react":
+        return None
+    raise InputError(f'there is no agent "{name}"; known are react, solver')
+
+
+def check(row, agent_schema=agents):
+    return RowSchema(SchemaOptions(agent_schema=agent_schema)).task(row, 0, "j:1", lambda _, digits: digits)
+
+
+def faults(row):
+    return [f"{fault.field}: {fault.text}" for fault in check(row)]
+
+
+def test_the_row_goes_to_fields_without_our_columns():
+    row = {"task_id": "a", "board": [1], "n": 2, "seed": 3, "metadata": {"k": 1}, "limits": {"max_steps": 1}, "agent": "solver"}
+    task = check(row)
+    assert (task.id, task.fields, task.messages, task.n, task.metadata) == ("a", {"board": [1]}, (), 2, {"k": 1})
+
+
+def test_a_column_of_ours_that_the_schema_declares_is_given_to_it_too():
+    task = check({"board": [1], "target": "t"})
+    assert (task.fields, task.target) == ({"board": [1], "target": "t"}, "t")
+
+
+def test_prompt_means_what_the_schema_says():
+    assert faults({"board": [1], "prompt": 3}) == ["prompt: is not known here; leave it out or correct its name"]
+
+
+def test_faults_of_the_schema_and_of_our_columns_come_together():
+    assert faults({"board": ["x"], "n": 0}) == [
+        'board.0: is "x"; should be a valid integer, unable to parse string as an integer'.replace(
+            "a valid integer", "a whole number"
+        ),
+        "n: is 0; should be greater than or equal to 1",
+    ]
+    assert faults({}) == ["board: is missing; should be given"]
+
+
+def test_a_validator_that_raises_anything_refuses_the_row():
+    assert faults({"board": [1, 2, 3, 4]}) == [": is refused by Puzzle (KeyError: 'oops')"]
+
+
+def test_other_agents_take_usual_rows():
+    assert check({"agent": "react", "prompt": "x"}).messages
+    assert faults({"agent": "react"}) == ["prompt: is missing; give prompt (text) or messages (a list)"]
+
+
+def test_an_unknown_agent_is_a_fault_that_names_the_known():
+    assert faults({"agent": "sovler", "prompt": "x"}) == ['agent: there is no agent "sovler"; known are react, solver']
+
+
+def test_each_agent_is_asked_for_once():
+    asked = []
+
+    def agent_schema(name):
+        asked.append(name)
+        return agents(name)
+
+    schema = RowSchema(SchemaOptions(agent_schema=agent_schema))
+    for agent in ("x", None, "x", "react", None):
+        schema.task({"agent": agent, "board": [1]}, 0, "j:1", lambda *_: "")
+    assert asked == ["x", None, "react"]
+
+
+def test_fields_change_the_fingerprint():
+    assert check({"board": [1]}).fingerprint != check({"board": [2]}).fingerprint
+
+
+@pytest.mark.parametrize("name", [None, "any"])
+def test_by_default_rows_are_usual(name):
+    assert usual_schema(name) is None

@@ -1,0 +1,116 @@
+import datetime
+import decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from concur_batch.jobs.faults import Fault
+from concur_batch.jobs.parquet import read_parquet, without_nulls
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    def write(table):
+        path = tmp_path / "a.parquet"
+        pq.write_table(table if isinstance(table, pa.Table) else pa.Table.from_pylist(table), path, row_group_size=700)
+        return path
+
+    return write
+
+
+def rows(path, **options):
+    return [item.row for item in read_parquet(path, "a", **options)]
+
+
+def test_rows_come_numbered_and_without_nulls(parquet):
+    messages = [
+        {"role": "user", "content": "x", "tool_calls": None},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+    ]
+    path = parquet([{"id": "a", "messages": messages, "system": None}, {"id": "b", "messages": messages[:1], "system": "s"}])
+    read = list(read_parquet(path, "a"))
+    assert [item.line for item in read] == [1, 2]
+    assert read[0].row == {
+        "id": "a",
+        "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": [{"id": "1"}]}],
+    }
+    assert read[1].row == {"id": "b", "messages": [{"role": "user", "content": "x"}], "system": "s"}
+
+
+def test_rows_of_many_batches_keep_their_order(parquet):
+    path = parquet([{"id": str(i), "metadata": {"even": None if i % 2 else i}} for i in range(1500)])
+    read = list(read_parquet(path, "a"))
+    assert [item.row["id"] for item in read] == [str(i) for i in range(1500)]
+    assert [item.line for item in read] == list(range(1, 1501))
+    assert read[1].row["metadata"] == {}
+    assert read[1498].row["metadata"] == {"even": 1498}
+
+
+def test_other_types_become_plain_json(parquet):
+    table = pa.table(
+        {
+            "prompt": pa.array(["x", "y"]).dictionary_encode(),
+            "n": pa.array([1.0, float("nan")]),
+            "day": pa.array([datetime.date(2024, 5, 1), None]),
+            "price": pa.array([decimal.Decimal("1.50"), None]),
+            "blob": pa.array([b"ab", None]),
+            "metadata": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+            "nested": pa.array([{"when": datetime.datetime(2024, 5, 1)}, None]),  # noqa: DTZ001 - a column without zone
+        }
+    )
+    first, second = rows(parquet(table))
+    assert first == {
+        "prompt": "x",
+        "n": 1.0,
+        "day": "2024-05-01",
+        "price": "1.50",
+        "blob": "YWI=",
+        "metadata": {"k": 1},
+        "nested": {"when": "2024-05-01T00:00:00"},
+    }
+    assert second == {"prompt": "y"}
+
+
+def test_a_column_of_the_wrong_type_is_told_once(parquet):
+    path = parquet([{"prompt": i, "n": "two", "sampling": [1]} for i in range(50)])
+    assert [str(fault) for fault in read_parquet(path, "a")] == [
+        "a: prompt: the column's type is int64; should be text",
+        "a: n: the column's type is string; should be a whole number",
+        "a: sampling: the column's type is list<element: int64>; should be a struct, or JSON text",
+    ]
+
+
+def test_an_agent_with_its_own_schema_decides_about_prompt(parquet):
+    path = parquet([{"prompt": 3}])
+    assert rows(path, own_schema=True) == [{"prompt": 3}]
+    path = parquet([{"prompt": 3, "agent": "mine"}])
+    assert rows(path) == [{"prompt": 3, "agent": "mine"}]
+
+
+def test_a_file_that_is_not_parquet_is_one_sentence(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 and nothing more")
+    (fault,) = read_parquet(path, "a")
+    assert isinstance(fault, Fault)
+    assert fault.text.startswith("cannot be read as Parquet (")
+    assert "\n" not in fault.text
+
+
+def test_a_cut_off_file_is_one_sentence(parquet):
+    path = parquet([{"prompt": "x" * 50 + str(i)} for i in range(2000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2000] + b"\0" * 3000 + whole[5000:])
+    *_, fault = read_parquet(path, "a")
+    assert isinstance(fault, Fault)
+
+
+def test_text_that_is_not_utf8_is_told(parquet):
+    array = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff\xfe"], pa.binary()).buffers())
+    (fault,) = read_parquet(parquet(pa.table({"prompt": array})), "a")
+    assert fault.where == "a:row 1"
+    assert "not UTF-8" in fault.text
+
+
+def test_null_items_of_lists_stay():
+    assert without_nulls({"a": [None, {"b": None, "c": 1}]}) == {"a": [None, {"c": 1}]}

@@ -1,0 +1,53 @@
+import pytest
+from pydantic import ValidationError
+
+from concur_batch.jobs.row import COLUMNS, Row, problems
+
+
+def explain(**row):
+    with pytest.raises(ValidationError) as caught:
+        Row.model_validate(row)
+    return list(problems(caught.value))
+
+
+def test_the_columns_are_those_of_the_documentation():
+    assert sorted(COLUMNS) == sorted(
+        [
+            "id",
+            "prompt",
+            "messages",
+            "system",
+            "tools",
+            "agent",
+            "model",
+            "sampling",
+            "extra_body",
+            "limits",
+            "n",
+            "seed",
+            "target",
+            "metadata",
+            "script",
+        ]
+    )
+
+
+def test_errors_are_in_our_words():
+    assert explain(tools=3, sampling=[1], limits="x") == [
+        ("tools", "is 3; should be a list"),
+        ("sampling", "is [1]; should be an object"),
+        ("limits", 'is "x"; should be an object'),
+    ]
+
+
+def test_text_that_is_not_whole_json_is_told():
+    ((field, text),) = explain(metadata='{"a": ')
+    assert field == "metadata"
+    assert text.startswith("text that is not whole JSON")
+
+
+def test_script_turns_know_their_fields():
+    assert explain(script=[{"text": "x"}, 3]) == [
+        ("script.0.text", "is not known here; known are content, tokens, tool_calls, finish_reason"),
+        ("script.1", "is 3; should be an object or text"),
+    ]

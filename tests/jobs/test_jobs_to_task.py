@@ -1,0 +1,46 @@
+import pytest
+
+from concur_batch.jobs.row import Row
+from concur_batch.jobs.to_task import to_task
+
+BASE = {"id": "a", "prompt": "x", "sampling": {"temperature": 1, "top_p": 1}}
+
+
+def digits(**changes):
+    row = Row.model_validate({**BASE, **changes})
+    return to_task(row, {}, {}, index=0, where="j:1", absent_id=lambda *_: "").fingerprint
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"prompt": "y"},
+        {"system": "s"},
+        {"tools": []},
+        {"tools": ["a"]},
+        {"agent": "mine"},
+        {"model": "m"},
+        {"sampling": {"temperature": 0}},
+        {"extra_body": {"top_k": 1}},
+        {"seed": 1},
+        {"script": ["x"]},
+    ],
+)
+def test_what_the_model_sees_changes_the_fingerprint(changes):
+    assert digits(**changes) != digits()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "b"},
+        {"n": 3},
+        {"limits": {"timeout_s": 3, "max_steps": 1}},
+        {"metadata": {"k": 1}},
+        {"target": "t"},
+        {"sampling": {"top_p": 1.0, "temperature": 1.0}},
+        {"prompt": None, "messages": [{"content": "x", "role": "user"}]},
+    ],
+)
+def test_all_else_does_not(changes):
+    assert digits(**changes) == digits()

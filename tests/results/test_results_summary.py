@@ -1,0 +1,112 @@
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from journals import EPOCH, end, reply, segment, start, tool
+from rich.console import Console
+
+from concur_batch import records as r
+from concur_batch.results.summary import duration, number, render, summarise, window_path
+from concur_batch.state import RunState, fold
+
+ERROR = r.ErrorInfo(error_class="engine", message="refused")
+STORY = [
+    segment(),
+    r.BatchLoaded(t=0.0, tasks=2, rollouts=4),
+    r.EngineSeen(t=0.0, engine="http://127.0.0.1:30000", engine_kind="sglang", model="m", policy="aimd"),
+    start("a#0", 0),
+    reply("a#0", 1, base=1, prompt_tokens=100, completion_tokens=20, cached_tokens=75, model_s=3.0, wait_s=1.0),
+    tool("a#0", 2, seconds=4.0),
+    reply("a#0", 3, base=1, new=[1, 2], prompt_tokens=100, completion_tokens=20, cached_tokens=75, history_tokens=80, missed_tokens=20),
+    r.Decided(t=5.0, engine="http://127.0.0.1:30000", agents=8, reason="grow"),
+    r.Decided(t=6.0, engine="http://127.0.0.1:30000", agents=12, reason="grow"),
+    r.Decided(t=7.0, engine="http://127.0.0.1:30000", agents=6, reason="cut"),
+    r.Decided(t=8.0, engine="http://127.0.0.1:30000", agents=6, reason="hold"),
+    end("a#0", t=8.0),
+    start("a#1", 0),
+    end("a#1", "error", t=10.0, error=ERROR),
+    start("b#0", 1, t=10.0),
+]  # fmt: skip
+
+
+def printed(summary):
+    console = Console(width=60, record=True, file=StringIO())
+    console.print(render(summary, Path("runs/first")))
+    return console.export_text()
+
+
+def test_the_numbers():
+    summary = summarise(fold(STORY))
+    assert summary["rollouts"] == {"total": 4, "ended": 2, "begun": 1, "never_started": 1}
+    assert summary["statuses"] == {"completed": 1, "error": 1}
+    assert summary["failures"] == {"engine": 1}
+    assert summary["elapsed_s"] == 10.0
+    assert summary["per_second"] == {
+        "tasks": 0.1, "rollouts": 0.2, "steps": 0.2, "prompt_tokens": 20.0, "generated_tokens": 4.0,
+    }  # fmt: skip
+    assert summary["tokens"]["cached_share"] == 0.75
+    assert (summary["tokens"]["recomputed"], summary["tokens"]["recomputed_share"]) == (20, 0.25)
+    assert summary["time"]["share"] == {"model_s": 3 / 8, "tool_s": 0.5, "paused_s": 0.0, "wait_s": 1 / 8, "retry_s": 0.0}
+    (engine,) = summary["engines"].values()
+    assert engine["window"] == {"first": 8, "low": 6, "high": 12, "last": 6, "reason": "hold", "moved_by": "cut"}
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_counted_failures_take_the_place_of_the_states_own():
+    assert summarise(fold(STORY), failures={})["failures"] == {}
+
+
+def test_an_empty_run_has_no_speeds_and_can_be_printed():
+    summary = summarise(RunState())
+    assert summary["per_second"]["steps"] is None
+    assert summary["tokens"]["cached_share"] is None
+    assert "0 of 0 ended: none" in printed(summary)
+
+
+def test_a_resumed_run_counts_the_seconds_of_all_segments():
+    summary = summarise(fold([*STORY, segment(EPOCH + 500), end("b#0", t=10.0)]))
+    assert (summary["elapsed_s"], summary["segments"], summary["rollouts"]["ended"]) == (20.0, 2, 3)
+    assert summary["finished_at"] == "2023-11-14T22:21:50+00:00"
+
+
+def test_printed_it_fits_sixty_columns():
+    text = printed(summarise(fold(STORY)))
+    assert max(len(line) for line in text.splitlines()) <= 60
+    words = " ".join(text.split())
+    for part in (
+        "2 of 4 ended: completed 1, error 1",
+        "engine 1 (see failures.jsonl)",
+        "0.1 tasks/s, 0.2 steps/s",
+        "40 tokens, 4/s",
+        "75.0 % cached",
+        "20 tokens, 25.0 % of the history",
+        "model 37.5 %, tools 50.0 %",
+        "8 → 6..12 → 6 (hold), aimd",
+        "runs/first/results.parquet",
+    ):
+        assert part in words
+
+
+@pytest.mark.parametrize(
+    ("window", "text"),
+    [
+        ({"first": None, "low": None, "high": None, "last": None, "reason": None}, "never decided"),
+        ({"first": None, "low": None, "high": None, "last": None, "reason": "off"}, "no limit (off)"),
+        ({"first": 8, "low": 0, "high": 8, "last": 0, "reason": "drain"}, "8 → 0..8 → 0 (drain)"),
+    ],
+)
+def test_window_paths(window, text):
+    assert window_path(window) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 00 s"), (245, "4 min 05 s"), (11220, "3 h 07 min")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(None, "?"), (0.01234, "0.0123"), (99.96, "100"), (1234.5, "1,234")])
+def test_numbers(value, text):
+    assert number(value) == text

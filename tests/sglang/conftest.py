@@ -1,0 +1,63 @@
+"""The real SGLang server as a fixture. It is only started where CONCUR_SGLANG_VENV names its environment."""
+
+import contextlib
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+SERVE = Path(__file__).parents[2] / "tools" / "sglang_cpu" / "serve"
+LONGEST_S = 900  # no server outlives the tests by more
+
+
+class Server:
+    """One server on one loopback port with a pool of 20,000 tokens; may be killed and started again."""
+
+    def __init__(self, log: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Return when it is ready; `serve` gives up by itself after its patience."""
+        command = [SERVE, "--port", str(self.port), "--pool", "20000", "--for", str(LONGEST_S), "--log", self.log]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        said = self._process.stdout.readline().strip()
+        assert said == self.url, f"the server did not start; its log ends with:\n{self.log.read_text()[-3000:]}"
+
+    def kill(self) -> None:
+        """SIGKILL for all its processes at once: nobody says good-bye."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(psutil.NoSuchProcess):
+            everyone = psutil.Process(process.pid).children(recursive=True)
+            for one in everyone:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+            _, alive = psutil.wait_procs(everyone, timeout=20)
+            assert not alive
+        process.kill()
+        process.wait(20)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    if not os.environ.get("CONCUR_SGLANG_VENV"):
+        pytest.skip("CONCUR_SGLANG_VENV names no environment with SGLang (tools/sglang_cpu/README.md)")
+    server = Server(tmp_path / "sglang.log")
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

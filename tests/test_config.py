@@ -1,0 +1,296 @@
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concur_batch.config import Config, from_saved, resolve, to_json
+from concur_batch.config.keys import KEYS
+from concur_batch.config.model import SECTIONS
+from concur_batch.config.resolve import SHORT
+from concur_batch.config.secrets import redact
+from concur_batch.errors import InputError
+from concur_batch.toolbox.limits import ToolLimits
+
+PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
+
+
+def made(cli=None, sets=(), file=None, env=None, folder=None):
+    path = None
+    if file is not None:
+        path = folder / "concur.toml"
+        path.write_text(file, encoding="utf-8")
+    return resolve(cli or {}, sets, path, env or {})
+
+
+def refusal(**what):
+    with pytest.raises(InputError) as caught:
+        made(**what)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_defaults():
+    config = made()
+    assert config.engine.urls == ["sim"]
+    assert config.run.max_agents == 1024
+    assert config.limits.for_task().max_steps == 50
+    assert config.controller.name == "aimd"
+    assert config.engine.api_key.get_secret_value() == "EMPTY"
+    assert config.sources == {}
+
+
+def test_each_layer_wins_over_the_one_below(tmp_path):
+    file = "[run]\nmax_agents = 1\nn = 1\nseed = 1\n"
+    config = made(
+        cli={"run.seed": 3, "run.n": None},
+        file=file,
+        env={"CONCUR_MAX_AGENTS": "2", "CONCUR_RUN_SEED": "2"},
+        folder=tmp_path,
+    )
+    assert (config.run.n, config.run.max_agents, config.run.seed) == (1, 2, 3)
+    assert config.sources == {
+        "run.n": f"file {tmp_path / 'concur.toml'}",
+        "run.max_agents": "environment CONCUR_MAX_AGENTS",
+        "run.seed": "option --seed",
+    }
+
+
+def test_set_gives_any_key_and_free_tables_merge_by_leaf(tmp_path):
+    config = made(
+        sets=[
+            "limits.timeout_s=2.5",
+            "limits.max_steps=none",
+            "sampling.extra_body.top_k=4",
+            "controller.alpha=4",
+            "run.live=no",
+        ],
+        file='[sampling]\ntemperature = 0.2\n[sampling.extra_body]\nmin_p = 0.1\n[controller]\nname = "fixed:64"\nalpha = 2\n',
+        env={"CONCUR_SAMPLING_STOP": '["a", "b"]'},
+        folder=tmp_path,
+    )
+    assert config.limits.timeout_s == 2.5
+    assert config.limits.max_steps is None
+    assert config.run.live is False
+    assert config.sampling == {"temperature": 0.2, "extra_body": {"min_p": 0.1, "top_k": 4}, "stop": ["a", "b"]}
+    assert (config.controller.name, config.controller.parameters) == ("fixed:64", {"alpha": 4})
+    assert config.sources["sampling.extra_body.top_k"] == "--set sampling.extra_body.top_k"
+
+
+def test_the_file_may_be_named_by_a_variable(tmp_path):
+    (tmp_path / "c.toml").write_text("[limits]\nmax_turns = 7\n")
+    assert resolve({}, (), None, {"CONCUR_CONFIG": str(tmp_path / "c.toml")}).limits.max_steps == 7
+
+
+def test_engines_and_keys_from_other_programs_variables(tmp_path):
+    env = {"SGLANG_BASE_URL": "http://a:1", "OPENAI_API_KEY": "o", "OPENAI_BASE_URL": "https://paid.example"}
+    config = made(env=env)
+    assert config.engine.urls == ["http://a:1"]
+    assert config.engine.api_key.get_secret_value() == "o"
+    assert made(env=env | {"SGLANG_API_KEY": "s"}).engine.api_key.get_secret_value() == "s"
+    assert made(env={"OPENAI_BASE_URL": "https://paid.example"}).engine.urls == ["sim"]
+    assert made(env=env, file='[engine]\nurls = ["http://b:1"]\n', folder=tmp_path).engine.urls == ["http://b:1"]
+    assert made(env=env | {"CONCUR_ENGINE": "http://c:1,http://d:1"}).engine.urls == ["http://c:1", "http://d:1"]
+    assert made(cli={"engine.urls": ("http://e:1",)}, env=env).sources["engine.urls"] == "option --engine"
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ("run.max_agent=3", "did you mean run.max_agents?"),
+        ("run.model=x", "did you mean engine.model?"),
+        ("max_agents=3", "did you mean run.max_agents?"),
+        ("limit.max_turn=3", "did you mean limits.max_turns?"),
+        ("run.zzzz=3", "[run] has out, max_agents"),
+        ("zzzz.q=3", "the sections are run, engine"),
+        ("engine=http://a:1", "it is a section, give one of its keys: engine.urls"),
+        ("run.max_agents", "must be key=value"),
+        ("run.max_agents=many", "run.max_agents must be a whole number, not 'many'"),
+        ("run.max_agents=0", "run.max_agents must be at least 1, not '0'"),
+        ("run.output_format=csv", "run.output_format must be 'parquet', 'jsonl' or 'openai', not 'csv'"),
+        ("run.filter=(", "regular expression"),
+        ("run.fail_on_error=150%", "a share such as 5%"),
+        ("run.fail_on_error=-1", "a count such as 3"),
+        ("engine.urls=localhost:30000", "http://localhost:30000"),
+        ("engine.urls=ftp://me:pw@host", "ftp://***@host"),
+        ("engine.urls=http://a:1,http://a:1", "more than once"),
+        ("engine.poll_s=inf", "a finite number"),
+        ("sampling.messages=[]", "they come from the job file"),
+        ("sampling.temperature=nan", None),
+    ],
+)
+def test_refusals_on_the_command_line(sets, said):
+    if said is None:
+        assert made(sets=[sets]).sampling == {"temperature": "nan"}
+        return
+    text = refusal(sets=[sets])
+    assert text.startswith("--set ")
+    assert said in text
+    assert "me:pw" not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("[run]\nmax_agents = '3'\n", "run.max_agents must be a whole number, not '3'"),
+        ("[run]\nmax_agents = true\n", "run.max_agents must be a whole number, not True"),
+        ("[run]\nlive = 1\n", "run.live must be true or false, not 1"),
+        ("[engine]\nurls = 'http://u:p@a:1'\n", "engine.urls must be a list of texts, not 'http://***@a:1'"),
+        ("[engine]\nurls = []\n", "engine.urls must be a list of at least one"),
+        ("[engine]\napi_key = 5\n", "engine.api_key must be text."),
+        ("[agents]\nname = 'x'\n", "did you mean agent.name?"),
+        ("run = 3\n", "run must be a table, [run]"),
+        ("n = 3\n", "did you mean run.n?"),
+        ("[limits]\nmax_steps = 3\nmax_turns = 4\n", "limits.max_steps is given twice"),
+        ("[sampling]\nuntil = 2024-01-01\n", "sampling.until must be text, a number"),
+        ("[run\n", "is not valid TOML"),
+    ],
+)
+def test_refusals_in_the_file(file, said, tmp_path):
+    text = refusal(file=file, folder=tmp_path)
+    assert said in text
+    assert "concur.toml" in text
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="no such configuration file"):
+        resolve({}, (), tmp_path / "none.toml", {})
+    with pytest.raises(InputError, match="cannot be read"):
+        resolve({}, (), tmp_path, {})
+    (tmp_path / "latin.toml").write_bytes(b"# \xff\n")
+    with pytest.raises(InputError, match="not UTF-8"):
+        resolve({}, (), tmp_path / "latin.toml", {})
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"CONCUR_MAXAGENTS": "3"}, "environment CONCUR_MAXAGENTS: unknown variable; did you mean CONCUR_MAX_AGENTS?"),
+        ({"CONCUR_RUN_ZZZZ": "3"}, "environment CONCUR_RUN_ZZZZ: unknown key run.zzzz"),
+        ({"CONCUR_MAX_AGENTS": "x"}, "environment CONCUR_MAX_AGENTS: run.max_agents must be a whole number"),
+        ({"CONCUR_MODEL": "a", "CONCUR_ENGINE_MODEL": "b"}, "by environment CONCUR_ENGINE_MODEL and environment CONCUR_MODEL"),
+    ],
+)
+def test_refusals_in_the_environment(env, said):
+    assert said in refusal(env=env)
+
+
+def test_empty_and_foreign_variables_are_left_alone():
+    assert made(env={"CONCUR_MODEL": "", "CONCUR_ROLLOUT_FOLDER": "x", "HOME": "/"}).sources == {}
+
+
+def test_one_key_by_option_and_set_is_refused():
+    assert "by option --n and --set run.n" in refusal(cli={"run.n": 2}, sets=["run.n=3"])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "failed", "fine"),
+    [(None, 0, True), (None, 1, False), ("3", 3, True), ("3", 4, False), ("5%", 5, True), ("5%", 6, False)],
+)
+def test_failure_allowance(allowed, failed, fine):
+    assert made(cli={"run.fail_on_error": allowed}).run.allows(failed, 100) is fine
+
+
+def test_saved_configuration_has_no_secrets_and_keeps_nulls():
+    config = made(
+        cli={"engine.urls": ["https://me:pw@host/v1?api_key=abc"], "engine.api_key": "sk-1"},
+        sets=["sampling.extra_body.auth_token=t0k", "sampling.max_tokens=9", "run.out=runs/x"],
+    )
+    text = json.dumps(to_json(config))
+    assert not any(secret in text for secret in ("sk-1", "me:pw", "t0k", "abc"))
+    saved = json.loads(text)
+    assert saved["sampling"]["max_tokens"] == 9
+    assert saved["run"]["limit"] is None
+    assert saved["sources"]["run.out"] == "--set run.out"
+    assert "sk-1" not in repr(config)
+
+
+def test_resume_takes_what_was_saved_and_the_command_line_over_it():
+    saved = json.loads(
+        json.dumps(to_json(made(sets=["run.n=3", "controller.alpha=4", "sampling.extra_body={}"], env={"CONCUR_MODEL": "m"})))
+    )
+    again = from_saved(saved, cli={"run.max_agents": 8}, env={"CONCUR_MODEL": "other", "SGLANG_API_KEY": "s"})
+    assert (again.run.n, again.run.max_agents, again.engine.model) == (3, 8, "m")
+    assert again.controller.parameters == {"alpha": 4}
+    assert again.engine.api_key.get_secret_value() == "s"
+    assert again.sources["engine.model"] == "environment CONCUR_MODEL"
+    assert again.sources["run.max_agents"] == "option --max-agents"
+    assert "run.seed" not in again.sources
+
+
+def test_resume_asks_for_secrets_that_were_not_saved():
+    saved = to_json(made(cli={"engine.urls": ["http://u:p@h:1"]}, sets=["sampling.extra_body.token=abc"]))
+    with pytest.raises(InputError, match=r"(engine\.urls|sampling\.extra_body\.token) was saved without its secret"):
+        from_saved(saved, cli={}, env={})
+    again = from_saved(saved, cli={}, sets=["sampling.extra_body.token=abc"], env={"CONCUR_ENGINE": "http://u:p@h:1"})
+    assert again.engine.urls == ["http://u:p@h:1"]
+    assert again.sampling == {"extra_body": {"token": "abc"}}
+
+
+def test_resume_refuses_a_key_it_does_not_know():
+    saved = to_json(made())
+    saved["run"]["max_agentz"] = 3
+    with pytest.raises(InputError, match=r"config\.json: unknown key run\.max_agentz; did you mean run\.max_agents\?"):
+        from_saved(saved, cli={}, env={})
+
+
+wire = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("ab.*é ", max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.*é ", min_size=1, max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(sampling=st.dictionaries(st.sampled_from(["temperature", "stop", "extra_body", "top_p"]), wire))
+def test_what_is_saved_comes_back(sampling):
+    config = Config(sampling=sampling)
+    saved = json.loads(json.dumps(to_json(config)))
+    if "***" not in json.dumps(saved["sampling"]):
+        assert from_saved(saved, cli={}, env={}).sampling == sampling
+
+
+@given(value=wire)
+def test_redaction_leaves_everything_else_as_it_was(value):
+    assert json.loads(json.dumps(redact({"plain": value}))) is not None
+    assert redact({"api_key": "x", "Authorization": ["y"], "max_tokens": 3}) == {
+        "api_key": "***",
+        "Authorization": ["***"],
+        "max_tokens": 3,
+    }
+
+
+def test_tool_bounds_are_by_default_those_of_the_toolbox():
+    ours, theirs = made().tools.model_dump(), asdict(ToolLimits())
+    renamed = {"memory_mb": "memory_mib", "output_mb": "output_mib"}
+    assert {renamed.get(k, k): v for k, v in ours.items() if k != "sources"}.items() <= theirs.items()
+
+
+def rows():
+    """The lines that the page must carry, from the models."""
+    short = {path: name for name, path in SHORT.items()}
+    for section, model in SECTIONS.items():
+        for key, field in model.model_fields.items():
+            default = "EMPTY" if key == "api_key" else json.dumps(field.default).replace("null", "none").strip('"')
+            variable = short.get((section, key), f"CONCUR_{section}_{key}".upper())
+            yield f"| `{section}.{key}` | `{default}` | `{variable}` | {field.description} |"
+
+
+@pytest.mark.parametrize("row", list(rows()))
+def test_the_page_lists_every_key(row):
+    assert row in PAGE.read_text(encoding="utf-8").splitlines()
+
+
+def test_the_page_lists_no_other_key():
+    listed = {
+        line.split("`")[1]
+        for line in PAGE.read_text(encoding="utf-8").splitlines()
+        if line.startswith("| `") and "." in line.split("`")[1]
+    }
+    assert listed == {".".join(path) for path in KEYS}

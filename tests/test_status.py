@@ -1,0 +1,143 @@
+import json
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from concur_batch import records as r
+from concur_batch.state import RunState, fold
+from concur_batch.status import render_status, status_dict
+
+RUN = Path("runs/first")
+ENGINE = "http://127.0.0.1:30000"
+
+
+@dataclass(frozen=True)
+class Process:
+    host: str = "node1"
+    pid: int = 4711
+    alive: bool | None = True
+
+
+def rollout(task, *after, index=0):
+    name = f"{task}#0"
+    return [r.RolloutStarted(t=1.0, rollout=name, engine=ENGINE, task=task, k=0, index=index, seed=0), *after]
+
+
+def end(task, status="completed", **fields):
+    return r.RolloutFinished(t=4.0, rollout=f"{task}#0", engine=ENGINE, status=status, **fields)
+
+
+REFUSED = r.ErrorInfo(error_class="engine", message="the model\nwas refused")
+STORY = [
+    r.SegmentStarted(t=0.0, epoch=1.7e9, host="node1", pid=4711, version="0"),
+    r.BatchLoaded(t=0.0, tasks=9, rollouts=9),
+    r.EngineSeen(t=0.0, engine=ENGINE, engine_kind="sglang", policy="aimd"),
+    *rollout("a", end("a")),
+    *rollout("b", end("b", "max_steps")),
+    *rollout("c", end("c", "error", error=REFUSED)),
+    *rollout("d"),
+    *rollout("e", r.RolloutPaused(t=3.0, rollout="e#0", engine=ENGINE, step=1, reason="limit")),
+    r.ReplyReceived(
+        t=4.0, rollout="d#0", engine=ENGINE, step=1, n=1, hash="h", base=1, new=[], message={"role": "assistant"}, finish_reason="stop",
+        prompt_tokens=100, completion_tokens=8, cached_tokens=50, history_tokens=40, missed_tokens=10,
+    ),
+    r.Sampled(t=4.0, engine=ENGINE, locked=0.25, resident=0.5),
+    r.Decided(t=4.0, engine=ENGINE, agents=8, reason="grow"),
+]  # fmt: skip
+
+
+def printed(state, holder, run_dir=RUN):
+    console = Console(width=60, record=True, file=StringIO())
+    console.print(render_status(state, run_dir, holder))
+    text = console.export_text()
+    assert max(len(line) for line in text.splitlines()) <= 60
+    return " ".join(text.split())
+
+
+def counts(status):
+    return {key: status[key] for key in ("finished", "failed", "running", "paused", "waiting")}
+
+
+def test_beside_a_live_run():
+    status = status_dict(fold(STORY), RUN, Process())
+    assert counts(status) == {"finished": 2, "failed": 1, "running": 1, "paused": 1, "waiting": 4}
+    assert sum(counts(status).values()) == status["rollouts"]
+    assert (status["condition"], status["live"], status["next_command"]) == ("running", True, None)
+    assert status["holder"] == {"host": "node1", "pid": 4711, "alive": True}
+    assert (status["steps_per_s"], status["generated_tokens_per_s"]) == (0.25, 2.0)
+    assert (status["hit_rate"], status["miss_rate"]) == (0.5, 0.25)
+    assert status["engines"][ENGINE]["window"]["last"] == 8
+    assert status["engines"][ENGINE]["locked"] == 0.25
+    assert status["newest_error"] == {"rollout": "c#0", "class": "engine", "message": "the model\nwas refused"}
+    assert json.loads(json.dumps(status)) == status
+
+
+def test_beside_a_live_run_in_words():
+    text = printed(fold(STORY), Process())
+    for part in (
+        "runs/first is running",
+        "held by process 4711 on node1",
+        "finished 2 (completed 1, max_steps 1)",
+        "failed 1",
+        "paused 1",
+        "waiting 4",
+        "0.25 steps/s, 2 generated tokens/s",
+        "hit rate 50.0 %, miss rate 25.0 %",
+        "locked 25.0 %, resident 50.0 %",
+        "window 8 → 8..8 → 8 (grow)",
+        "c#0: engine: the model was refused",
+    ):
+        assert part in text
+    assert "next" not in text
+
+
+def test_a_killed_run_has_nobody_running_and_names_the_next_command():
+    status = status_dict(fold(STORY), RUN, None)
+    assert counts(status) == {"finished": 2, "failed": 1, "running": 0, "paused": 2, "waiting": 4}
+    assert (status["condition"], status["next_command"]) == ("broke off", "concur resume runs/first")
+    assert "next concur resume runs/first" in printed(fold(STORY), None)
+
+
+@pytest.mark.parametrize("cause", ["drained", "stopped", "engine", "failed"])
+def test_an_ended_run_with_work_left_goes_on_by_resume(cause):
+    state = fold([*STORY, r.SegmentFinished(t=5.0, cause=cause)])
+    assert status_dict(state, RUN, None)["condition"] == cause
+    assert "can go on" in printed(state, None)
+
+
+def test_a_draining_run_says_so():
+    status = status_dict(fold([*STORY, r.DrainStarted(t=5.0, cause="SIGINT")]), RUN, Process())
+    assert (status["condition"], status["drain_cause"]) == ("draining", "SIGINT")
+
+
+@pytest.mark.parametrize(("error", "command"), [(None, None), (REFUSED, "concur resume 'a b' --retry-failed")])
+def test_a_finished_run_offers_its_failures_only(error, command):
+    last = end("a", "error" if error else "completed", error=error)
+    story = [STORY[0], r.BatchLoaded(t=0.0, tasks=1, rollouts=1), *rollout("a", last), r.SegmentFinished(t=5.0, cause="finished")]
+    assert status_dict(fold(story), Path("a b"), None)["next_command"] == command
+
+
+def test_an_error_that_is_tried_again_is_no_longer_shown():
+    again = [*STORY, *rollout("c")]
+    assert status_dict(fold(again), RUN, None)["newest_error"] is None
+    assert status_dict(fold([*again, end("c", attempt=2)]), RUN, None)["newest_error"] is None
+
+
+def test_a_holder_on_another_host_can_be_overridden():
+    text = printed(fold(STORY), Process(alive=None))
+    assert "which cannot be seen from here" in text
+    assert "concur resume runs/first --take-over" in text
+
+
+def test_an_engine_that_is_away():
+    state = fold([*STORY, r.EngineLost(t=5.0, engine=ENGINE, message="connection refused")])
+    assert "away (connection refused)" in printed(state, Process())
+
+
+def test_before_the_first_record():
+    status = status_dict(RunState(), RUN, None)
+    assert (status["condition"], status["steps_per_s"], status["newest_record_at"]) == ("empty", None, None)
+    assert "has not begun" in printed(RunState(), None)

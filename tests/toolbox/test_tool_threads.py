@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from concur_batch.toolbox.threads import DaemonThreads
+
+
+def test_results_and_errors_come_back() -> None:
+    async def story() -> None:
+        threads = DaemonThreads(2)
+        variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable")
+        variable.set(5)
+        assert await threads.run(lambda: (variable.get(), threading.current_thread().daemon)) == (5, True)
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(lambda: 1 // 0)
+        with pytest.raises(RuntimeError, match="SystemExit: 3"):
+            await threads.run(lambda: sys.exit(3))
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await threads.run(lambda: next(iter([])))
+        threads.close()
+
+    asyncio.run(story())
+
+
+def test_no_more_threads_than_allowed() -> None:
+    async def story() -> int:
+        threads = DaemonThreads(3)
+        alive: set[int] = set()
+        await asyncio.gather(*(threads.run(lambda: alive.add(threading.get_ident())) for _ in range(200)))
+        threads.close()
+        return len(alive)
+
+    assert 1 <= asyncio.run(story()) <= 3
+
+
+def test_a_hanging_call_takes_no_thread_from_the_others() -> None:
+    release = threading.Event()
+
+    async def story() -> list[int]:
+        threads = DaemonThreads(1)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await threads.run(release.wait)
+        done = [await threads.run(lambda k=k: k) for k in range(3)]
+        release.set()
+        threads.close()
+        return done
+
+    assert asyncio.run(story()) == [0, 1, 2]
+
+
+def test_a_hanging_thread_does_not_keep_the_process() -> None:
+    program = """
+import asyncio, threading
+from concur_batch.toolbox.threads import DaemonThreads
+
+async def main():
+    try:
+        async with asyncio.timeout(0.01):
+            await DaemonThreads(1).run(threading.Event().wait)
+    except TimeoutError:
+        print("gave up")
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "gave up\n"

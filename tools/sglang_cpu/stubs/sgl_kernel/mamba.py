@@ -1,0 +1,3 @@
+"""Kernels of state-space models: none here (see the package)."""
+
+from sgl_kernel import __getattr__  # noqa: F401
