@@ -12,8 +12,8 @@ BENCH = Path(__file__).parents[1] / "tools" / "bench"
 @pytest.mark.slow
 def test_a_killed_run_loses_nothing_and_repeats_nothing() -> None:
     pytest.importorskip("uvicorn")
-    argv = [sys.executable, str(BENCH / "kill_resume.py"), "--kills", "5", "--rollouts", "40", "--calls", "5", "--agents", "16"]
+    argv = [sys.executable, str(BENCH / "kill_resume.py"), "--kills", "5", "--rollouts", "40", "--calls", "6", "--agents", "8"]
     done = subprocess.run(
-        [*argv, "--latency", "0.3", "--timeout", "120"], capture_output=True, text=True, timeout=180, check=False
+        [*argv, "--latency", "0.1", "--timeout", "120"], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from concur_batch.toolbox import ToolContext, tool
 
 STEPS = 9
 LOG = "calls.log"
-NOTHING_BUT_LENGTH = {"max_tokens": 48, "ignore_eos": True, "temperature": 0}
+NOTHING_BUT_LENGTH = {"max_tokens": 64, "ignore_eos": True, "temperature": 0}
 
 
 @tool

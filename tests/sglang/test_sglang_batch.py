@@ -69,7 +69,7 @@ def test_a_turn_more_finds_the_turns_before_in_the_cache(server):
 
 @pytest.fixture
 def job(tmp_path) -> Path:
-    rows = ({"id": f"walk-{i}", "prompt": f"Walk {i}: {'look around, then say what is there. ' * 25}"} for i in range(TASKS))
+    rows = ({"id": f"walk-{i}", "prompt": f"Walk {i}: {'look around, then say what is there. ' * 40}"} for i in range(TASKS))
     path = tmp_path / "jobs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -84,7 +84,7 @@ def test_a_batch_outlives_the_death_of_its_server(server, job, tmp_path):
         try:
             until(lambda: len(of_kind(out, r.ReplyReceived)) >= TASKS * STEPS // 3, 120, run, said)
             server.kill()
-            until(lambda: bool(of_kind(out, r.EngineLost)), 60, run, said)
+            until(lambda: bool(of_kind(out, r.EngineLost)), 120, run, said)
             before = len(of_kind(out, r.ReplyReceived))
             server.start()
             code = run.wait(RUN_S)
@@ -115,7 +115,8 @@ def test_a_batch_outlives_the_death_of_its_server(server, job, tmp_path):
     # The statistics are the server's own, and its cache was at work.
     samples = of_kind(out, r.Sampled)
     assert {x.capacity_tokens for x in samples if not x.stale} >= {POOL_TOKENS}
-    assert any(x.locked and x.locked > 0 for x in samples)
+    assert max(x.locked or 0 for x in samples) > 0.5  # the pool was under pressure
+    assert any(x.resident is not None and x.evicted_tokens is not None for x in samples)  # those are told by /metrics
     replies = of_kind(out, r.ReplyReceived)
     later = [x.cached_tokens for x in replies if x.step > 1]
     assert all(cached is not None for cached in later)

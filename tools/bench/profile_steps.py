@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--case", choices=["a", "b"], default="a", help="as in step_cpu")
     parser.add_argument("--tasks", type=int, default=512)
     parser.add_argument("--agents", type=int, default=256)
-    parser.add_argument("--latency", type=float, default=0.1)
+    parser.add_argument("--latency", type=float, default=0.5)
     parser.add_argument("--sort", choices=["tottime", "cumtime"], default="tottime")
     parser.add_argument("--top", type=int, default=25)
     parser.add_argument("--timeout", type=float, default=300)

@@ -142,7 +142,9 @@ def main() -> None:
     parser.add_argument("--agents", type=int, default=256, help="in flight")
     parser.add_argument("--tasks-a", type=int, default=1024)
     parser.add_argument("--tasks-b", type=int, default=1024)
-    parser.add_argument("--latency", type=float, default=0.1, help="mean seconds before each reply of the server")
+    parser.add_argument(
+        "--latency", type=float, default=0.5, help="mean seconds before each reply; long enough that all agents are in flight"
+    )
     parser.add_argument("--timeout", type=float, default=300, help="seconds for any one run")
     parser.add_argument("--at-most", type=float, help="fail above this ratio of total CPU to the typed bare loop")
     parser.add_argument("--bare-only", action="store_true", help="the bare loop alone")

@@ -148,7 +148,8 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
             )
         if lane.note is not None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
-    for warning in batch.toolbox.warnings:
+    commands = batch.job.uses_tool(("shell", "python"), batch.toolbox.offered)
+    for warning in batch.toolbox.warnings if commands else ():
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -81,6 +81,11 @@ class Job:
         if self._shuffle is None:
             return self._in_file_order()
         return self._shuffle.table.tasks(array("Q", sorted(self._shuffle.order)), self._schema, self._absent.name)
+
+    def uses_tool(self, names: Collection[str], offered: Collection[str]) -> bool:
+        """Whether any row names one of these tools, or names none where one of them is offered."""
+        named = not self._schema.named_tools.isdisjoint(names)
+        return named or (self._schema.unnamed_tools and any(name in names for name in offered))
 
     def n(self, task: Task) -> int:
         """Rollouts of this task."""

@@ -15,7 +15,7 @@ from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body
 from concur_batch.jobs.own_schema import RESERVED, AgentSchema, OwnSchemas, own_problems, own_row, usual_schema
 from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, check_row, problems
 from concur_batch.jobs.to_task import AbsentId, to_task
-from concur_batch.jobs.tool_names import tool_problems
+from concur_batch.jobs.tool_names import function_name, tool_problems
 from concur_batch.task import Task
 
 NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL"
@@ -47,6 +47,8 @@ class RowSchema:
         self._options = options
         self._own_schemas = OwnSchemas(options.agent_schema)
         self._unknown: dict[str, str] = {}  # column -> where it was first met
+        self.named_tools: set[str] = set()  # by any row so far
+        self.unnamed_tools = False  # whether a row so far names none, and so gets those that are offered
 
     @property
     def own_by_default(self) -> bool:
@@ -88,6 +90,10 @@ class RowSchema:
         ]
 
     def _column_faults(self, row: Row, others: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+        if row.tools is None:
+            self.unnamed_tools = True
+        else:
+            self.named_tools.update(tool if type(tool) is str else function_name(tool) or "" for tool in row.tools)
         if row.tools:
             for position, text in tool_problems(row.tools, self._options.known_tools):
                 yield f"tools.{position}", text

@@ -14,7 +14,7 @@ def tool_problems(tools: Sequence[Any], known: frozenset[str]) -> Iterator[tuple
     """What is wrong with these entries, as (position, text)."""
     seen = set()
     for position, entry in enumerate(tools):
-        name = entry if type(entry) is str else _function_name(entry)
+        name = entry if type(entry) is str else function_name(entry)
         if name is None:
             yield position, 'should be a tool\'s name or {"type": "function", "function": {"name": ..., "parameters": ...}}'
         elif name not in known and name not in _ALWAYS:
@@ -24,7 +24,8 @@ def tool_problems(tools: Sequence[Any], known: frozenset[str]) -> Iterator[tuple
         seen.add(name)
 
 
-def _function_name(entry: Any) -> str | None:
+def function_name(entry: Any) -> str | None:
+    """The name in an OpenAI function schema; None where it is none."""
     if type(entry) is not dict or entry.get("type", "function") != "function":
         return None
     function = entry.get("function")
