@@ -17,10 +17,10 @@ from concur_batch.control.base import UNLIMITED, EngineStats, Limit, Sample
 from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.engine.base import Engine, Reply, Request
-from concur_batch.engine.retry import complete_with_retries
 from concur_batch.errors import ConcurError, EngineDown, EngineError
 from concur_batch.gate import Gate
 from concur_batch.recorder import Recorder
+from concur_batch.retry import complete_with_retries
 
 
 class EngineGone(ConcurError):

@@ -147,6 +147,18 @@ def test_is_down_where_nobody_listens():
     asyncio.run(story())
 
 
+def test_a_server_without_encryption_is_not_taken_for_one_with():
+    async def story(_, server):
+        engine = OpenAIEngine(server.url.replace("http:", "https:"))
+        try:
+            with pytest.raises(EngineRefused, match="no secure connection"):
+                await engine.probe()
+        finally:
+            await engine.aclose()
+
+    with_engine(ChatServer(), story)
+
+
 def test_a_server_that_speaks_no_http_has_failed():
     async def story():
         async def babbles(_, writer):

@@ -34,7 +34,15 @@ def test_strict_json_is_not_repaired(arguments: Arguments) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"city": "Bern",}', "{'city': 'Bern'}", '```json\n{"city": "Bern"}\n```', '{"city": "Bern"', '{city: "Bern"}']
+    "text",
+    [
+        '{"city": "Bern",}',
+        "{'city': 'Bern'}",
+        '```json\n{"city": "Bern"}\n```',
+        '{"city": "Bern"',
+        '{city: "Bern"}',
+        '"{\\"city\\": \\"Bern\\"}"',
+    ],
 )
 def test_broken_json_is_repaired_and_said_to_be(arguments: Arguments, text: str) -> None:
     assert arguments.parse(text) == Parsed({"city": "Bern"}, repaired=True)

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--message-bytes", type=int, default=2000)
     parser.add_argument("--calls", type=int, default=2, help="model calls per task")
     parser.add_argument(
-        "--latency", type=float, default=0.2, help="mean seconds before each reply, so that all agents are in flight"
+        "--latency", type=float, default=0.4, help="mean seconds before each reply, so that all agents are in flight"
     )
     parser.add_argument("--timeout", type=float, default=600, help="seconds")
     parser.add_argument("--at-most", type=float, help="fail above so many MB (1,000,000 bytes)")

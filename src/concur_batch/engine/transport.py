@@ -23,7 +23,7 @@ import yarl
 
 from concur_batch import __version__
 from concur_batch.engine.address import Address
-from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed
+from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed, EngineRefused
 
 _KEEPALIVE_S = 3.0  # SGLang and vLLM close idle connections after 5 s: let go of them first
 _TAKES_CONTENT = "content" in inspect.signature(openai.AsyncOpenAI.post).parameters  # ready bytes; newer openai only
@@ -104,7 +104,8 @@ class Transport:
     """Connections to one server, without a limit on their number: how many requests run is the gate's business alone.
 
     Belongs to the event loop that first uses it. Every failure to get a whole answer is raised as an EngineError: EngineDown
-    where no connection came about or it broke, EngineFailed where what answers does not speak HTTP.
+    where no connection came about or it broke, EngineFailed where what answers does not speak HTTP, EngineRefused where it
+    cannot be trusted.
     """
 
     def __init__(self, address: Address, api_key: str, *, connect_timeout_s: float = 30.0) -> None:
@@ -170,6 +171,8 @@ class Transport:
         where = self._address.root
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return EngineBusy(f"{where}: no file descriptors left here for another connection; raise the limit with `ulimit -n`")
+        if isinstance(error, aiohttp.ClientSSLError):
+            return EngineRefused(f"{where}: no secure connection: {error}")
         if isinstance(error, aiohttp.ClientConnectorError):
             return EngineDown(f"{where} cannot be reached: {error.os_error.strerror or error.os_error or 'no connection'}")
         if isinstance(error, aiohttp.ServerTimeoutError):

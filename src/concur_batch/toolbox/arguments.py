@@ -69,10 +69,8 @@ class Arguments:
             return Parsed(self._validate(arguments), repaired=False)
         except ValidationError as error:
             fault = error
-        if isinstance(arguments, str) and _is_broken_json(fault):
-            repaired = _repair(arguments)
-            if repaired is None:
-                raise BadArgumentsError(self._message(fault)) from None
+        repaired = _repair(arguments, fault) if isinstance(arguments, str) else None
+        if repaired is not None:
             try:
                 return Parsed(self._validate(repaired), repaired=True)
             except ValidationError as error:
@@ -98,15 +96,17 @@ class Arguments:
         return f"The arguments do not fit the tool `{self._tool}`: {'; '.join(told)}.\nExpected, as JSON schema: {schema}"
 
 
-def _is_broken_json(fault: ValidationError) -> bool:
-    return any(item["type"] == "json_invalid" for item in fault.errors(include_url=False, include_input=False))
-
-
-def _repair(text: str) -> dict[str, Any] | None:
+def _repair(text: str, fault: ValidationError) -> dict[str, Any] | None:
+    """The object that was meant by broken JSON, or by a JSON string that holds an object. None: no telling."""
     if len(text) > REPAIRABLE_CHARS:
         return None
+    kinds = {item["type"] for item in fault.errors(include_url=False, include_input=False) if not item["loc"]}
     try:
-        repaired = json_repair.loads(text, skip_json_loads=True)
+        if "json_invalid" in kinds:
+            repaired = json_repair.loads(text, skip_json_loads=True)
+        else:
+            inner = json.loads(text)
+            repaired = json.loads(inner) if isinstance(inner, str) else None
         json.dumps(repaired, ensure_ascii=False).encode()  # half a surrogate pair could not be written down again
     except Exception:  # noqa: BLE001  (a heuristic over hostile text: whatever it raises means that it could not)
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from concur_batch.toolbox.limits import ToolLimits
 from concur_batch.toolbox.processes.call import CommandResult
@@ -195,6 +196,22 @@ def test_killing_the_warden_costs_one_command_at_most(workspace: Path) -> None:
         return await sh("echo alive")
 
     assert run(ToolLimits(sandbox="off"), workspace, use).output == "alive\n"
+
+
+def test_the_same_on_uvloop(limits: MakeLimits, workspace: Path, seconds: str) -> None:
+    async def main() -> list[tuple[str, int | None, str | None]]:
+        commands = Commands(limits(wall_s=5), workspace.parent)
+        scripts = ("echo out", f"setsid sleep {seconds} & exit 3", "yes", "kill -9 0")
+        results = [await commands.run(["/bin/sh", "-c", script], workspace=workspace) for script in scripts]
+        task = asyncio.ensure_future(commands.run(["/bin/sleep", seconds], workspace=workspace))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        await commands.aclose()
+        return [(result.output[:4], result.exit_code, result.ended) for result in results]
+
+    assert uvloop.run(main()) == [("out\n", 0, None), ("", 3, None), ("y\ny\n", None, "output"), ("", 137, None)]
+    assert not processes_with(seconds)
 
 
 def test_a_stopped_supervisor_is_killed(workspace: Path, seconds: str, monkeypatch: pytest.MonkeyPatch) -> None:

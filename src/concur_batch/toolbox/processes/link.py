@@ -42,7 +42,11 @@ class WardenLink:
         process = self._process
         self._forget()
         if process is not None:
-            await asyncio.to_thread(process.wait, 5)
+            try:
+                await asyncio.to_thread(process.wait, 5)
+            except subprocess.TimeoutExpired:  # one of its commands stopped it
+                process.kill()
+                await asyncio.to_thread(process.wait)
 
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair()
