@@ -3,9 +3,9 @@ import random
 import pytest
 from chat_server import request
 
-from concur_batch.retry import complete_with_retries
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineDown, EngineError, EngineFailed, EngineRefused
+from concur_batch.retry import complete_with_retries
 from concur_batch.virtual import run_virtual
 
 
