@@ -268,6 +268,7 @@ def test_redaction_leaves_everything_else_as_it_was(value):
 
 def test_tool_bounds_are_by_default_those_of_the_toolbox():
     ours, theirs = made().tools.model_dump(), asdict(ToolLimits())
+    ours["readable"] = tuple(ours["readable"])
     renamed = {"memory_mb": "memory_mib", "output_mb": "output_mib"}
     assert {renamed.get(k, k): v for k, v in ours.items() if k != "sources"}.items() <= theirs.items()
 

@@ -25,8 +25,7 @@ def imports(path):
             names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "concur_batch" else [node.module]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        for name in names:
-            yield name
+        yield from names
 
 
 def ours(path):

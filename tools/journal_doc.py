@@ -1,7 +1,6 @@
 """Write the tables of docs/journal.md from the record classes: their docstrings, fields and comments.
 
-    python tools/journal_doc.py            # rewrite the tables
-    python tools/journal_doc.py --check    # exit 1 where the page is behind the code (tests call this)
+`python tools/journal_doc.py` rewrites the tables; with `--check` it exits with 1 where the page is behind the code.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def _plain_type(source: str) -> str:
 
 def _table(kind: type[records.Record]) -> list[str]:
     lines = [f"### `{kind.__struct_config__.tag}`", "", inspect.getdoc(kind) or "", ""]
-    fields = re.findall(r"^    (\w+): ([^=#\n]+?)(?: = ([^#\n]+?))?(?:\s+# (.*))?$", inspect.getsource(kind), flags=re.M)
+    fields = re.findall(r"^    (\w+): ([^=#\n]+?)(?: = ([^#\n]+?))?(?:\s+# (.*))?$", inspect.getsource(kind), flags=re.MULTILINE)
     if fields:
         lines += ["| field | type | left out when | meaning |", "| --- | --- | --- | --- |"]
     for name, kind_of, default, comment in fields:

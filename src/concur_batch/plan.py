@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from concur_batch.agent.base import Agent
-from concur_batch.agent.context import Setting
+from concur_batch.agent.context import Setting, names_of
 from concur_batch.agent.react import FINISH
 from concur_batch.agent.replay import Ended, History, Past
 from concur_batch.rollout import Rollout
@@ -95,6 +95,7 @@ def _rollout(
 def _setting(task: Task, defaults: Defaults, schemas: _Schemas) -> Setting:
     if defaults.system is not None and task.messages and task.messages[0].get("role") != "system":
         task = replace(task, messages=({"role": "system", "content": defaults.system}, *task.messages))
+    offered = schemas.of(task.tools)
     return Setting(
         task=task,
         rollout="",
@@ -102,7 +103,8 @@ def _setting(task: Task, defaults: Defaults, schemas: _Schemas) -> Setting:
         model=task.model or defaults.model,
         sampling={**defaults.sampling, **task.sampling},
         limits=_merged(task.limits, defaults.limits),
-        offered=schemas.of(task.tools),
+        offered=offered,
+        offered_names=names_of(offered),
         specs=schemas.specs,
         plan_first=defaults.plan_first,
     )

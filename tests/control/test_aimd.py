@@ -105,9 +105,7 @@ def test_slow_start_doubles_until_the_first_cut():
 
 
 shares = st.one_of(st.none(), st.floats(0, 1))
-any_sample = st.builds(
-    dict, locked=shares, prompt=st.integers(0, 10**6), cached=st.one_of(st.none(), st.integers(0, 10**6))
-)
+any_sample = st.builds(dict, locked=shares, prompt=st.integers(0, 10**6), cached=st.one_of(st.none(), st.integers(0, 10**6)))
 
 
 @given(st.lists(any_sample, max_size=60), st.integers(1, 300))

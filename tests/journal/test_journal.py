@@ -1,8 +1,8 @@
 """Append, tear, read."""
 
 import json
-import os
 import resource
+import signal
 
 import pytest
 from hypothesis import given
@@ -79,10 +79,8 @@ def test_a_full_disk_stops_with_everything_before_readable(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     writer = JournalWriter(tmp_path)
     writer.write(paused(1))
-    import signal
-
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the limit on file size stands in for the disk's end
-    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(writer.path) + 30, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (writer.path.stat().st_size + 30, before[1]))
     try:
         with pytest.raises(RunDirectoryError, match=r"cannot write .*concur resume"):
             writer.write(paused(2))

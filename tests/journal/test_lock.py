@@ -1,6 +1,7 @@
 """One writer at a time, and a dead one does not count."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -56,7 +57,5 @@ def test_a_holder_on_another_host_needs_take_over(tmp_path):
 
 
 def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path):
-    import os
-
     (tmp_path / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0}))
     assert holder_of(tmp_path) is None

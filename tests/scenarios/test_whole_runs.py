@@ -32,7 +32,9 @@ def test_calls_of_one_turn_run_at_once_and_are_observed_in_order():
 def test_every_rollout_has_its_own_seed():
     stage = Stage(ScriptedEngine(turns()), tasks(2, seed=40), n=3).run()
     assert {x.rollout: x.seed for x in stage.of(r.RolloutStarted)} == {f"t{i}#{k}": 40 + k for i in range(2) for k in range(3)}
-    assert {q.rollout: q.sampling["seed"] for q in stage.engine.requests} == {f"t{i}#{k}": 40 + k for i in range(2) for k in range(3)}
+    assert {q.rollout: q.sampling["seed"] for q in stage.engine.requests} == {
+        f"t{i}#{k}": 40 + k for i in range(2) for k in range(3)
+    }
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,15 @@ def test_two_engines_share_the_agents():
 
 def test_the_same_run_writes_the_same_journal():
     def run():
-        return Stage(ScriptedEngine(turns("wait", ("look", "once")), delay_s=0.7), tasks(12), controller="aimd", n=2).run().records
+        return (
+            Stage(ScriptedEngine(turns("wait", ("look", "once")), delay_s=0.7), tasks(12), controller="aimd", n=2).run().records
+        )
 
     assert [r.encoder.encode(x) for x in run()] == [r.encoder.encode(x) for x in run()]
+
+
+def test_a_tool_that_was_not_offered_is_not_run():
+    stage = Stage(ScriptedEngine(turns(("wait", "once"))), tasks(1, tools=("wait",))).run()
+    assert [name for _, name, _ in stage.tools.ran] == ["wait"]
+    refused = stage.engine.requests[-1].messages[-1]["content"]
+    assert refused == "There is no tool `once`. The tools are: wait."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +28,8 @@ from concur_batch.toolbox.base import OpenToolbox, ToolOutput, ToolSpec
 INTERRUPTED = (
     "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
 )
+
+_Run = Callable[[str, str | dict[str, Any]], Awaitable[ToolOutput]]
 
 
 class Observation(NamedTuple):
@@ -66,6 +68,7 @@ class Setting:
     sampling: dict[str, Any]
     limits: Limits
     offered: list[dict[str, Any]]  # schemas of the tools that a model call offers unless told otherwise
+    offered_names: frozenset[str]
     specs: Mapping[str, ToolSpec]
     plan_first: bool = False
 
@@ -91,6 +94,7 @@ class Context:
         self._recorder = recorder
         self._past = past.calls if past is not None else {}
         self._calls = 0
+        self._callable = setting.offered_names  # by the model: what the last model call offered
         self._talk = Conversation(setting.task.messages)
         self._generation = lane.generation
         self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
@@ -118,6 +122,7 @@ class Context:
         """
         self._calls = n = self._calls + 1
         tools = None if tools is None else list(tools)
+        self._callable = self._setting.offered_names if tools is None else names_of(tools)
         key = self._talk.hash(messages, tools, sampling)
         past = self._past.pop(n, None)
         if past is not None:
@@ -264,6 +269,9 @@ class Context:
         `arguments`: an object, or the JSON text that the model wrote. Never runs twice unless the tool is repeatable:
         an interrupted call is reported as such on resume.
         """
+        return await self._call(name, arguments, call_id, self._toolbox.call)
+
+    async def _call(self, name: str, arguments: str | dict[str, Any], call_id: str | None, run: _Run) -> Observation:
         self._calls = n = self._calls + 1
         key = hash_call(name, arguments)
         past = self._past.pop(n, None)
@@ -285,7 +293,7 @@ class Context:
                 )
             )
             self._view.tool_started = started
-            output = await self._toolbox.call(name, arguments)
+            output = await run(name, arguments)
             self._view.tool_started = None
         now = recorder.now()
         record = r.ToolFinished(
@@ -318,13 +326,30 @@ class Context:
         return Observation(x.output, x.ok, message)
 
     async def call_all(self, calls: Iterable[dict[str, Any]]) -> list[Observation]:
-        """All calls of a model's turn concurrently, in wire form; observations in call order."""
-        wanted = [(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls]
+        """All calls of a model's turn concurrently, in wire form; observations in call order.
+
+        A tool that the last model call did not offer is not run: the observation says so.
+        """
+        wanted = [self._of_model(call["function"], call["id"]) for call in calls]
         if len(wanted) == 1:
-            return [await self.call(*wanted[0])]
+            return [await wanted[0]]
         async with asyncio.TaskGroup() as group:
-            running = [group.create_task(self.call(*call)) for call in wanted]
+            running = [group.create_task(call) for call in wanted]
         return [task.result() for task in running]
+
+    def _of_model(self, function: dict[str, Any], call_id: str) -> Coroutine[Any, Any, Observation]:
+        name = function["name"]
+        run = self._toolbox.call if name in self._callable else self._refuse
+        return self._call(name, function["arguments"], call_id, run)
+
+    async def _refuse(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG002 - stands in for a call
+        known = ", ".join(sorted(self._callable)) or "none"
+        return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")
+
+
+def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:
+    """The names in a list of names and schemas."""
+    return frozenset(tool if isinstance(tool, str) else tool["function"]["name"] for tool in tools)
 
 
 def _diverged(n: int, asked: str, past: r.ReplyReceived | PastCall) -> str:

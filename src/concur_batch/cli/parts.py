@@ -88,6 +88,7 @@ def tool_limits(config: Config) -> ToolLimits:
         output_mib=tools.output_mb,
         processes=tools.processes,
         network=tools.network,
+        readable=tuple(tools.readable),
         sandbox=tools.sandbox,
     )
 

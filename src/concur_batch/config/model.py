@@ -140,6 +140,9 @@ class Tools(Section):
     sandbox: Literal["auto", "bubblewrap", "off"] = Field(
         "auto", description="`auto`: bubblewrap where it works; `bubblewrap`: refuse to run without; `off`."
     )
+    readable: list[str] = Field(
+        default=[], description="Further files and folders that those processes may read, inside bubblewrap."
+    )
     network: bool = Field(default=False, description="Whether those processes may use the network, inside bubblewrap.")
 
 

@@ -143,7 +143,7 @@ def test_file_size_is_bounded(limits: MakeLimits, workspace: Path) -> None:
 
 
 def test_a_fork_bomb_is_ended(limits: MakeLimits, workspace: Path, seconds: str) -> None:
-    bomb = f"bomb() {{ sleep {seconds} & bomb | bomb & }}; bomb; sleep {seconds}"
+    bomb = f"bomb() {{ [ $1 = 0 ] && return; sleep {seconds} & bomb $(($1 - 1)) | bomb $(($1 - 1)) & }}; bomb 9; sleep {seconds}"
     assert shell(limits(processes=30), workspace, bomb).ended == "processes"
     assert not processes_with(seconds)
 

@@ -15,7 +15,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_descendants_and_what_they_use(way: None) -> None:
-    script = "sleep 60 & echo $!; exec sleep 60"
+    script = "sleep 60 & echo $!; wait"
     with subprocess.Popen(["/bin/sh", "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         grandchild = int(process.stdout.readline())

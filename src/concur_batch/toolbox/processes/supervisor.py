@@ -61,7 +61,7 @@ def _watch(request: dict[str, Any], child: int, call: socket.socket, wake: int) 
         events = [fd for fd, _ in poll.poll(FAST_MS if turn < FAST_POLLS else SLOW_MS)]
         if wake in events:
             os.read(wake, 4096)
-        ended = tree.reap()
+        ended = tree.reap().ended
         if child in ended:
             return "exit", ended[child]
         if call.fileno() in events:  # the runner closed its end: it wants no more, or it died

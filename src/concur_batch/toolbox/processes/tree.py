@@ -24,6 +24,13 @@ class Usage(NamedTuple):
     resident_bytes: int
 
 
+class Reaped(NamedTuple):
+    """Wait status by process id, and whether any child is left, living or not."""
+
+    ended: dict[int, int]
+    left: bool
+
+
 def descendants(root: int) -> Iterator[int]:
     """Process ids below `root`, zombies among them, read as asked for: a tree may grow faster than it is read."""
     children = _children if _HAS_CHILDREN else _children_by_scan()
@@ -55,21 +62,19 @@ def kill_descendants(root: int, group: int) -> bool:
     own_group = os.getpgid(root)
     _kill(os.killpg, group)  # in one stroke: no fork bomb outruns that
     for _ in range(PASSES):
-        reap()
-        alive = False
+        # the kernel's word: whoever is left is, or will be, a child of the subreaper. Lists read from /proc may lack some
+        if not reap().left:
+            return True
         struck = {own_group}
         for pid in itertools.islice(descendants(root), 10_000):
-            alive = True
             with contextlib.suppress(OSError):
                 other = os.getpgid(pid)
                 if other not in struck:
                     struck.add(other)
                     _kill(os.killpg, other)
             _kill(os.kill, pid)
-        if not alive:
-            return True
-        reap()
-        select.select([], [], [], 0.001)
+        if reap().left:
+            select.select([], [], [], 0.001)
     return False
 
 
@@ -78,16 +83,17 @@ def _kill(how: Callable[[int, int], None], whom: int) -> None:
         how(whom, signal.SIGKILL)
 
 
-def reap() -> dict[int, int]:
-    """Collect all ended children of the calling process: wait status by process id."""
+def reap() -> Reaped:
+    """Collect all ended children of the calling process."""
     ended: dict[int, int] = {}
-    with contextlib.suppress(ChildProcessError):
-        while True:
+    while True:
+        try:
             pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            ended[pid] = status
-    return ended
+        except ChildProcessError:
+            return Reaped(ended, left=False)
+        if pid == 0:
+            return Reaped(ended, left=True)
+        ended[pid] = status
 
 
 def _children(pid: int) -> list[int]:
