@@ -127,10 +127,7 @@ def measure(case: Case, options: argparse.Namespace, scratch: Path) -> dict[str,
                 runs[kind].append(bench.pair(kind))
                 if kind == "program":  # the bare loop gets the event loop that the program has
                     bench.loop = "uvloop" if runs[kind][-1].uvloop else "asyncio"
-        peak = processes.counts(url)["peak_in_flight"]
-    print(
-        f"case {case.name}: {case.tasks} tasks of {case.calls} calls, loop {bench.loop}, at most {peak} calls at the server at once"
-    )
+    print(f"case {case.name}: {case.tasks} tasks of {case.calls} calls, event loop {bench.loop}")
     return runs
 
 

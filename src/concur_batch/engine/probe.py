@@ -65,7 +65,8 @@ async def probe(transport: Transport, where: str, timeout_s: float) -> Capabilit
 async def _with_statistics(can: Capabilities, ask: _Ask) -> Capabilities:
     """Which of SGLang's sources of statistics are open."""
     metrics = await _try(ask, METRICS)
-    told = from_metrics(metrics.body.decode("utf-8", "replace")) if metrics is not None else None
+    text = metrics.body.decode("utf-8", "replace") if metrics is not None else ""
+    told = from_metrics(text)
     loads = await _try(ask, LOADS)
     if loads is not None and from_loads(read_json(loads)) is not None:
         source = "loads"
@@ -74,7 +75,7 @@ async def _with_statistics(can: Capabilities, ask: _Ask) -> Capabilities:
     else:
         old = await _try(ask, GET_LOAD)
         source = "loads" if old is not None and from_get_load(read_json(old), None) is not None else "replies"
-    resident = told is not None and told.resident is not None
+    resident = "sglang:" in text  # the kv_* gauges themselves appear only after the first batch
     return replace(can, statistics=source, resident=resident)
 
 

@@ -1,0 +1,53 @@
+"""Names of agents."""
+
+import pytest
+
+from concur_batch.agent.base import agent, schema_of
+from concur_batch.agent.react import react
+from concur_batch.agent.registry import find_agent
+from concur_batch.errors import InputError
+
+
+def test_react_is_built_in():
+    assert find_agent("react") is react
+    assert schema_of(react) is None
+
+
+def test_a_function_in_a_file(tmp_path):
+    (tmp_path / "mine.py").write_text("async def solve(task, ctx):\n    return 'x'\n")
+    assert find_agent(f"{tmp_path}/mine.py:solve").__name__ == "solve"
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "words"),
+    [
+        ("async def solve(:\n", "mine.py:solve", "mine.py:1"),
+        ("raise KeyError('x')\n", "mine.py:solve", "KeyError"),
+        ("def solve(task, ctx):\n    return 1\n", "mine.py:solve", "async function"),
+        ("x = 1\n", "mine.py:solve", "has no 'solve'"),
+        ("", "other.py:solve", "no file"),
+        ("", "solve", "module:callable"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path, source, name, words):
+    (tmp_path / "mine.py").write_text(source)
+    with pytest.raises(InputError, match=words):
+        find_agent(f"{tmp_path}/{name}" if ":" in name else name)
+
+
+def test_a_decorated_agent_keeps_its_schema():
+    from pydantic import BaseModel
+
+    class Row(BaseModel):
+        x: int
+
+    @agent(schema=Row)
+    async def mine(task, ctx):
+        return None
+
+    @agent
+    async def plain(task, ctx):
+        return None
+
+    assert schema_of(mine) is Row
+    assert schema_of(plain) is None

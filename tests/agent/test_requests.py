@@ -1,0 +1,60 @@
+"""What is new in a request, what the engine has seen of it, and its hash."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concur_batch.agent.requests import Conversation, hash_call
+from concur_batch.engine.scripted import reply
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def test_a_growing_history_is_told_by_call_numbers():
+    prompt = [user("a")]
+    talk, messages = Conversation(prompt), list(prompt)
+    first = reply("one", prompt_tokens=100, completion_tokens=10)
+    assert talk.extend(messages, first, 1) == (0, 1, [])
+    observation = {"role": "tool", "tool_call_id": "x", "content": "seen"}
+    talk.know(observation, 2)
+    messages += [first.message, observation, user("go on")]
+    assert talk.extend(messages, reply("two"), 3) == (110, 2, [2, user("go on")])
+
+
+def test_another_conversation_has_no_known_history():
+    talk = Conversation([user("a")])
+    talk.extend([user("a"), user("b")], reply("one", prompt_tokens=100), 1)
+    history, base, new = talk.extend([user("a"), user("c")], reply("two"), 2)
+    assert (history, base, new) == (0, 1, [user("c")])
+
+
+def test_reasoning_is_not_sent_again_so_it_is_no_history():
+    talk, messages = Conversation([]), [user("a")]
+    import dataclasses
+
+    thought = dataclasses.replace(reply("one", prompt_tokens=100, completion_tokens=50), reasoning_tokens=40)
+    talk.extend(messages, thought, 1)
+    assert talk.extend([*messages, thought.message], reply("two"), 2)[0] == 100
+
+
+def test_the_hash_is_of_content_and_not_of_identity():
+    one, other = Conversation([]), Conversation([])
+    assert one.hash([user("a")], None, {}) == other.hash([user("a")], None, {})
+    assert one.hash([user("a")], None, {}) != one.hash([user("b")], None, {})
+    assert one.hash([user("a")], None, {}) != one.hash([user("a")], (), {})
+    assert one.hash([user("a")], None, {}) != one.hash([user("a")], None, {"temperature": 1})
+    assert hash_call("t", {"a": 1}) == hash_call("t", '{"a":1}') != hash_call("t", {"a": 2})
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), min_size=1, max_size=8))
+def test_base_and_new_always_give_the_request_back(requests):
+    talk, rebuilt, known = Conversation([]), [], {}
+    for n, texts in enumerate(requests, start=1):
+        messages = [user(text) for text in texts]
+        answer = reply(f"answer {n}")
+        _, base, new = talk.extend(messages, answer, n)
+        rebuilt = rebuilt[:base] + [known[entry] if isinstance(entry, int) else entry for entry in new]
+        assert rebuilt == messages
+        known[n] = answer.message
+        rebuilt = [*rebuilt, answer.message]

@@ -1,0 +1,188 @@
+"""The whole program against servers that refuse, answer nonsense, fail, hang, or die."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pyarrow.parquet as pq
+import pytest
+from aiohttp import web
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+
+
+def chat(content, prompt=20):
+    return {
+        "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": prompt, "completion_tokens": 3},
+    }
+
+
+class Server:
+    """A chat server in a thread of its own; `answer` makes each reply of /v1/chat/completions."""
+
+    def __init__(self, answer, models=("m",)):
+        self.answer, self.models, self.calls = answer, models, 0
+        self.loop = asyncio.new_event_loop()
+        self.port = None
+        self._ready = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(20)
+        return self
+
+    def __exit__(self, *_):
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(20)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def _serve(self):
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._open())
+        self._ready.set()
+        self.loop.run_forever()
+        self.loop.run_until_complete(self._runner.cleanup())
+        self.loop.close()
+
+    async def _open(self):
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_get("/v1/models", self._models)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+
+    async def _models(self, request):
+        return web.json_response({"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]})
+
+    async def _chat(self, request):
+        self.calls += 1
+        return await self.answer(request, self.calls)
+
+
+def run(tmp_path, url, *more, code, rows=2):
+    job = tmp_path / "job.jsonl"
+    job.write_text("".join(json.dumps({"id": f"t{i}", "prompt": "x"}) + "\n" for i in range(rows)))
+    done = subprocess.run(
+        [*CONCUR, "run", str(job), "--engine", url, "--out", "out", "--no-live", *more],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def statuses(tmp_path):
+    return [
+        (row["status"], (row["error"] or {}).get("class")) for row in pq.read_table(tmp_path / "out/results.parquet").to_pylist()
+    ]
+
+
+def test_a_plain_openai_server_works_and_says_what_it_lacks(tmp_path):
+    async def answer(request, n):
+        return web.json_response(chat("hello"))
+
+    with Server(answer) as server:
+        done = run(tmp_path, server.url, code=0)
+    assert "no cache statistics" in done.stderr
+    assert statuses(tmp_path) == [("completed", None)] * 2
+
+
+def test_a_refused_connection_is_told_at_once(tmp_path):
+    done = run(tmp_path, "http://127.0.0.1:9", "--set", "engine.start_wait_s=0", code=3)
+    assert "http://127.0.0.1:9 cannot be reached" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_model_is_told_with_those_there_are(tmp_path):
+    async def answer(request, n):
+        return web.json_response(chat("hello"))
+
+    with Server(answer, models=("qwen", "llama")) as server:
+        done = run(tmp_path, server.url, "--model", "gpt", code=2)
+    assert "qwen, llama" in done.stderr
+
+
+def test_html_is_no_engine(tmp_path):
+    async def page(request):
+        return web.Response(text="<html>hello</html>", content_type="text/html")
+
+    async def answer(request, n):
+        return await page(request)
+
+    class Pages(Server):
+        async def _models(self, request):
+            return await page(request)
+
+    with Pages(answer) as server:
+        done = run(tmp_path, server.url, code=3)
+    assert server.url in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["html", "500", "cut"])
+def test_what_passes_later_is_tried_again(tmp_path, kind):
+    async def answer(request, n):
+        if n > 2:
+            return web.json_response(chat("at last"))
+        if kind == "html":
+            return web.Response(text="<html>starting</html>", content_type="text/html", status=502)
+        if kind == "500":
+            return web.json_response({"message": "oops"}, status=500)
+        request.transport.abort()
+        return web.Response()
+
+    with Server(answer) as server:
+        run(tmp_path, server.url, code=0)
+    assert statuses(tmp_path) == [("completed", None)] * 2
+
+
+def test_500_for_ever_is_a_failure_of_the_rollout(tmp_path):
+    async def answer(request, n):
+        return web.json_response({"message": "oops"}, status=500)
+
+    with Server(answer) as server:
+        run(tmp_path, server.url, "--set", "engine.attempts=2", code=1)
+    assert statuses(tmp_path) == [("error", "engine")] * 2
+
+
+def test_a_server_that_hangs_is_given_up_per_call(tmp_path):
+    async def answer(request, n):
+        await asyncio.sleep(60)
+
+    with Server(answer) as server:
+        run(tmp_path, server.url, "--set", "engine.request_timeout_s=0.5", "--set", "engine.attempts=2", code=1)
+    assert statuses(tmp_path) == [("error", "engine")] * 2
+
+
+def test_a_dead_engine_ends_the_run_resumable(tmp_path):
+    async def answer(request, n):
+        if n == 1:
+            return web.json_response(chat("one"))
+        os_exit.set()
+        return await asyncio.sleep(60)
+
+    os_exit = threading.Event()
+    with Server(answer) as server:
+        killer = threading.Thread(target=lambda: (os_exit.wait(30), server.loop.call_soon_threadsafe(server.loop.stop)))
+        killer.start()
+        done = run(tmp_path, server.url, "--set", "engine.wait_s=1", "--controller", "fixed:1", code=3)
+        killer.join()
+    assert "did not return within 1 s" in done.stderr
+    assert "concur resume out" in done.stderr
+    assert statuses(tmp_path) == [("completed", None)]

@@ -1,0 +1,245 @@
+"""The program as a user runs it: a process of its own, on the embedded engine or a server that misbehaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+
+
+def concur(*arguments, cwd, stdin=None, env=None):
+    return subprocess.run(
+        [*CONCUR, *map(str, arguments)],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": "100", **(env or {})},
+    )
+
+
+def write_job(path, count=6, steps=1, command="echo $((6 * 7))", **more):
+    turns = [{"tool_calls": [{"name": "shell", "arguments": {"command": command}}]}] * steps
+    rows = [
+        {"id": f"t{i}", "prompt": "What is 6 * 7?", "tools": ["shell"], "script": [*turns, f"42 ({i})"], **more}
+        for i in range(count)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def results(run_dir):
+    return pq.read_table(run_dir / "results.parquet").to_pylist()
+
+
+def one_sentence(result, code, *words):
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+
+
+def test_a_batch_from_end_to_end(tmp_path):
+    job = write_job(tmp_path / "job.jsonl", n=2, metadata={"split": "train"})
+    ran = concur("run", job, "--out", "out", "--no-live", "--output-format", "openai", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "replays each task's script" in ran.stderr
+    assert "12 of 12 ended: completed 12" in ran.stdout
+    rows = results(tmp_path / "out")
+    assert [(row["id"], row["rollout"]) for row in rows] == [(f"t{i}", k) for i in range(6) for k in range(2)]
+    assert {row["status"] for row in rows} == {"completed"}
+    assert [row["seed"] for row in rows[:2]] == [0, 1]
+    transcript = json.loads(rows[3]["messages"])
+    assert [message["role"] for message in transcript] == ["user", "assistant", "tool", "assistant"]
+    assert transcript[2]["content"].strip() == "42"
+    assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 12
+    status = json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)
+    assert (status["finished"], status["live"], status["waiting"]) == (12, False, 0)
+    assert "12" in concur("status", "out", cwd=tmp_path, env={"COLUMNS": "60"}).stdout
+    again = concur("resume", "out", "--no-live", cwd=tmp_path)
+    assert again.returncode == 0
+    assert results(tmp_path / "out") == rows
+
+
+def test_parquet_globs_and_standard_input(tmp_path):
+    script = json.dumps(["done"])
+    table = pa.table({"id": ["p1", "p2"], "prompt": ["a", "b"], "script": [script, script]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    write_job(tmp_path / "b.jsonl", count=2)
+    assert concur("run", "*.parquet", "b.jsonl", "--out", "out", "--no-live", cwd=tmp_path).returncode == 0
+    assert [row["id"] for row in results(tmp_path / "out")] == ["p1", "p2", "t0", "t1"]
+    piped = concur("run", "-", "--out", "piped", "--no-live", cwd=tmp_path, stdin=(tmp_path / "b.jsonl").read_text())
+    assert piped.returncode == 0, piped.stderr
+    assert concur("resume", "piped", "--no-live", cwd=tmp_path).returncode == 0
+
+
+def test_validate_runs_nothing(tmp_path):
+    job = write_job(tmp_path / "job.jsonl")
+    assert "6 tasks" in concur("validate", job, cwd=tmp_path).stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.jsonl"]
+
+
+def test_a_custom_agent_with_rows_of_its_own_resumes(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from pydantic import BaseModel\n"
+        "from concur_batch.agent import agent\n"
+        "class Row(BaseModel):\n    question: str\n"
+        "@agent(schema=Row)\n"
+        "async def solve(task, ctx):\n"
+        "    messages = [{'role': 'user', 'content': task.fields['question']}]\n"
+        "    messages.append((await ctx.complete(messages)).message)\n"
+        "    seen = await ctx.call('write_file', {'path': 'a.txt', 'content': str(ctx.random.random())})\n"
+        "    messages.append(seen.message)\n"
+        "    return (await ctx.complete(messages)).message['content']\n"
+    )
+    job = tmp_path / "job.jsonl"
+    job.write_text('{"id": "q", "question": "why?", "script": ["hm", "because"]}\n{"id": "r", "question": 3, "script": ["y"]}\n')
+    one_sentence(concur("validate", job, "--agent", "mine.py:solve", cwd=tmp_path), 2, "job.jsonl:2", "question")
+    job.write_text('{"id": "q", "question": "why?", "script": ["hm", "because"]}\n')
+    assert concur("run", job, "--agent", "mine.py:solve", "--out", "out", "--no-live", cwd=tmp_path).returncode == 0
+    assert results(tmp_path / "out")[0]["output"] == "because"
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen([*CONCUR, *map(str, arguments)], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path, text, process):
+    for _ in range(600):
+        if any(text in file.read_text() for file in path.glob("*.jsonl")):
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    raise AssertionError(f"{text} did not come")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_drains_and_resume_finishes(tmp_path, number, code):
+    job = write_job(tmp_path / "job.jsonl", count=30, steps=6)
+    process = start("run", job, "--out", "out", "--no-live", cwd=tmp_path)
+    wait_for(tmp_path / "out" / "journal", "tool_finished", process)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "concur resume out" in told
+    journal = (tmp_path / "out" / "journal" / "000001.jsonl").read_text()
+    assert '"cause":"drained"' in journal.splitlines()[-1]
+    assert len(results(tmp_path / "out")) < 30
+    assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 0
+    assert len(results(tmp_path / "out")) == 30
+    replies = [json.loads(line) for path in (tmp_path / "out" / "journal").glob("*.jsonl") for line in path.open()]
+    assert sum(record["kind"] == "reply_received" for record in replies) == 30 * 7
+
+
+def test_status_beside_a_live_run_and_a_second_writer_is_refused(tmp_path):
+    job = write_job(tmp_path / "job.jsonl", count=8, steps=8, command="sleep 0.4")
+    process = start("run", job, "--out", "out", "--no-live", cwd=tmp_path)
+    wait_for(tmp_path / "out" / "journal", "tool_finished", process)
+    status = json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)
+    assert status["live"]
+    assert status["running"] > 0
+    one_sentence(concur("resume", "out", cwd=tmp_path), 2, f"process {process.pid}")
+    process.kill()
+    process.communicate()
+    assert json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)["live"] is False
+    assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 0
+    assert len(results(tmp_path / "out")) == 8
+
+
+def test_failed_rollouts_make_the_exit_code_one_unless_allowed(tmp_path):
+    job = tmp_path / "job.jsonl"
+    short = '{"id": "short", "prompt": "x", "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "true"}}]}]}'
+    job.write_text(short + '\n{"id": "ok", "prompt": "x", "script": ["y"]}\n')
+    failed = concur("run", job, "--out", "out", "--no-live", cwd=tmp_path)
+    assert failed.returncode == 1
+    assert json.loads((tmp_path / "out" / "failures.jsonl").read_text())["id"] == "short"
+    assert concur("run", job, "--out", "out2", "--no-live", "--fail-on-error", "50%", cwd=tmp_path).returncode == 0
+    retried = concur("resume", "out", "--no-live", "--retry-failed", cwd=tmp_path)
+    assert retried.returncode == 1
+    assert [row["attempt"] for row in results(tmp_path / "out")] == [2, 1]
+
+
+def test_a_changed_job_is_refused_and_added_rows_are_run(tmp_path):
+    job = write_job(tmp_path / "job.jsonl", count=3)
+    assert concur("run", job, "--out", "out", "--no-live", cwd=tmp_path).returncode == 0
+    write_job(job, count=5)
+    assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 0
+    assert len(results(tmp_path / "out")) == 5
+    job.write_text(job.read_text().replace("What is 6 * 7?", "What is 7 * 7?", 1))
+    one_sentence(concur("resume", "out", cwd=tmp_path), 2, "t0", "content changed")
+
+
+def test_what_the_model_sees_cannot_change_on_resume(tmp_path):
+    job = write_job(tmp_path / "job.jsonl", count=1)
+    assert concur("run", job, "--out", "out", "--no-live", cwd=tmp_path).returncode == 0
+    one_sentence(concur("resume", "out", "--set", "sampling.temperature=1", cwd=tmp_path), 2, "start a new run")
+
+
+BAD_FILES = {
+    "empty.jsonl": b"",
+    "broken.jsonl": b'{"prompt": "x", "script": ["y"]}\n' * 6 + b'{"prompt": \n',
+    "both.jsonl": b'{"prompt": "x", "messages": [], "script": ["y"]}\n',
+    "tool.jsonl": b'{"prompt": "x", "tools": ["shel"], "script": ["y"]}\n',
+    "twice.jsonl": b'{"id": "a", "prompt": "x", "script": ["y"]}\n{"id": "a", "prompt": "y", "script": ["y"]}\n',
+    "bytes.jsonl": b'{"prompt": "\xff"}\n',
+    "noscript.jsonl": b'{"prompt": "x"}\n',
+    "syntax.py": b"def f(:\n",
+    "fine.jsonl": b'{"prompt": "x", "script": ["y"]}\n',
+    "taken/file": b"",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.jsonl"], ["missing.jsonl", "no such file"]),
+        (["empty.jsonl"], ["empty.jsonl", "is empty"]),
+        (["broken.jsonl"], ["broken.jsonl:7"]),
+        (["wrong.parquet"], ["wrong.parquet", "prompt"]),
+        (["both.jsonl"], ["both.jsonl:1: prompt", "exactly one"]),
+        (["tool.jsonl"], ["tool.jsonl:1: tools.0", "shell"]),
+        (["twice.jsonl"], ["twice.jsonl:2: id", "twice.jsonl:1"]),
+        (["bytes.jsonl"], ["bytes.jsonl:1"]),
+        (["noscript.jsonl"], ["noscript.jsonl:1", "--engine"]),
+        (["fine.jsonl", "--tools", "syntax.py"], ["syntax.py:1"]),
+        (["fine.jsonl", "--agent", "nowhere:solve"], ["nowhere"]),
+        (["fine.jsonl", "--controller", "amid"], ["did you mean aimd"]),
+        (["fine.jsonl", "--engine", "localhost:1"], ["http://"]),
+        (["fine.jsonl", "--set", "controler.alpha=3"], ["did you mean controller.alpha?"]),
+        (["fine.jsonl", "--out", "taken"], ["taken", "--out"]),
+        (["fine.jsonl", "--out", "fine.jsonl"], ["is a file"]),
+        (["fine.jsonl", "--out", "/proc/nowhere"], ["cannot be created"]),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, arguments, words):
+    for name, content in BAD_FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    pq.write_table(pa.table({"prompt": [1, 2]}), tmp_path / "wrong.parquet")
+    before = sorted(tmp_path.rglob("*"))
+    one_sentence(concur("run", *arguments, "--no-live", cwd=tmp_path), 2, *words)
+    after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts and path != tmp_path / "runs"]
+    assert after == before
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; import concur_batch.cli.main; print([m for m in ('pyarrow', 'openai', 'pydantic', 'aiohttp') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_versions_agree():
+    from concur_batch import __version__
+
+    assert concur("--version", cwd=Path.cwd()).stdout.strip() == f"concur {__version__}"
