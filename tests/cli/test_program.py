@@ -188,7 +188,7 @@ def test_what_the_model_sees_cannot_change_on_resume(tmp_path):
 BAD_FILES = {
     "empty.jsonl": b"",
     "broken.jsonl": b'{"prompt": "x", "script": ["y"]}\n' * 6 + b'{"prompt": \n',
-    "both.jsonl": b'{"prompt": "x", "messages": [], "script": ["y"]}\n',
+    "both.jsonl": b'{"prompt": "x", "messages": [{"role": "user", "content": "y"}], "script": ["y"]}\n',
     "tool.jsonl": b'{"prompt": "x", "tools": ["shel"], "script": ["y"]}\n',
     "twice.jsonl": b'{"id": "a", "prompt": "x", "script": ["y"]}\n{"id": "a", "prompt": "y", "script": ["y"]}\n',
     "bytes.jsonl": b'{"prompt": "\xff"}\n',

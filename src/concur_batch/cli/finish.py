@@ -14,7 +14,6 @@ from concur_batch.jobs.index import read_index
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
 from concur_batch.results.summary import render
-from concur_batch.results.writer import write_results
 
 
 def finish(batch: Batch, outcome: Outcome) -> int:
@@ -27,11 +26,15 @@ def finish(batch: Batch, outcome: Outcome) -> int:
                 raise
             print(f"concur: {error}", file=sys.stderr)  # noqa: T201 - the second fault of a run that raises its first
     if outcome.error is not None:
+        if outcome.cause == "engine":
+            _tell_to_resume(batch)
         raise outcome.error
     return _exit_code(batch, outcome)
 
 
 def _results(batch: Batch) -> None:
+    from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, at the end rather than at the start
+
     reader = JournalReader(batch.run_dir)
     try:
         results = write_results(
@@ -47,8 +50,12 @@ def _results(batch: Batch) -> None:
 
 def _exit_code(batch: Batch, outcome: Outcome) -> int:
     if outcome.cause != "finished":
-        name = f"concur resume {batch.run_dir}"
-        Console(stderr=True, highlight=False).print(f"interrupted; go on with: {name}", markup=False, soft_wrap=True)
+        _tell_to_resume(batch)
         first = outcome.signals[0] if outcome.signals else signal.SIGINT
         return 128 + first
     return 0 if batch.config.run.allows(batch.state.failed, batch.state.rollouts) else 1
+
+
+def _tell_to_resume(batch: Batch) -> None:
+    text = f"interrupted; go on with: concur resume {batch.run_dir}"
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)

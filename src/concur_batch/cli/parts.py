@@ -13,7 +13,6 @@ from concur_batch.agent.registry import find_agent
 from concur_batch.config import Config
 from concur_batch.control.policies import make_policy
 from concur_batch.engine.base import Engine
-from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.engine.sim import SimEngine
 from concur_batch.jobs.load import LoadOptions
 from concur_batch.plan import FINISH_SPEC, Defaults
@@ -46,7 +45,9 @@ def engines(config: Config) -> list[Engine]:
     return [SimEngine() if url == SIM else _server(url, config) for url in config.engine.urls]
 
 
-def _server(url: str, config: Config) -> OpenAIEngine:
+def _server(url: str, config: Config) -> Engine:
+    from concur_batch.engine.openai import OpenAIEngine  # noqa: PLC0415 - the SDK takes half a second to import
+
     return OpenAIEngine(
         url,
         api_key=config.engine.api_key.get_secret_value(),
