@@ -239,6 +239,16 @@ def test_help_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_fault_of_ours_is_one_sentence_with_the_place(tmp_path):
+    code = (
+        "import sys, concur_batch.cli.batch as b, concur_batch.cli.main as m\n"
+        "def start(*_): raise ZeroDivisionError('oops')\n"
+        "b.start = start; sys.argv = ['concur', 'run', 'x.jsonl']; m.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    one_sentence(done, 4, "internal fault", "ZeroDivisionError: oops (<string>:2)")
+
+
 def test_versions_agree():
     from concur_batch import __version__
 

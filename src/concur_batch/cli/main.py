@@ -205,6 +205,23 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("concur: interrupted", err=True)
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - a fault of ours: still one sentence, with the place for the report
+        typer.echo(f"concur: internal fault, please report it: {_place(error)}", err=True)
+        sys.exit(4)
+
+
+def _place(error: Exception) -> str:
+    """What and where; the whole trace goes to the run's log where there is one."""
+    import logging  # noqa: PLC0415 - only here
+    import traceback  # noqa: PLC0415 - only here
+
+    log = logging.getLogger("concur_batch")
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
+    if logging.getLogger().handlers:
+        log.critical("internal fault", exc_info=error)
+        return f"{where}; the trace is in the run directory's logs/, and concur resume goes on from the last step"
+    return where
 
 
 if __name__ == "__main__":
