@@ -190,3 +190,63 @@ def test_everybody_gets_through_under_any_sequence_of_limits(seed, count, limits
         return sorted(done)
 
     assert run_virtual(story()) == list(range(count))
+
+
+def test_two_calls_of_one_agent_pause_once():
+    async def story():
+        gate, records, _ = gate_of(agents=2)
+        first, second = view(0), view(1)
+        gate.start(first)
+        gate.start(second)
+        gate.resize(Limit(agents=1))
+        calls = [asyncio.create_task(gate.boundary(second)) for _ in range(3)]
+        await asyncio.sleep(4)
+        assert (gate.active, gate.paused) == (1, 1)
+        gate.leave(first)
+        assert sorted(await asyncio.gather(*calls)) == [0.0, 0.0, 4.0]
+        return len(records)
+
+    assert run_virtual(story()) == 2
+
+
+def test_a_cancelled_pause_leaves_the_other_call_waiting():
+    async def story():
+        gate, _, _ = gate_of(agents=2)
+        first, second = view(0), view(1)
+        for agent in (first, second):
+            gate.start(agent)
+            gate.grew(agent, 100)
+        gate.resize(Limit(agents=1))
+        one = asyncio.create_task(gate.boundary(second))
+        other = asyncio.create_task(gate.boundary(second))
+        await asyncio.sleep(1)
+        one.cancel()
+        await asyncio.sleep(1)
+        assert not other.done()
+        gate.leave(first)
+        await other
+        assert gate.committed_tokens == 100
+        gate.leave(second)
+        return gate.active, gate.paused, gate.committed_tokens
+
+    assert run_virtual(story()) == (0, 0, 0)
+
+
+def test_returning_and_being_cancelled_at_once_counts_once():
+    async def story():
+        gate, _, _ = gate_of(agents=1)
+        first, second = view(0), view(1)
+        gate.resize(Limit(agents=2))
+        for agent in (first, second):
+            gate.start(agent)
+            gate.grew(agent, 100)
+        gate.resize(Limit(agents=1))
+        waiting = asyncio.create_task(gate.boundary(second))
+        await asyncio.sleep(1)
+        gate.leave(first)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        gate.leave(second)
+        return gate.active, gate.paused, gate.committed_tokens
+
+    assert run_virtual(story()) == (0, 0, 0)

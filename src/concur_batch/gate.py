@@ -63,11 +63,13 @@ class Gate:
         if self._may_continue(view):
             view.last_boundary = self._recorder.now()
             return 0.0
-        if view.rollout in self._paused:  # another call of the same agent: it pauses once
-            await asyncio.shield(self._paused[view.rollout][1])
-            return 0.0
+        while view.rollout in self._paused:  # another call of the same agent waits already: it pauses once
+            await asyncio.wait({self._paused[view.rollout][1]})
+            if self._may_continue(view):
+                return 0.0
         started = view.paused_since = self._recorder.now()
-        self._drop(view)
+        if view.rollout in self._active:
+            self._drop(view)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._paused[view.rollout] = view, future
         reason = "drain" if self._draining else "limit"
@@ -76,8 +78,7 @@ class Gate:
         try:
             await future
         except asyncio.CancelledError:
-            if self._paused.pop(view.rollout, None) is None:  # returned and cancelled in the same moment: `leave` follows
-                self._take(view)
+            self._paused.pop(view.rollout, None)  # or it has returned in the same moment, and `leave` follows
             raise
         now = self._recorder.now()
         view.last_boundary, view.paused_since = now, None

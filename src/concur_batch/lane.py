@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -91,7 +92,7 @@ class Lane:
         self.meter = CacheMeter(engine.name)
         self.generation = 0  # how often the engine has come back: its cache was then empty
         self.lost: str | None = None  # why, while it is away
-        self.parked = 0  # agents that wait for it
+        self._parked: Counter[str] = Counter()  # rollout -> its calls that wait for the engine
         self._back: asyncio.Future[None] | None = None
         self._watch: asyncio.Task[None] | None = None
         self._misses = 0  # failed readings in a row
@@ -100,6 +101,11 @@ class Lane:
     def name(self) -> str:
         """The engine's."""
         return self.engine.name
+
+    @property
+    def standing(self) -> int:
+        """Agents that stand still: paused, or waiting for the engine."""
+        return self.gate.paused + len(self._parked)
 
     def committed_share(self) -> float:
         """Of the pool, in contexts of active agents; where the pool is not known, by number of agents."""
@@ -145,7 +151,7 @@ class Lane:
         gate, wait_s, breaks = self.gate, 0.0, 0
         while True:
             if self.lost is not None:
-                wait_s += await self._wait_until_back(deadline)
+                wait_s += await self._wait_until_back(request.rollout, deadline)
             asked = clock()
             await gate.acquire_request()
             sent = clock()
@@ -173,17 +179,19 @@ class Lane:
             self._back = loop.create_future()
             self._watch = loop.create_task(self._watch_return(), name=f"watch {self.name}")
 
-    async def _wait_until_back(self, deadline: Deadline | None) -> float:
+    async def _wait_until_back(self, rollout: str, deadline: Deadline | None) -> float:
         assert self._back is not None
         clock = asyncio.get_running_loop().time
         started = clock()
-        self.parked += 1
+        self._parked[rollout] += 1
         if deadline is not None:
             deadline.suspend()
         try:
             await asyncio.shield(self._back)
         finally:
-            self.parked -= 1
+            self._parked[rollout] -= 1
+            if not self._parked[rollout]:
+                del self._parked[rollout]
             if deadline is not None:
                 deadline.resume()
         return clock() - started

@@ -13,6 +13,8 @@ class Recorder:
     """`now()` is what a record's `t` has to be; `write` hands it to every sink in order, the journal first."""
 
     def __init__(self, clock: Callable[[], float], *sinks: Sink) -> None:
+        self.on_failure: Callable[[BaseException], None] | None = None
+        """Told of every failed write, whoever tried it: without its journal a run must not go on."""
         self._clock = clock
         self._zero = clock()
         self._sinks = sinks
@@ -23,5 +25,10 @@ class Recorder:
 
     def write(self, record: Record) -> None:
         """Raises what the journal raises; then no other sink has seen the record."""
-        for sink in self._sinks:
-            sink(record)
+        try:
+            for sink in self._sinks:
+                sink(record)
+        except BaseException as error:
+            if self.on_failure is not None:
+                self.on_failure(error)
+            raise

@@ -34,6 +34,7 @@ class Runner:
         self._recorder = recorder
         self._max_agents = max_agents
         self._unstarted = unstarted
+        recorder.on_failure = self._fail
         self._lanes: Sequence[Lane] = ()
         self._agents: set[asyncio.Task[None]] = set()
         self._order = 0
@@ -157,7 +158,7 @@ class Runner:
         self._done.set()
 
     def _standing(self) -> int:
-        return sum(lane.gate.paused + lane.parked for lane in self._lanes)
+        return sum(lane.standing for lane in self._lanes)
 
     async def _watch_lag(self) -> None:
         clock = asyncio.get_running_loop().time

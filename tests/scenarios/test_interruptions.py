@@ -280,3 +280,42 @@ def test_a_journal_that_breaks_stops_the_run():
     stage._run = keep
     with pytest.raises(RunDirectoryError, match="full"):
         stage.run()
+
+
+def test_a_journal_that_breaks_under_the_watch_stops_the_run_too():
+    """The watch on a lost engine writes records of its own."""
+    from concur_batch.errors import RunDirectoryError
+
+    class NoLoss(list):
+        def append(self, record):
+            if isinstance(record, r.EngineLost):
+                raise RunDirectoryError("full")
+            super().append(record)
+
+    stage = Stage(Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0), tasks(2))
+    original = stage._run
+
+    async def keep(meanwhile):
+        stage.records = NoLoss(stage.records)
+        return await original(meanwhile)
+
+    stage._run = keep
+    with pytest.raises(RunDirectoryError, match="full"):
+        stage.run()
+
+
+def test_a_drain_waits_for_every_agent_also_for_those_with_several_calls():
+    async def double(task, ctx):
+        messages = ctx.prompt
+        for _ in range(3):
+            replies = await asyncio.gather(ctx.complete(messages), ctx.complete([*messages, messages[0]]))
+            messages.append(replies[0].message)
+        return "done"
+
+    engine = ScriptedEngine(turns(*["once"] * 9), delay_s=lambda request: 2.0 if "t0" in request.rollout else 7.0)
+    stage = Stage(engine, tasks(3), agents={"double": double}, agent="double").run(after(1.0, drain))
+    assert stage.engine.cancelled == []
+    stage.engine = ScriptedEngine(turns(*["once"] * 9), delay_s=2.0)
+    stage.run()
+    assert finals(stage) == {f"t{i}#0": "done" for i in range(3)}
+    assert len(stage.of(r.ReplyReceived)) == 3 * 6

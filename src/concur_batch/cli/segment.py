@@ -57,7 +57,7 @@ class Batch:
 class Outcome:
     """How a segment ended."""
 
-    cause: str = "finished"  # finished | drained | stopped | engine | failed
+    cause: str = "stopped"  # finished | drained | stopped | engine | failed
     signals: list[int] = field(default_factory=list)
     error: ConcurError | None = None
 
