@@ -76,7 +76,7 @@ async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.E
         return _of_group(rollout, group)
     except ConcurError as error:
         return "error", None, _info(error)
-    except Exception as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
         _log.exception("rollout %s: the agent raised", rollout.id)
         return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
     if output is not None and not isinstance(output, str):

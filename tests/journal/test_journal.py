@@ -109,3 +109,8 @@ def test_cut_anywhere_the_whole_lines_before_survive(tmp_path_factory, reasons, 
     path.write_bytes(content[:cut])
     whole = content[:cut].count(b"\n")
     assert list(JournalReader(directory).records()) == written[:whole]
+
+
+def test_what_no_file_can_hold_is_replaced(tmp_path):
+    write(tmp_path, [paused(1, "a\ud800b"), paused(2)])
+    assert [x.reason for x in JournalReader(tmp_path).records()] == ["a?b", "limit"]

@@ -210,7 +210,7 @@ def _lane(engine: Engine, model: str, config: Config, recorder: Recorder, runner
 
 @contextlib.contextmanager
 def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], *, on_screen: bool) -> Iterator[None]:
-    """First SIGINT or SIGTERM: drain. Second: stop."""
+    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once."""
 
     def on_signal(number: int) -> None:
         seen.append(number)
@@ -218,8 +218,10 @@ def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], *
             runner.drain(signal.Signals(number).name)
             if not on_screen:
                 print("draining: every agent finishes its step; once more stops at once", file=sys.stderr)  # noqa: T201
-        else:
+        elif len(seen) == 2:
             runner.stop()
+        else:  # an agent that swallows its cancelling holds the process; the journal is whole all the same
+            os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)

@@ -65,7 +65,7 @@ class Run(Section):
     out: str | None = Field(None, description="Run directory. None: a new one under `runs/`.")
     max_agents: Count = Field(1024, description="At most so many live agents, under every controller.")
     n: Count = Field(1, description="Rollouts per task, where the row does not say.")
-    seed: int = Field(0, description="Base seed; rollout k of a task uses seed + k.")
+    seed: int = Field(0, ge=-(2**53), le=2**53, description="Base seed; rollout k of a task uses seed + k.")
     limit: Count | None = Field(None, description="Run only the first so many tasks.")
     filter: Pattern | None = Field(None, description="Run only tasks whose id contains a match of this regular expression.")
     shuffle: int | None = Field(None, description="Seed of a random task order. None: job order.")

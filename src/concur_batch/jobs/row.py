@@ -39,7 +39,7 @@ def _arguments(value: Any) -> Any:
 
 Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1)]
-Whole = Annotated[int, Strict(), BeforeValidator(_whole)]
+Seed = Annotated[int, Strict(), Field(ge=-(2**53), le=2**53), BeforeValidator(_whole)]  # what every JSON reader holds exactly
 Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_whole)]
 Arguments = Annotated[Any, BeforeValidator(_arguments)]
 
@@ -60,7 +60,7 @@ class SamplingShape(TypedDict, total=False):
     top_p: Annotated[float, Strict(), Field(ge=0, le=1)]
     max_tokens: Positive
     max_completion_tokens: Positive
-    seed: Whole
+    seed: Seed
     extra_body: dict[str, Any]
 
 
@@ -138,7 +138,7 @@ class Row(BaseModel):
     extra_body: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
     limits: Annotated[LimitsShape, BeforeValidator(_limits)] | None = None
     n: Positive | None = None
-    seed: Whole | None = None
+    seed: Seed | None = None
     target: Any = None
     metadata: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
     script: Annotated[list[TurnRow], Field(min_length=1), BeforeValidator(_json_text)] | None = None

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from concur_batch.errors import RunDirectoryError
 from concur_batch.records import Record, encoder
@@ -39,7 +42,10 @@ class JournalWriter:
         if self._broken:
             return
         buffer = self._buffer
-        encoder.encode_into(record, buffer)
+        try:
+            encoder.encode_into(record, buffer)
+        except UnicodeEncodeError:  # a lone surrogate in what an agent said: no UTF-8 file can hold it
+            buffer[:] = encoder.encode(_writable(msgspec.to_builtins(record)))
         buffer += b"\n"
         try:
             written = os.write(self._fd, buffer)
@@ -60,3 +66,16 @@ class JournalWriter:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _writable(value: Any) -> Any:
+    """The same with what UTF-8 cannot hold replaced by question marks."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case list():
+            return [_writable(item) for item in value]
+        case dict():
+            return {_writable(key): _writable(item) for key, item in value.items()}
+        case _:
+            return value
