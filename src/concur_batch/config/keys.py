@@ -111,7 +111,11 @@ def _sentence(dotted: str, problem: ValidationError) -> str:
     kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     if kind == "value_error":
         return f"{dotted} {context['error']}"
-    bounds = {"greater_than_equal": f"at least {context.get('ge')}", "greater_than": f"greater than {context.get('gt')}"}
+    bounds = {
+        "greater_than_equal": f"at least {context.get('ge')}",
+        "greater_than": f"greater than {context.get('gt')}",
+        "less_than_equal": f"at most {context.get('le')}",
+    }
     expected = _WORDS.get(kind) or bounds.get(kind) or context.get("expected") or error["msg"]
     secret = dotted == "engine.api_key"
     return f"{dotted} must be {expected}" + ("" if secret else f", not {redact(value)!r}")
