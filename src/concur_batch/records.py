@@ -98,12 +98,13 @@ class ReplyReceived(Record, tag="reply_received"):
     step: int  # from 1
     n: int  # number of this call among all calls (model and tool) of the rollout, in the order made, from 1
     hash: str  # of the request: messages, tools, sampling
-    base: int  # so many messages of the conversation stand as before ...
+    base: int  # so many messages of the conversation of call `after` stand as before ...
     new: list[int | Message]  # ... and these follow: n of a call whose message it is, or the message itself
     message: Message  # the reply
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
+    after: int = 0  # the model call whose conversation (its request and its reply) this one goes on from; 0: the prompt
     cached_tokens: int | None = None
     reasoning_tokens: int = 0
     history_tokens: int = 0  # of the prompt, what the engine had seen before

@@ -15,18 +15,17 @@ def test_a_growing_history_is_told_by_call_numbers():
     prompt = [user("a")]
     talk, messages = Conversation(prompt), list(prompt)
     first = reply("one", prompt_tokens=100, completion_tokens=10)
-    assert talk.extend(messages, first, 1) == (0, 1, [])
+    assert talk.extend(messages, first, 1) == (0, 0, 1, [])
     observation = {"role": "tool", "tool_call_id": "x", "content": "seen"}
     talk.know(observation, 2)
     messages += [first.message, observation, user("go on")]
-    assert talk.extend(messages, reply("two"), 3) == (110, 2, [2, user("go on")])
+    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")])
 
 
 def test_another_conversation_has_no_known_history():
     talk = Conversation([user("a")])
     talk.extend([user("a"), user("b")], reply("one", prompt_tokens=100), 1)
-    history, base, new = talk.extend([user("a"), user("c")], reply("two"), 2)
-    assert (history, base, new) == (0, 1, [user("c")])
+    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")])
 
 
 def test_reasoning_is_not_sent_again_so_it_is_no_history():
@@ -49,12 +48,25 @@ def test_the_hash_is_of_content_and_not_of_identity():
 
 @given(st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=6), min_size=1, max_size=8))
 def test_base_and_new_always_give_the_request_back(requests):
-    talk, rebuilt, known = Conversation([]), [], {}
+    talk, sent, known = Conversation([]), {0: []}, {}
     for n, texts in enumerate(requests, start=1):
         messages = [user(text) for text in texts]
         answer = reply(f"answer {n}")
-        _, base, new = talk.extend(messages, answer, n)
-        rebuilt = rebuilt[:base] + [known[entry] if isinstance(entry, int) else entry for entry in new]
+        _, after, base, new = talk.extend(messages, answer, n)
+        rebuilt = sent[after][:base] + [known[entry] if isinstance(entry, int) else entry for entry in new]
         assert rebuilt == messages
         known[n] = answer.message
-        rebuilt = [*rebuilt, answer.message]
+        sent[n] = [*rebuilt, answer.message]
+
+
+def test_branches_each_store_only_what_is_new():
+    talk, branches, n = Conversation([]), [[user(f"branch {i}")] for i in range(20)], 0
+    for step in range(5):
+        for branch in branches:
+            n += 1
+            answer = reply(f"answer {n}", prompt_tokens=100 * n)
+            history, after, _, new = talk.extend(branch, answer, n)
+            assert after == (n - 20 if step else 0)
+            assert history == (100 * (n - 20) + 5 if step else 0)
+            assert len(new) == 1
+            branch += [answer.message, user("on")]

@@ -38,7 +38,7 @@ def test_a_row_holds_the_whole_rollout(tmp_path):
         start("a#1", metadata={"x": [1]}, target=3),
         reply("a#1", 1, base=1, calls=["c1"]),
         tool("a#1", 2, "3", call_id="c1"),
-        reply("a#1", 3, base=2, new=[2], content="three"),
+        reply("a#1", 3, after=1, base=2, new=[2], content="three"),
         end(
             "a#1", finish_reason="stop", output="three", n_steps=2, prompt_tokens=20, completion_tokens=4, wait_s=0.5, wall_s=3.0
         ),

@@ -39,7 +39,7 @@ def rollout(number: int, steps: int, text: str) -> Iterator[r.Record]:
         function = {"name": "read_file", "arguments": '{"path": "a.txt"}'}
         message = {"role": "assistant", "tool_calls": [{"id": call, "type": "function", "function": function}]}
         yield r.ReplyReceived(
-            t=t, step=step, n=n, hash="0" * 16, base=kept, new=new, message=message, finish_reason="tool_calls",
+            t=t, step=step, n=n, hash="0" * 16, after=max(0, n - 2), base=kept, new=new, message=message, finish_reason="tool_calls",
             prompt_tokens=1000, completion_tokens=20, cached_tokens=900, history_tokens=900, missed_tokens=0, model_s=0.5, **base,
         )  # fmt: skip
         yield r.ToolStarted(t=t, rollout=name, step=step, n=n + 1, tool="read_file", hash="0" * 16, call_id=call)

@@ -180,11 +180,11 @@ class Context:
 
     def _take_reply(self, done: Completed, n: int, key: str, step: int, messages: list[Message], *, broken_stride: bool) -> None:
         reply, lane = done.reply, self._lane
-        history, base, new = self._talk.extend(messages, reply, n)
+        talk = self._talk.extend(messages, reply, n)
         unforced = self._unforced and not broken_stride and lane.generation == self._generation
         self._unforced, self._generation = True, lane.generation
         cached = reply.cached_tokens
-        missed = None if cached is None else max(0, history - cached)
+        missed = None if cached is None else max(0, talk.history_tokens - cached)
         record = r.ReplyReceived(
             t=self._recorder.now(),
             rollout=self._setting.rollout,
@@ -192,15 +192,16 @@ class Context:
             step=step,
             n=n,
             hash=key,
-            base=base,
-            new=new,
+            after=talk.after,
+            base=talk.base,
+            new=talk.new,
             message=reply.message,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             cached_tokens=cached,
             reasoning_tokens=reply.reasoning_tokens,
-            history_tokens=history,
+            history_tokens=talk.history_tokens,
             missed_tokens=missed,
             after_pause=not unforced,
             model_s=round(done.model_s, 6),
@@ -214,7 +215,7 @@ class Context:
             prompt=reply.prompt_tokens,
             cached=cached,
             generated=reply.completion_tokens,
-            history=history,
+            history=talk.history_tokens,
             missed=missed,
             fault=unforced,
         )

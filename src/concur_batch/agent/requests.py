@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,15 +13,31 @@ from concur_batch.task import Message
 
 _encode = msgspec.json.Encoder().encode
 
+_HEADS = 64  # conversations of one rollout that are remembered
+
+
+class Extension(NamedTuple):
+    """How a request goes on from what was sent before; names as in `records.ReplyReceived`."""
+
+    history_tokens: int  # 0 where only a part of a conversation stands: how many tokens that is, is not known
+    after: int
+    base: int
+    new: list[int | Message]
+
+
+class _Head(NamedTuple):
+    messages: list[Message]
+    seen_tokens: int  # so many of them the engine has seen
+
 
 class Conversation:
     """Messages are appended and never rewritten, so each is encoded once and known by identity from then on."""
 
     def __init__(self, prompt: Iterable[Message]) -> None:
-        self._sent: list[Message] = list(prompt)  # of the last request, then its reply; before the first, the prompt
+        # The ends of the conversations an agent may go on from, newest last: 0 is the prompt, n what call n was sent and said.
+        self._heads: dict[int, _Head] = {0: _Head(list(prompt), 0)}
         self._known: dict[int, tuple[int, Message]] = {}  # id(message) -> call number, and the message itself to keep the id
         self._digests: dict[int, tuple[bytes, Message]] = {}
-        self._seen_tokens = 0  # prompt + reply of the last call: what the engine holds of `_sent`
 
     def know(self, message: Message, n: int) -> None:
         """This message is that of call `n`: the journal has it already."""
@@ -41,32 +57,47 @@ class Conversation:
             joined += _encode([list(tools) if tools is not None else None, sampling])
         return hashlib.blake2b(joined, digest_size=8).hexdigest()
 
-    def extend(self, messages: list[Message], reply: Reply, n: int) -> tuple[int, int, list[int | Message]]:
-        """Take a reply in. Returns (history_tokens, base, new) of its request, as in `records.ReplyReceived`."""
-        sent = self._sent
-        base = len(sent)
-        if messages[:base] == sent:  # compares identities first: cheap for a history that only grew
-            history = self._seen_tokens
-        else:
-            base = next(
-                (i for i, (one, other) in enumerate(zip(sent, messages, strict=False)) if one != other),
-                min(len(sent), len(messages)),
-            )
-            history = 0  # another conversation: how much of it the engine has seen is not known
+    def extend(self, messages: list[Message], reply: Reply, n: int) -> Extension:
+        """Take the reply to call `n` in."""
+        after, base = self._continued(messages)
+        head = self._heads[after]
+        whole = base == len(head.messages)
+        if whole and after:
+            del self._heads[after]  # gone on from; whoever branches off there later shares what call n was sent
         new: list[int | Message] = []
         for message in messages[base:]:
             known = self._known.get(id(message))
             new.append(message if known is None else known[0])
         self.know(reply.message, n)
         # A reply's reasoning is left out of the next prompt by chat templates, so the prefix ends before that reply.
-        self._seen_tokens = reply.prompt_tokens + (0 if reply.reasoning_tokens else reply.completion_tokens)
-        self._sent = [*messages, reply.message]
-        if len(self._digests) > 4 * len(self._sent) + 64:  # an agent that makes its messages anew for every call
-            self._forget()
-        return history, base, new
+        seen = reply.prompt_tokens + (0 if reply.reasoning_tokens else reply.completion_tokens)
+        self._heads[n] = _Head([*messages, reply.message], seen)
+        if len(self._heads) > _HEADS:
+            del self._heads[next(key for key in self._heads if key)]
+        if len(self._digests) > 4 * sum(len(head.messages) for head in self._heads.values()) + 64:
+            self._forget()  # an agent that makes its messages anew for every call
+        return Extension(head.seen_tokens if whole else 0, after, base, new)
+
+    def _continued(self, messages: list[Message]) -> tuple[int, int]:
+        """The call whose conversation this request goes on from, and how many of its messages stand."""
+        newest = next(reversed(self._heads))
+        best, most = 0, -1
+        for n in (newest, *(key for key in self._heads if key != newest)):
+            sent = self._heads[n].messages
+            whole = messages[: len(sent)] == sent  # compares identities first: cheap for a history that only grew
+            if whole:
+                if n == newest:
+                    return n, len(sent)
+                common = len(sent)
+            else:
+                pairs = enumerate(zip(sent, messages, strict=False))
+                common = next((i for i, (one, other) in pairs if one != other), min(len(sent), len(messages)))
+            if common > most or (common == most and whole):
+                best, most = n, common
+        return best, most
 
     def _forget(self) -> None:
-        ids = {id(message) for message in self._sent}
+        ids = {id(message) for head in self._heads.values() for message in head.messages}
         self._digests = {key: value for key, value in self._digests.items() if key in ids}
         self._known = {key: value for key, value in self._known.items() if key in ids}
 

@@ -83,10 +83,8 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         elif isinstance(record, r.ToolFinished):
             transcript.observe(record)
         elif isinstance(record, r.RolloutStarted):
-            if start is None:
+            if start is None:  # those after it say that a later segment has taken the rollout up
                 start, transcript = record, Transcript(record.messages)
-            else:
-                transcript.resume()
         elif isinstance(record, r.RolloutFinished):
             end = record
     assert end is not None, "only rollouts with a terminal record have a row"

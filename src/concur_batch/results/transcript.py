@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from concur_batch import records as r
 from concur_batch.errors import RunDirectoryError
@@ -16,43 +17,43 @@ def observation(record: r.ToolFinished) -> Message:
     return {"role": "tool", "tool_call_id": record.call_id, "content": record.output}
 
 
-class Transcript:
-    """`reply` and `observe` in journal order, `resume` where a later segment took the rollout up; `messages` at the end.
+class _Turn(NamedTuple):
+    """What one model call adds to the conversation that it goes on from."""
 
-    Agents may have several calls in flight, so the reply recorded last need not be of the call made last.
+    after: int
+    base: int
+    own: list[Message]  # what is new in the request, and the reply
+    length: int  # of the whole conversation
+
+
+class Transcript:
+    """`reply` and `observe` in journal order; `messages` at the end.
+
+    Agents may have several calls in flight and several conversations, so each reply says which one it goes on from.
     """
 
     def __init__(self, prompt: Iterable[Message] = ()) -> None:
+        self._prompt = list(prompt)
         self._calls: dict[int, Message] = {}
-        self._newest = list(prompt)  # request and reply of the call recorded last: what `base` counts in
-        self._latest = self._newest  # the same of the call made last
-        self._latest_n = 0
+        self._turns: dict[int, _Turn] = {}
 
     def reply(self, record: r.ReplyReceived) -> None:
         """A model call came to its end."""
         self._check(record)
-        conversation = self._newest
-        if conversation is self._latest and record.n < self._latest_n:
-            conversation = list(conversation)
-        del conversation[record.base :]
-        conversation.extend(self._calls[new] if isinstance(new, int) else new for new in record.new)
-        conversation.append(record.message)
+        own = [self._calls[new] if isinstance(new, int) else new for new in record.new]
+        own.append(record.message)
         self._calls[record.n] = record.message
-        self._newest = conversation
-        if record.n > self._latest_n:
-            self._latest, self._latest_n = conversation, record.n
+        self._turns[record.n] = _Turn(record.after, record.base, own, record.base + len(own))
 
     def observe(self, record: r.ToolFinished) -> None:
         """A tool call came to its end."""
         self._calls[record.n] = observation(record)
 
-    def resume(self) -> None:
-        """The agent ran again up to here, which takes its recorded calls in the order made."""
-        self._newest = self._latest
-
     def _check(self, record: r.ReplyReceived) -> None:
         lost = [f"call {new}" for new in record.new if isinstance(new, int) and new not in self._calls]
-        if record.base > len(self._newest):
+        if record.after and record.after not in self._turns:
+            lost.append(f"call {record.after}")
+        elif record.base > (self._turns[record.after].length if record.after else len(self._prompt)):
             lost.append(f"message {record.base}")
         if lost:
             raise RunDirectoryError(
@@ -63,4 +64,12 @@ class Transcript:
     @property
     def messages(self) -> list[Message]:
         """Request and reply of the model call made last, and the observations of calls made after it, in call order."""
-        return [*self._latest, *(self._calls[n] for n in sorted(self._calls) if n > self._latest_n)]
+        latest = max(self._turns, default=0)
+        chain, n = [], latest
+        while n:
+            chain.append(self._turns[n])
+            n = self._turns[n].after
+        conversation = list(self._prompt)
+        for turn in reversed(chain):
+            conversation[turn.base :] = turn.own
+        return [*conversation, *(self._calls[n] for n in sorted(self._calls) if n > latest)]
