@@ -78,7 +78,8 @@ class Gate:
         try:
             await future
         except asyncio.CancelledError:
-            self._paused.pop(view.rollout, None)  # or it has returned in the same moment, and `leave` follows
+            if self._paused.get(view.rollout) == (view, future):  # else it has returned in the same moment, and `leave` follows
+                del self._paused[view.rollout]
             raise
         now = self._recorder.now()
         view.last_boundary, view.paused_since = now, None

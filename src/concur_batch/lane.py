@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from concur_batch.control.base import UNLIMITED, EngineStats, Limit, Sample
 from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.engine.base import Engine, Reply, Request
-from concur_batch.errors import ConcurError, EngineDown, EngineError
+from concur_batch.errors import ConcurError, EngineDown
 from concur_batch.gate import Gate
 from concur_batch.recorder import Recorder
 from concur_batch.retry import complete_with_retries
+
+_log = logging.getLogger(__name__)
 
 
 class EngineGone(ConcurError):
@@ -213,7 +216,7 @@ class Lane:
             await asyncio.sleep(pause)
             pause = min(1.0, pause * 1.5)
         if told:
-            with contextlib.suppress(EngineError):  # it says ready: what it can do is then what it could before
+            with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
                 await self.engine.probe()
             self._recorder.write(r.EngineReturned(t=self._recorder.now(), engine=self.name, away_s=round(clock() - started, 3)))
         self.generation += told
@@ -244,8 +247,9 @@ class Lane:
         try:
             async with asyncio.timeout(self._options.poll_timeout_s):
                 stats = await self.engine.stats()
-        except (EngineError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - a reading that cannot be had or understood is no evidence, whatever the cause
             self._misses += 1
+            _log.warning("%s: no statistics: %s: %s", self.name, type(error).__name__, error)
             if self._misses >= 3 and self.lost is None and not await self.engine.ready():
                 self._lose(f"statistics cannot be read ({error or 'no answer'}), and it is not ready")
             return None

@@ -45,7 +45,7 @@ class BatchLoaded(Record, tag="batch_loaded"):
 
 
 class EngineSeen(Record, tag="engine_seen"):
-    """An engine answered a probe: at the start, and again each time it returned."""
+    """An engine answered the probe at the start."""
 
     engine: str
     engine_kind: str

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from concur_batch import records as r
 
-HISTORY = 120  # samples kept per engine for sparklines
+HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
 
 
 @dataclass(slots=True, kw_only=True)

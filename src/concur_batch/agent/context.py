@@ -86,7 +86,7 @@ class Context:
         self.now = 0.0
         """Seconds since the rollout began, as of its last answer: it stands still in between, so that replay is exact."""
         self.spent = Spent()
-        self.wall_time = WallTime(setting.limits.timeout_s)
+        self.wall_time = WallTime(_left(setting.limits.timeout_s, past))
         self._setting = setting
         self._lane = lane
         self._view = view
@@ -107,8 +107,8 @@ class Context:
 
     @property
     def prompt(self) -> list[Message]:
-        """The task's messages, as a new list to append to."""
-        return list(self.task.messages)
+        """The task's messages, as a new list of this rollout's own to append to."""
+        return [dict(message) for message in self.task.messages]
 
     # Model -----------------------------------------------------------------------------------------------------------
 
@@ -346,6 +346,13 @@ class Context:
     async def _refuse(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG002 - stands in for a call
         known = ", ".join(sorted(self._callable)) or "none"
         return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")
+
+
+def _left(timeout_s: float | None, past: Past | None) -> float | None:
+    """Of the wall-time limit, what earlier segments have not used up."""
+    if timeout_s is None or past is None:
+        return timeout_s
+    return max(0.0, timeout_s - max(0.0, past.wall_s - past.paused_s))
 
 
 def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:

@@ -36,7 +36,10 @@ async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every
 async def _plan(messages: list[Message], ctx: Context) -> None:
     messages.append({"role": "user", "content": PLAN})
     reply = await ctx.complete(messages, tools=())
-    messages.append(reply.message)
+    # Calls made in spite of being offered none are left out: nobody will answer them.
+    messages.append(
+        {"role": "assistant", "content": reply.message.get("content") or ""} if "tool_calls" in reply.message else reply.message
+    )
     messages.append({"role": "user", "content": GO})
 
 

@@ -64,6 +64,7 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
 def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool) -> int:
     """Go on with a run. Returns the exit code; raises ConcurError."""
     saved = directory.read(run_dir)
+    classes = _classes(retry_failed)
     _check_overrides(options, sets)
     config = from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
     parts.check_choices(config)
@@ -83,7 +84,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
             history.apply(record)
             state.apply(record)
         history.close()
-        retry = Retry(classes=_classes(retry_failed), max_attempts=config.run.max_attempts)
+        retry = Retry(classes=classes, max_attempts=config.run.max_attempts)
         batch = Batch(run_dir=run_dir, config=config, job=job, toolbox=tools, history=history, state=state, retry=retry)
         return _run(batch, lock)
 

@@ -17,6 +17,7 @@ CONFIG = "config.json"
 INDEX = "job.index"
 LOGS = "logs"
 WORKSPACES = "workspaces"
+_LEFTOVERS = ("lock", "stdin.part", "checked-job.index", "shuffled-rows.jsonl")  # of a start that was killed
 
 
 def choose(out: str | None, jobs: Sequence[str]) -> Path:
@@ -37,7 +38,7 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
         )
     if directory.exists() and not directory.is_dir():
         raise RunDirectoryError(f"{directory}: is a file; give another --out")
-    if directory.is_dir() and any(path.name != "lock" for path in directory.iterdir()):
+    if directory.is_dir() and any(path.name not in _LEFTOVERS for path in directory.iterdir()):
         raise RunDirectoryError(f"{directory}: is not empty and holds no run of ours; give another --out")
     return directory
 
@@ -52,7 +53,7 @@ def make(directory: Path) -> None:
 
 def unmake(directory: Path) -> None:
     """Remove what a run that never began has left. Does nothing where there is more."""
-    for name in ("lock", "stdin.jsonl", CONFIG, INDEX):
+    for name in (*_LEFTOVERS, "stdin.jsonl", CONFIG, INDEX):
         (directory / name).unlink(missing_ok=True)
     for log in (directory / LOGS).glob("*.log"):
         log.unlink()

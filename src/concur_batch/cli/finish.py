@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 
@@ -45,7 +46,8 @@ def _results(batch: Batch) -> None:
         )
     finally:
         reader.close()
-    Console().print(render(results.summary, batch.run_dir))
+    with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit where nobody reads any more; the results are there
+        Console().print(render(results.summary, batch.run_dir))
 
 
 def _exit_code(batch: Batch, outcome: Outcome) -> int:
