@@ -319,3 +319,33 @@ def test_a_drain_waits_for_every_agent_also_for_those_with_several_calls():
     stage.run()
     assert finals(stage) == {f"t{i}#0": "done" for i in range(3)}
     assert len(stage.of(r.ReplyReceived)) == 3 * 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.1, 9.0), min_size=1, max_size=4), st.integers(0, 1000))
+def test_an_agent_with_several_calls_at_once_resumes_from_any_moment(moments, seed):
+    async def fan(task, ctx):
+        async def branch(i):
+            messages = [{"role": "user", "content": f"branch {i}"}]
+            for step in range(4):
+                messages.append((await ctx.complete(messages)).message)
+                messages.append((await ctx.call("once", {"at": [task.id, i, step]})).message)
+            return f"{i}"
+
+        return "".join(await asyncio.gather(*(branch(i) for i in range(3))))
+
+    def engine():
+        random = rng(seed)
+        return ScriptedEngine(turns(*["wait"] * 9), delay_s=lambda _: random.uniform(0.2, 3.0))
+
+    stage = Stage(engine(), tasks(2), agents={"fan": fan}, agent="fan")
+    for moment in moments:
+        stage.run(after(moment, stop))
+        stage.engine = engine()
+    stage.run()
+    assert finals(stage) == {"t0#0": "012", "t1#0": "012"}
+    once = [call for call in stage.tools.ran if call[1] == "once"]
+    assert len(once) == len(set(map(str, once)))
+    for name in ("t0#0", "t1#0"):
+        numbers = [x.n for x in stage.of(r.ReplyReceived, name)] + [x.n for x in stage.of(r.ToolFinished, name)]
+        assert len(numbers) == len(set(numbers)) == 24

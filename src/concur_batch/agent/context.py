@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from concur_batch import records as r
 from concur_batch.agent.limits import LimitReached, WallTime
-from concur_batch.agent.replay import Past, PastCall
+from concur_batch.agent.replay import Past, PastCall, PastCalls
 from concur_batch.agent.requests import Conversation, hash_call
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
@@ -92,8 +92,7 @@ class Context:
         self._view = view
         self._toolbox = toolbox
         self._recorder = recorder
-        self._past = past.calls if past is not None else {}
-        self._calls = 0
+        self._past = PastCalls(past.calls if past is not None else {})
         self._callable = setting.offered_names  # by the model: what the last model call offered
         self._talk = Conversation(setting.task.messages)
         self._generation = lane.generation
@@ -120,13 +119,12 @@ class Context:
         Pauses before the call when the limit asks for it. Raises EngineError where retrying does not help; a limit
         that is reached ends the rollout from within.
         """
-        self._calls = n = self._calls + 1
         tools = None if tools is None else list(tools)
         self._callable = self._setting.offered_names if tools is None else names_of(tools)
         key = self._talk.hash(messages, tools, sampling)
-        past = self._past.pop(n, None)
-        if past is not None:
-            return self._reply_again(past, n, key, messages)
+        n, past = self._past.take(key, "a model call", r.ReplyReceived)
+        if isinstance(past, r.ReplyReceived):
+            return self._reply_again(past, messages)
         self._check_limits()
         paused_s = await self._boundary()
         step = self.spent.steps + 1
@@ -221,9 +219,7 @@ class Context:
         )
         self._account(record)
 
-    def _reply_again(self, past: r.ReplyReceived | PastCall, n: int, key: str, messages: list[Message]) -> Reply:
-        if not isinstance(past, r.ReplyReceived) or past.hash != key:
-            raise AgentError(_diverged(n, "a model call", past))
+    def _reply_again(self, past: r.ReplyReceived, messages: list[Message]) -> Reply:
         reply = Reply(
             message=past.message,
             finish_reason=past.finish_reason,
@@ -232,7 +228,7 @@ class Context:
             cached_tokens=past.cached_tokens,
             reasoning_tokens=past.reasoning_tokens,
         )
-        self._talk.extend(messages, reply, n)
+        self._talk.extend(messages, reply, past.n)
         self._lane.gate.grew(self._view, reply.prompt_tokens + reply.completion_tokens)
         self._account(past)
         return reply
@@ -273,17 +269,13 @@ class Context:
         return await self._call(name, arguments, call_id, self._toolbox.call)
 
     async def _call(self, name: str, arguments: str | dict[str, Any], call_id: str | None, run: _Run) -> Observation:
-        self._calls = n = self._calls + 1
         key = hash_call(name, arguments)
-        past = self._past.pop(n, None)
+        n, past = self._past.take(key, f"a call of {name}", PastCall)
         step, rollout, recorder = self.spent.steps, self._setting.rollout, self._recorder
         spec = self._setting.specs.get(name)
         repeatable = spec is not None and spec.repeatable
-        if past is not None:
-            if not isinstance(past, PastCall) or past.started.hash != key:
-                raise AgentError(_diverged(n, f"a call of {name}", past))
-            if past.finished is not None:
-                return self._observe(past.finished, call_id)
+        if isinstance(past, PastCall) and past.finished is not None:
+            return self._observe(past.finished, call_id)
         started = recorder.now()
         if past is not None and not repeatable:
             output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
@@ -358,11 +350,3 @@ def _left(timeout_s: float | None, past: Past | None) -> float | None:
 def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:
     """The names in a list of names and schemas."""
     return frozenset(tool if isinstance(tool, str) else tool["function"]["name"] for tool in tools)
-
-
-def _diverged(n: int, asked: str, past: r.ReplyReceived | PastCall) -> str:
-    then = f"a model call (step {past.step})" if isinstance(past, r.ReplyReceived) else f"a call of {past.started.tool}"
-    return (
-        f"the agent did not repeat itself on resume: call {n} was {then} and is now {asked} with other content; "
-        "take time and randomness from the context only, or start this rollout over with --retry-failed=agent"
-    )

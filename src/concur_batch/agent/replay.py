@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from concur_batch import records as r
+from concur_batch.errors import AgentError
 from concur_batch.records import Record
 
 
@@ -14,6 +17,9 @@ class PastCall:
 
     started: r.ToolStarted
     finished: r.ToolFinished | None = None
+
+
+Call: TypeAlias = r.ReplyReceived | PastCall
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,6 +46,52 @@ class Ended:
     status: str
     error_class: str | None
     attempt: int
+
+
+class PastCalls:
+    """Numbers a rollout's calls in the order made, and answers those that an earlier segment has made already.
+
+    An agent with one call at a time makes them again in the same order. One with several at once may make them in another,
+    since answers from the journal come at once: its calls are then found by what they ask for.
+    """
+
+    def __init__(self, calls: Mapping[int, Call]) -> None:
+        self._left = dict(calls)
+        self._next = 1
+        self._last = max(calls, default=0)
+        # A number that is missing was in flight beside others when the segment broke off.
+        self._several = len(calls) < self._last
+
+    def take(self, key: str, asked: str, kind: type[Call]) -> tuple[int, Call | None]:
+        """The number of the call that asks for `key`, and its past. Raises AgentError where the agent did not repeat itself."""
+        n = self._next
+        self._next += 1
+        if not self._left:
+            self._last = n = max(n, self._last + 1)
+            return n, None
+        past = self._left.get(n)
+        if past is None or not _is(past, key, kind):
+            found = next((m for m, other in sorted(self._left.items()) if _is(other, key, kind)), None)
+            if found is None and past is not None and not self._several:
+                raise AgentError(_diverged(n, asked, past))
+            self._several = True
+            if found is None:
+                self._last += 1
+                return self._last, None
+            n = found
+        return n, self._left.pop(n)
+
+
+def _is(past: Call, key: str, kind: type[Call]) -> bool:
+    return isinstance(past, kind) and (past.hash if isinstance(past, r.ReplyReceived) else past.started.hash) == key
+
+
+def _diverged(n: int, asked: str, past: Call) -> str:
+    then = f"a model call (step {past.step})" if isinstance(past, r.ReplyReceived) else f"a call of {past.started.tool}"
+    return (
+        f"the agent did not repeat itself on resume: call {n} was {then} and is now {asked} with other content; "
+        "take time and randomness from the context only, or start this rollout over with --retry-failed=agent"
+    )
 
 
 class History:
