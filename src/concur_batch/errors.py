@@ -84,3 +84,9 @@ class AgentError(ConcurError):
     """The agent's own code raised, or did not repeat itself when replayed."""
 
     error_class = "agent"
+
+
+def named(name: str, message: str) -> EngineError:
+    """The engine's error of that class name, as a journal tells it; the base of them where the name is not known."""
+    kinds = (EngineDown, EngineBusy, EngineFailed, EngineRefused, ContextLengthExceeded)
+    return next((kind for kind in kinds if kind.__name__ == name), EngineError)(message)

@@ -116,6 +116,18 @@ class ReplyReceived(Record, tag="reply_received"):
     retry_s: float = 0.0  # lost in attempts that failed, and between them
 
 
+class CallFailed(Record, tag="call_failed"):
+    """A model call raised an error into the agent, which may have caught it; on resume it raises it again."""
+
+    rollout: str
+    engine: str
+    step: int  # that it would have been
+    n: int
+    hash: str
+    error: str  # the name of its class in concur_batch.errors
+    message: str
+
+
 class ToolStarted(Record, tag="tool_started"):
     """About to run; what follows may have had its effect."""
 
@@ -250,6 +262,7 @@ AnyRecord: TypeAlias = (
     | EngineReturned
     | RolloutStarted
     | ReplyReceived
+    | CallFailed
     | ToolStarted
     | ToolFinished
     | RolloutPaused

@@ -115,6 +115,7 @@ class RunState:
             r.EngineReturned: self._engine_returned,
             r.RolloutStarted: self._rollout_started,
             r.ReplyReceived: self._reply_received,
+            r.CallFailed: self._call_failed,
             r.ToolStarted: self._tool_started,
             r.ToolFinished: self._tool_finished,
             r.RolloutPaused: self._rollout_paused,
@@ -227,6 +228,11 @@ class RunState:
             if x.missed_tokens is not None:
                 totals.history_tokens += x.history_tokens
                 totals.missed_tokens += x.missed_tokens
+
+    def _call_failed(self, x: r.CallFailed) -> None:
+        live = self.live.get(x.rollout)
+        if live is not None:
+            live.since = x.t
 
     def _tool_started(self, x: r.ToolStarted) -> None:
         live = self.live.get(x.rollout)

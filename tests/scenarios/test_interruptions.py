@@ -349,3 +349,31 @@ def test_an_agent_with_several_calls_at_once_resumes_from_any_moment(moments, se
     for name in ("t0#0", "t1#0"):
         numbers = [x.n for x in stage.of(r.ReplyReceived, name)] + [x.n for x in stage.of(r.ToolFinished, name)]
         assert len(numbers) == len(set(numbers)) == 24
+
+
+def test_an_error_that_an_agent_caught_is_raised_again_on_resume():
+    async def catcher(task, ctx):
+        messages = ctx.prompt
+        try:
+            await ctx.complete(messages)
+        except EngineRefused as error:
+            messages.append({"role": "user", "content": str(error)})
+        for _ in range(2):
+            messages.append((await ctx.complete(messages)).message)
+            await ctx.call("once", {"n": len(messages)})
+        return "done"
+
+    refused = []
+
+    def outcome(request):
+        if not refused:
+            refused.append(request)
+            return EngineRefused("too hot")
+        return turns("wait", "wait", "wait")(request)
+
+    stage = Stage(ScriptedEngine(outcome, delay_s=2.0), tasks(1), agents={"c": catcher}, agent="c").run(after(6.0, stop))
+    stage.engine = ScriptedEngine(turns("wait", "wait", "wait"), delay_s=2.0)
+    stage.run()
+    assert finals(stage) == {"t0#0": "done"}
+    assert len(stage.tools.ran) == 2
+    assert len(stage.of(r.CallFailed)) == 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from concur_batch import errors
 from concur_batch import records as r
 from concur_batch.agent.limits import LimitReached, WallTime
 from concur_batch.agent.replay import Past, PastCall, PastCalls
@@ -122,15 +123,34 @@ class Context:
         tools = None if tools is None else list(tools)
         self._callable = self._setting.offered_names if tools is None else names_of(tools)
         key = self._talk.hash(messages, tools, sampling)
-        n, past = self._past.take(key, "a model call", r.ReplyReceived)
+        n, past = self._past.take(key, "a model call", r.ReplyReceived, r.CallFailed)
         if isinstance(past, r.ReplyReceived):
             return self._reply_again(past, messages)
+        if isinstance(past, r.CallFailed):
+            raise errors.named(past.error, past.message)
         self._check_limits()
         paused_s = await self._boundary()
         step = self.spent.steps + 1
-        done = await self._lane.complete(self._request(messages, tools, sampling, step, n), self.wall_time)
+        request = self._request(messages, tools, sampling, step, n)
+        try:
+            done = await self._lane.complete(request, self.wall_time)
+        except errors.EngineError as error:
+            self._recorder.write(self._failed(error, n, key, step))
+            raise
         self._take_reply(done, n, key, step, messages, broken_stride=paused_s > 0)
         return done.reply
+
+    def _failed(self, error: errors.EngineError, n: int, key: str, step: int) -> r.CallFailed:
+        return r.CallFailed(
+            t=self._recorder.now(),
+            rollout=self._setting.rollout,
+            engine=self._lane.name,
+            step=step,
+            n=n,
+            hash=key,
+            error=type(error).__name__,
+            message=str(error),
+        )
 
     async def _boundary(self) -> float:
         gate = self._lane.gate

@@ -19,7 +19,7 @@ class PastCall:
     finished: r.ToolFinished | None = None
 
 
-Call: TypeAlias = r.ReplyReceived | PastCall
+Call: TypeAlias = r.ReplyReceived | r.CallFailed | PastCall
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Past:
     """One unfinished rollout: its calls by number, and what is kept over segments."""
 
     started: r.RolloutStarted
-    calls: dict[int, r.ReplyReceived | PastCall] = field(default_factory=dict)
+    calls: dict[int, r.ReplyReceived | r.CallFailed | PastCall] = field(default_factory=dict)
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
     since: float = 0.0  # t of the present segment from which its wall time counts
@@ -62,7 +62,7 @@ class PastCalls:
         # A number that is missing was in flight beside others when the segment broke off.
         self._several = len(calls) < self._last
 
-    def take(self, key: str, asked: str, kind: type[Call]) -> tuple[int, Call | None]:
+    def take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
         """The number of the call that asks for `key`, and its past. Raises AgentError where the agent did not repeat itself."""
         n = self._next
         self._next += 1
@@ -70,8 +70,8 @@ class PastCalls:
             self._last = n = max(n, self._last + 1)
             return n, None
         past = self._left.get(n)
-        if past is None or not _is(past, key, kind):
-            found = next((m for m, other in sorted(self._left.items()) if _is(other, key, kind)), None)
+        if past is None or not _is(past, key, kinds):
+            found = next((m for m, other in sorted(self._left.items()) if _is(other, key, kinds)), None)
             if found is None and past is not None and not self._several:
                 raise AgentError(_diverged(n, asked, past))
             self._several = True
@@ -82,12 +82,12 @@ class PastCalls:
         return n, self._left.pop(n)
 
 
-def _is(past: Call, key: str, kind: type[Call]) -> bool:
-    return isinstance(past, kind) and (past.hash if isinstance(past, r.ReplyReceived) else past.started.hash) == key
+def _is(past: Call, key: str, kinds: tuple[type[Call], ...]) -> bool:
+    return isinstance(past, kinds) and (past.started.hash if isinstance(past, PastCall) else past.hash) == key
 
 
 def _diverged(n: int, asked: str, past: Call) -> str:
-    then = f"a model call (step {past.step})" if isinstance(past, r.ReplyReceived) else f"a call of {past.started.tool}"
+    then = f"a call of {past.started.tool}" if isinstance(past, PastCall) else f"a model call (step {past.step})"
     return (
         f"the agent did not repeat itself on resume: call {n} was {then} and is now {asked} with other content; "
         "take time and randomness from the context only, or start this rollout over with --retry-failed=agent"
@@ -104,7 +104,7 @@ class History:
     def apply(self, x: Record) -> None:
         """Take one record in; records must come in the journal's order."""
         match x:
-            case r.ReplyReceived():
+            case r.ReplyReceived() | r.CallFailed():
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
                     past.calls[x.n] = x
