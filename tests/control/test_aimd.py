@@ -115,3 +115,8 @@ def test_the_window_stays_within_bounds_whatever_comes(readings, max_agents):
         limit = controller.update(sample(float(time), **reading))
         assert min(2, max_agents) <= limit.agents <= max_agents
         assert limit == twin.update(sample(float(time), **reading))
+
+
+def test_agents_that_are_all_in_tools_are_no_evidence_either():
+    limit = aimd().update(Sample(engine="e", time=1, locked=0.0, running_requests=0, active=8))
+    assert (limit.agents, limit.reason) == (8, "no-evidence")

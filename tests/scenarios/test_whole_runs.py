@@ -147,7 +147,10 @@ def test_a_fixed_window_holds():
 
 def test_a_healthy_engine_opens_the_window_two_agents_a_second():
     engine = ScriptedEngine(
-        turns(*["wait"] * 5), delay_s=1.0, stats=EngineStats(locked=0.1), capabilities=Capabilities(statistics="loads")
+        turns(*["wait"] * 5),
+        delay_s=1.0,
+        stats=EngineStats(locked=0.1, running_requests=4),
+        capabilities=Capabilities(statistics="loads"),
     )
     stage = Stage(engine, tasks(40), controller="aimd").run()
     assert [x.agents for x in stage.of(r.Decided)][:6] == [8, 10, 12, 14, 16, 18]
