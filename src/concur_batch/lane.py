@@ -227,12 +227,14 @@ class Lane:
     # Control ---------------------------------------------------------------------------------------------------------
 
     async def control(self, waiting: Callable[[], int], lag: Callable[[], float]) -> None:
-        """Sample, update, resize, record; until cancelled."""
+        """Sample, update, resize, record; until cancelled. Intervals are seconds of the engine, which may be a faster simulation."""
+        clock = asyncio.get_running_loop().time
         while True:
-            await asyncio.sleep(self._options.poll_s)
+            speed = self.engine.capabilities.speed
+            await asyncio.sleep(self._options.poll_s / speed)
             stats = await self._reading()
             sample = self.meter.sample(
-                asyncio.get_running_loop().time(),
+                clock() * speed,
                 stats,
                 active=self.gate.active,
                 waiting=waiting() + self.gate.paused,

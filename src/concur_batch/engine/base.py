@@ -55,6 +55,7 @@ class Capabilities:
     session_close: bool = False
     priority: bool = False
     abort: bool = False
+    speed: float = 1.0  # engine seconds per second of the loop; other than 1 only where the engine is simulated
 
 
 class Engine(Protocol):

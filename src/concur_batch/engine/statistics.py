@@ -54,6 +54,7 @@ def from_server_info(info: dict[str, Any], capabilities: Capabilities) -> Capabi
         # ours are larger for more urgent; a server set the other way round is better left without
         priority=bool(info.get("enable_priority_scheduling")) and not info.get("schedule_low_priority_values_first"),
         abort=True,
+        speed=float(info.get("concur_speed") or 1.0) if info.get(SIMULATOR_KEY) else 1.0,
     )
 
 

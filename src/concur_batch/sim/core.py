@@ -1,0 +1,354 @@
+"""SGLang's scheduler over its radix cache, without a clock: it is told the time, advances by iterations, and says what came of it.
+
+After `managers/scheduler.py` of SGLang 0.5.23. A prefill batch runs alone and comes first; else one decode step. Decode steps
+between two events are computed at once, with the same outcome as one by one. Not modelled: overlap scheduling (results one
+step late), mixed chunks, speculative decoding, sliding windows, data parallelism, in-batch prefix caching under `lpm`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+from concur_batch.sim.burst import Burst
+from concur_batch.sim.call import Call, FinishReason
+from concur_batch.sim.cost import Cost
+from concur_batch.sim.options import ServerOptions
+from concur_batch.sim.prefill import PrefillPass
+from concur_batch.sim.queues import Queues
+from concur_batch.sim.reporter import Reporter
+from concur_batch.sim.runs import length
+
+INPUT_MARGIN = 5  # tokens that a prompt must leave of the longest request (tp_worker.py: max_req_input_len)
+
+PauseMode = Literal["in_place", "retract", "abort"]
+
+
+class Event(NamedTuple):
+    """A call has got tokens (told of streamed ones only), or has ended: `call.finish_reason` is then set."""
+
+    call: Call
+    time: float
+
+
+class Refused(ValueError):
+    """The request can never be served; worded as SGLang words it."""
+
+
+class EngineCore(Queues):
+    """One engine. Times are engine seconds and never decrease; calls that change something are told the time."""
+
+    def __init__(self, options: ServerOptions, cost: Cost) -> None:
+        super().__init__(options)
+        self._cost = cost
+        self.reporter = Reporter(self)
+        self.iterations = 0  # completed
+        self.paused: PauseMode | None = None
+        self.log: list[tuple[Any, ...]] | None = None  # decisions, where somebody wants them
+        self.longest = min(options.context_length - 1, self.cache.capacity - options.page_size)  # prompt and reply together
+        self._calls: dict[str, Call] = {}
+        self._passes = PrefillPass(self)
+        self._batch: list[tuple[Call, int]] = []  # being prefilled
+        self._batch_seconds = 0.0
+        self._batch_end = 0.0
+        self._burst: Burst | None = None  # being decoded
+        self._aborting: dict[str, str] = {}
+        self._arrivals = 0
+        self._events: list[Event] = []
+
+    # From outside -----------------------------------------------------------------------------------------------------
+
+    def add(self, call: Call, now: float) -> None:
+        """A request arrives. Raises Refused where its prompt fits neither context nor pool."""
+        self.run_to(now)
+        call.prompt_tokens = length(call.prompt)
+        if call.prompt_tokens >= self.options.context_length:
+            raise Refused(
+                f"The input ({call.prompt_tokens} tokens) is longer than the model's context length "
+                f"({self.options.context_length} tokens)."
+            )
+        if call.prompt_tokens >= self.longest - INPUT_MARGIN:
+            raise Refused(
+                f"Input length ({call.prompt_tokens} tokens) exceeds the maximum allowed length "
+                f"({self.longest - INPUT_MARGIN} tokens). Use a shorter input or enable --allow-auto-truncate."
+            )
+        room = self.longest - call.prompt_tokens - 1
+        call.max_new = max(1, room if call.max_new_tokens is None else min(call.max_new_tokens, room))
+        call.output_tokens = max(1, min(length(call.output), call.max_new))
+        self._arrivals += 1
+        call.arrival, call.arrived_at = self._arrivals, now
+        self._calls[call.rid] = call
+        self.wait(call)
+        self._reconsider(now)
+
+    def __contains__(self, rid: str) -> bool:
+        """Whether such a request waits or runs."""
+        return rid in self._calls
+
+    def abort(self, rid: str, now: float, message: str = "Abort before prefill") -> bool:
+        """End that request: at once while it waits, else after the iteration under way. False: it is not here."""
+        self.run_to(now)
+        call = self._calls.get(rid)
+        if call is None:
+            return False
+        if call in self.waiting:
+            self.drop_waiting(call)
+            self._end(call, now, "abort", message)
+        elif self._batch or self._burst is not None:
+            self._aborting[rid] = message
+            self._shorten(now)
+        else:  # between two iterations of a paused engine
+            self._aborting[rid] = message
+            self._end_aborted(now)
+        return True
+
+    def end_session(self, session: str, now: float) -> int:
+        """Its KV is dead. Returns the number of tree nodes that it referred to."""
+        self.run_to(now)
+        return self.cache.close_session(session)
+
+    def flush(self, now: float) -> bool:
+        """Empty the cache. False, and nothing changed, while anything runs or waits."""
+        self.run_to(now)
+        if self._calls:
+            return False
+        self.reset()
+        return True
+
+    def pause(self, mode: PauseMode, now: float) -> None:
+        """Start no further iteration. `retract`: what runs waits again, without its KV; `abort`: all requests end."""
+        self.run_to(now)
+        self.paused = mode
+        self._shorten(now)
+        if mode == "abort":
+            for rid in list(self._calls):
+                self.abort(rid, now)
+        if not self._batch and self._burst is None:
+            self._stand(now)
+
+    def resume(self, now: float) -> None:
+        """Go on after `pause`."""
+        self.run_to(now)
+        self.paused = None
+        self._reconsider(now)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs, nothing waits."""
+        return not self._calls
+
+    def started(self, now: float) -> int:
+        """Iterations that have been started by then: who arrives now is looked at after that many."""
+        if self._burst is not None:
+            return self.iterations + min(self._burst.ended_by(now) + 1, self._burst.steps)
+        return self.iterations + bool(self._batch)
+
+    def next_time(self) -> float | None:
+        """When something will have happened. None: never, unless something arrives."""
+        if self._batch:
+            return self._batch_end
+        return self._burst.end(self._burst.steps) if self._burst is not None else None
+
+    def run_to(self, now: float) -> None:
+        """Complete all iterations that end by then, and start those that follow."""
+        while (end := self.next_time()) is not None and end <= now:
+            self._complete(end)
+            self._start(end)
+
+    def settle(self, now: float) -> None:
+        """As `run_to`, and count what the burst under way has done by now: before counters and gauges are read."""
+        self.run_to(now)
+        if self._burst is not None:
+            self._decoded(self._burst, self._burst.ended_by(now))
+
+    def take_events(self) -> list[Event]:
+        """What has happened since this was asked last."""
+        events, self._events = self._events, []
+        return events
+
+    # Iterations -------------------------------------------------------------------------------------------------------
+
+    def _reconsider(self, now: float) -> None:
+        """There is something new to admit: start, or let the burst end with the step under way."""
+        if not self._batch and self._burst is None:
+            self._start(now)
+        elif not self.is_full or self.options.priority_scheduling:
+            self._shorten(now)
+
+    def _shorten(self, now: float) -> None:
+        if self._burst is not None:
+            self._burst.steps = min(self._burst.steps, self._burst.ended_by(now) + 1)
+
+    def _start(self, now: float) -> None:
+        if self.paused is not None:
+            self._stand(now)
+            return
+        batch = self._passes.batch(now)
+        if batch:
+            self._start_prefill(batch, now)
+        elif self.running:
+            self._start_decode(now)
+        else:
+            self.ratio.reset()
+            self.reporter.idle(now)
+
+    def _stand(self, now: float) -> None:
+        """Paused."""
+        if self.paused == "retract" and self.running:
+            self._retract(list(reversed(self.retraction_order())))
+            self.is_full = False
+        self.reporter.idle(now)
+
+    def _start_prefill(self, batch: list[tuple[Call, int]], now: float) -> None:
+        self.storage.extend(batch)
+        self._write("prefill", tuple((call.rid, call.prefilled, new) for call, new in batch))
+        seconds = self._cost.prefill_s([(new, call.prefilled) for call, new in batch])
+        loaded = self._passes.loaded_tokens
+        if loaded:  # layer by layer, beside the computation
+            options = self.options
+            seconds = max(seconds, loaded * options.kv_bytes_per_token / (options.gpus * options.host_gb_per_s * 1e9))
+            self.reporter.counters.load_back += loaded
+        self.reporter.prefill_started()
+        self._batch, self._batch_seconds, self._batch_end = batch, seconds, now + seconds
+
+    def _start_decode(self, now: float) -> None:
+        if not self.storage.steps_with_room(self.running, 1):
+            self._make_room(now)
+            if not self.running:
+                self._start(now)
+                return
+        running = self.running
+        steps = min(call.output_tokens - call.generated for call in running)
+        if self.waiting and (not self.is_full or self.options.priority_scheduling):
+            steps = 1  # they are looked at before every step
+        elif any(call.streamed for call in running):
+            steps = 1
+        else:
+            steps = self.storage.steps_with_room(running, steps)
+        fixed, slope = self._cost.decode_line(len(running))
+        context = sum(call.length for call in running)
+        self._burst = Burst(now, len(running), fixed, slope, context, steps)
+
+    def _complete(self, now: float) -> None:
+        if self._batch:
+            self._end_prefill(now)
+        elif self._burst is not None:
+            self._decoded(self._burst, self._burst.steps)
+            self._burst = None
+            stay = self._settled(self.running, now)
+            if len(stay) < len(self.running):
+                self.is_full = False
+                self.running = stay
+        if self._aborting:
+            self._end_aborted(now)
+
+    def _end_prefill(self, now: float) -> None:
+        batch, self._batch = self._batch, []
+        self.iterations += 1
+        self.reporter.prefill_ended(now, self._batch_seconds, batch, self._passes.fresh)
+        done = []
+        for call, new in batch:
+            call.prefilled += new
+            self.storage.keep_prompt(call)
+            if call.prefilled < call.fill:
+                continue
+            if call is self.chunked:
+                self.chunked = None
+            call.generated += 1
+            if call.first_token_at is None:
+                call.first_token_at = now
+            done.append(call)
+        joined = self._settled(done, now)
+        if len(joined) < len(batch) or not self.running:
+            self.is_full = False  # somebody has left the batch, or a new one begins
+        self.running += joined
+
+    def _decoded(self, burst: Burst, steps: int) -> None:
+        """The first `steps` steps are over, and count."""
+        if not steps:
+            return
+        self.storage.decode(self.running, steps)
+        for call in self.running:
+            call.generated += steps
+        self.ratio.decay(steps)
+        self.iterations += steps
+        self.reporter.decoded(burst, steps)
+        burst.advance(steps)
+
+    def _settled(self, calls: list[Call], now: float) -> list[Call]:
+        """Those that go on; the others have finished."""
+        stay = []
+        for call in calls:
+            if call.generated < call.output_tokens:
+                stay.append(call)
+                if call.streamed:
+                    self._events.append(Event(call, now))
+                continue
+            self.storage.finish(call, tag=True)
+            self._write("finish", call.rid)
+            self._end(call, now, "length" if length(call.output) > call.output_tokens or call.ignore_eos else "stop")
+        return stay
+
+    # Out of order -----------------------------------------------------------------------------------------------------
+
+    def _make_room(self, now: float) -> None:
+        """Retract requests until one more step finds room; the last one is aborted (schedule_batch.py: retract_decode)."""
+        keep = self.retraction_order()
+        victims: list[Call] = []
+        while len(keep) > 1 and (not victims or not self.storage.steps_with_room(keep, 1)):
+            victim = keep.pop()
+            victims.append(victim)
+            self.release(victim)
+        kept = {call.rid for call in keep}
+        self.running = [call for call in self.running if call.rid in kept]
+        if keep and not self.storage.steps_with_room(keep, 1):
+            last = self.running.pop()
+            self.storage.finish(last, tag=False)
+            self._end(last, now, "abort", "Out of memory even after retracting all other requests in the decode batch.")
+        self._requeue(victims)
+        self.ratio.after_retraction(self.running)
+        self.is_full = False
+
+    def _retract(self, calls: list[Call]) -> None:
+        for call in calls:
+            self.release(call)
+        self.running = []
+        self._requeue(calls)
+
+    def _requeue(self, calls: list[Call]) -> None:
+        self.reporter.retracted(calls)
+        for call in calls:
+            self._write("retract", call.rid)
+            self.wait(call)
+
+    def _end_aborted(self, now: float) -> None:
+        """What was aborted while an iteration ran."""
+        for rid, message in list(self._aborting.items()):
+            call = self._calls.get(rid)
+            if call is None:  # it finished with that iteration
+                continue
+            if call in self.running:
+                self.running.remove(call)
+                self.is_full = False
+            elif call is self.chunked:
+                self.chunked = None
+            elif call in self.waiting:
+                self.drop_waiting(call)
+            if call.node is not None:
+                self._let_go(call)
+            self._end(call, now, "abort", message)
+        self._aborting.clear()
+
+    def _let_go(self, call: Call) -> None:
+        if call.generated:
+            self.storage.finish(call, tag=False)
+        else:
+            self.storage.release(call)
+
+    def _end(self, call: Call, now: float, reason: FinishReason, message: str | None = None) -> None:
+        del self._calls[call.rid]
+        call.finished_at, call.finish_reason, call.message = now, reason, message
+        self._events.append(Event(call, now))
+
+    def _write(self, *decision: Any) -> None:
+        if self.log is not None:
+            self.log.append((self.iterations, *decision))

@@ -1,0 +1,91 @@
+"""What the server tells of itself: counters that are always right, and gauges that are as stale as SGLang's.
+
+After `scheduler_components/metrics_reporter.py`, `load_inquirer.py` and `scheduler.py` (0.5.23): the gauges are written at
+every prefill batch and at every 40th decode step, the snapshot for `/v1/loads` at every prefill batch, at every 15th decode
+step since, and when the engine goes idle.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+HIT_RATE_WINDOW_S = 15.0  # of the estimate of how much of the queue has to be computed
+STEP_MOST_US = 2_000_000  # longer decode steps are left out of the moments
+
+
+@dataclass(slots=True)
+class Counters:
+    """Since the start. Tokens unless said otherwise; names as in the metrics, `prefill_*` of `/v1/loads`."""
+
+    prefill_compute: int = 0
+    prefill_cache: int = 0
+    decode: int = 0
+    device_hit: int = 0  # these three without what is prefilled again after a retraction
+    host_hit: int = 0
+    input: int = 0
+    evicted: int = 0
+    load_back: int = 0
+    retracted_requests: int = 0
+    retracted_input: int = 0
+    retracted_output: int = 0
+    prefill_busy_us: int = 0
+    decode_moments: list[float] = field(
+        default_factory=lambda: [0.0] * 6
+    )  # n, sum B, sum t, sum B*B, sum B*t, generated; t in us
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """As last written."""
+
+    running: int = 0  # at a prefill batch: before that batch joins
+    queued: int = 0
+    used: int = 0  # locked tokens
+    available: int = 0
+    evictable: int = 0
+    cache_hit_rate: float = 0.0  # of the last prefill batch alone
+    gen_throughput: float = 0.0
+    sum_seq_lens: int = 0
+    new_token_ratio: float = 0.0
+    retracted: int = 0  # since the last report
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """The snapshot for `/v1/loads`. `time`: when it was taken, engine seconds."""
+
+    time: float = 0.0
+    running: int = 0
+    queued: int = 0
+    used: int = 0
+    queued_tokens: int = 0  # prompts of waiting requests
+    queued_uncached_tokens: int = 0  # estimate
+    gen_throughput: float = 0.0
+    cache_hit_rate: float = 0.0
+    prefill_uncached_total: int = 0
+    prefill_busy_us_total: int = 0
+    decode_moments: tuple[float, ...] | None = None
+
+
+class RecentHits:
+    """The share of cached prompt tokens over the last 15 seconds."""
+
+    def __init__(self) -> None:
+        self._batches: deque[tuple[float, int, int]] = deque()
+        self._hit = 0
+        self._all = 0
+
+    def add(self, time: float, hit: int, computed: int) -> None:
+        """One prefill batch."""
+        self._batches.append((time, hit, hit + computed))
+        self._hit += hit
+        self._all += hit + computed
+
+    def rate(self, now: float) -> float:
+        """0 where there was none."""
+        while self._batches and self._batches[0][0] < now - HIT_RATE_WINDOW_S:
+            _, hit, both = self._batches.popleft()
+            self._hit -= hit
+            self._all -= both
+        return self._hit / self._all if self._all else 0.0

@@ -1,0 +1,158 @@
+"""Writes the readings when SGLang would (`metrics_reporter.py`, `Scheduler.publish_load_snapshot`)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from concur_batch.sim.burst import Burst
+from concur_batch.sim.call import Call
+from concur_batch.sim.options import ServerOptions
+from concur_batch.sim.radix import RadixCache
+from concur_batch.sim.ratio import NewTokenRatio
+from concur_batch.sim.readings import STEP_MOST_US, Counters, Gauges, Loads, RecentHits
+
+
+class Scheduler(Protocol):
+    """What there is to report on."""
+
+    options: ServerOptions
+    cache: RadixCache
+    ratio: NewTokenRatio
+    waiting: list[Call]
+    waiting_tokens: int
+    running: list[Call]
+
+
+class Reporter:
+    """Counters, gauges and the snapshot of one engine."""
+
+    def __init__(self, engine: Scheduler) -> None:
+        self._engine = engine
+        self.counters = Counters()
+        self.gauges = Gauges(available=engine.cache.free)
+        self.loads = Loads()
+        self._recent = RecentHits()
+        self._hit_rate = 0.0
+        self._throughput = 0.0
+        self._retracted = 0
+        self._running_before = 0  # when the prefill batch under way was made
+        self._decode_steps = 0
+        self._since_publish = 0  # decode steps since the last snapshot
+        self._since_tick = 0  # tokens since the last decode report
+        self._last_tick = 0.0
+        self._in_decode = False  # the iteration before was a decode step
+
+    def prefill_started(self) -> None:
+        """A batch has been made; the requests in it do not run yet."""
+        self._running_before = len(self._engine.running)
+
+    def prefill_ended(self, now: float, seconds: float, batch: list[tuple[Call, int]], fresh: list[Call]) -> None:
+        """`fresh`: those of the batch that had not been prefilled at all before this one."""
+        counters = self.counters
+        computed = sum(new for _, new in batch)
+        cached = sum(call.prefilled for call in fresh)
+        again = sum(new for call, new in batch if call.retractions)
+        counters.prefill_compute += computed
+        counters.prefill_cache += cached
+        counters.input += computed - again
+        for call in fresh:
+            if not call.retractions:
+                counters.host_hit += call.host_cached_tokens
+                counters.device_hit += call.prefilled - call.host_cached_tokens
+        counters.prefill_busy_us += round(seconds * 1e6)
+        first_cached = sum(call.prefilled for call in fresh if not call.retractions)
+        first = first_cached + computed - again
+        self._hit_rate = first_cached / first if first else 0.0
+        self._recent.add(now, cached, computed)
+        self._in_decode = False
+        self._write_gauges(self._running_before, self._engine.cache.locked)
+        self._publish(now, self._engine.cache.locked)
+        self._since_publish = 0
+
+    def decoded(self, burst: Burst, steps: int) -> None:
+        """The first `steps` steps of a burst are over; the engine's slots are those after them."""
+        counters, options, size = self.counters, self._engine.options, burst.size
+        counters.decode += size * steps
+        counted = steps if self._in_decode else steps - 1  # SGLang leaves out a decode step that follows a prefill batch
+        self._in_decode = True
+        if counted > 0:
+            micros = (burst.end(steps) - burst.end(steps - counted)) * 1e6
+            if micros / counted < STEP_MOST_US:
+                for i, value in enumerate((1.0, size, micros / counted, size * size, size * micros / counted, size)):
+                    counters.decode_moments[i] += value * counted
+        used = self._engine.cache.locked
+        ticks = (self._decode_steps + steps) // options.decode_log_interval
+        at = ticks * options.decode_log_interval - self._decode_steps  # the step at which the last one fell
+        self._decode_steps += steps
+        if at > 0:
+            self._tick(burst, at, used - size * (steps - at))
+            self._since_tick = size * (steps - at)
+        else:
+            self._since_tick += size * steps
+        left = (self._since_publish + steps) % options.load_publish_interval
+        at = steps - left
+        if self._since_publish + steps >= options.load_publish_interval and at > 0:
+            self._publish(burst.end(at), used - size * left)
+        self._since_publish = left
+
+    def _tick(self, burst: Burst, at: int, used: int) -> None:
+        """A decode report at step `at` of the burst."""
+        interval = self._engine.options.decode_log_interval
+        now = burst.end(at)
+        if at > interval:
+            tokens, since = burst.size * interval, burst.end(at - interval)
+        else:
+            tokens, since = self._since_tick + burst.size * at, self._last_tick
+        self._throughput = tokens / (now - since) if now > since else 0.0
+        self._last_tick = now
+        if self._engine.options.is_old:
+            self._hit_rate = 0.0  # scheduler_metrics_mixin.py of 0.5.8 writes it with every decode report
+        self._write_gauges(burst.size, used, burst.context + burst.size * at)
+
+    def retracted(self, calls: list[Call]) -> None:
+        """These lost their KV and wait again."""
+        self._retracted = len(calls)
+        self.counters.retracted_requests += len(calls)
+        self.counters.retracted_input += sum(call.prompt_tokens for call in calls)
+        self.counters.retracted_output += sum(call.generated for call in calls)
+
+    def idle(self, now: float) -> None:
+        """Nothing runs any more."""
+        self._in_decode = False
+        self._throughput = 0.0
+        self._write_gauges(0, self._engine.cache.locked)
+        self._publish(now, self._engine.cache.locked)
+
+    def _write_gauges(self, running: int, used: int, sum_seq_lens: int | None = None) -> None:
+        engine = self._engine
+        cache = engine.cache
+        self.gauges = Gauges(
+            running=running,
+            queued=len(engine.waiting),
+            used=used,
+            available=cache.capacity - used - cache.evictable,
+            evictable=cache.evictable,
+            cache_hit_rate=self._hit_rate,
+            gen_throughput=self._throughput,
+            sum_seq_lens=self.gauges.sum_seq_lens if sum_seq_lens is None else sum_seq_lens,
+            new_token_ratio=engine.ratio.current,
+            retracted=self._retracted,
+        )
+        self._retracted = 0
+
+    def _publish(self, now: float, used: int) -> None:
+        engine, counters = self._engine, self.counters
+        moments = counters.decode_moments
+        self.loads = Loads(
+            time=now,
+            running=len(engine.running),
+            queued=len(engine.waiting),
+            used=used,
+            queued_tokens=engine.waiting_tokens,
+            queued_uncached_tokens=int(engine.waiting_tokens * (1 - self._recent.rate(now))),
+            gen_throughput=self._throughput,
+            cache_hit_rate=self._hit_rate,
+            prefill_uncached_total=counters.prefill_compute,
+            prefill_busy_us_total=counters.prefill_busy_us,
+            decode_moments=tuple(moments) if moments[0] else None,
+        )

@@ -1,0 +1,98 @@
+"""The KV of single requests: room for new tokens, into the tree, and out of it again."""
+
+from __future__ import annotations
+
+from concur_batch.sim.call import Call
+from concur_batch.sim.radix import RadixCache
+
+
+class Storage:
+    """Slots for requests, over a radix cache. `over_evict`: as 0.5.8, evict the whole amount asked for rather than what is missing."""
+
+    def __init__(self, cache: RadixCache, *, over_evict: bool = False) -> None:
+        self.cache = cache
+        self._over_evict = over_evict
+
+    @property
+    def available(self) -> int:
+        """Free or evictable."""
+        return self.cache.free + self.cache.evictable
+
+    def extend(self, batch: list[tuple[Call, int]]) -> None:
+        """Slots for the new tokens of a prefill batch."""
+        page, need = self.cache.page, 0
+        for call, new in batch:
+            more = -(-(call.prefilled + new) // page) * page - call.depth - call.held
+            call.held += more
+            need += more
+        if self.cache.free < need:
+            self.cache.evict(need if self._over_evict else need - self.cache.free)
+        self.cache.take(need)
+
+    def keep_prompt(self, call: Call) -> None:
+        """What has been prefilled goes into the tree, in whole pages, and stays locked (`cache_unfinished_req`)."""
+        stop = call.prefilled - call.prefilled % self.cache.page
+        new = stop - call.depth
+        if new <= 0:
+            return
+        assert call.node is not None
+        node, taken = self.cache.insert(call.node, call.depth, call.sequence(), stop)
+        self.cache.lock(node, call.node)
+        self.cache.give_back(new - taken)
+        call.node, call.depth, call.held = node, stop, call.held - new
+
+    def need(self, calls: list[Call], steps: int) -> int:
+        """New slots for so many decode steps. A step stores the token that the step before has generated."""
+        page = self.cache.page
+        if page == 1:
+            return sum(call.length + steps - 1 - call.depth - call.held for call in calls)
+        return sum(max(0, -(-(call.length + steps - 1) // page) * page - call.depth - call.held) for call in calls)
+
+    def steps_with_room(self, calls: list[Call], most: int) -> int:
+        """How many decode steps find room, `most` at most."""
+        available = self.available
+        if self.need(calls, most) <= available:
+            return most
+        low, high = 0, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.need(calls, middle) <= available:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def decode(self, calls: list[Call], steps: int) -> None:
+        """Slots for so many steps, which must find room; the calls' lengths are those before."""
+        page, cache = self.cache.page, self.cache
+        need = 0
+        for call in calls:
+            more = max(0, -(-(call.length + steps - 1) // page) * page - call.depth - call.held)
+            call.held += more
+            need += more
+        if self._over_evict:
+            while cache.free < need and cache.evict(-(-need // steps)):
+                pass
+        elif cache.free < need:
+            cache.evict(need - cache.free)
+        cache.take(need)
+
+    def finish(self, call: Call, *, tag: bool) -> None:
+        """The request has ended: all but its last token, whose KV was never computed, stays in the tree, unlocked."""
+        total = call.length - 1
+        stop = total - total % self.cache.page
+        top = call.node
+        assert top is not None
+        node, taken = self.cache.insert(top, call.depth, call.sequence(), stop)
+        self.cache.give_back(call.held - taken)
+        if tag and call.session is not None:
+            self.cache.tag(node, call.session)
+        self.cache.unlock(top)
+        call.node, call.held = None, 0
+
+    def release(self, call: Call) -> None:
+        """Retracted or preempted: what is not in the tree is lost (`release_req`)."""
+        assert call.node is not None
+        self.cache.unlock(call.node)
+        self.cache.give_back(call.held)
+        call.node, call.held, call.depth, call.prefilled = None, 0, 0, 0
