@@ -16,7 +16,7 @@ from concur_batch.cli import directory, parts
 from concur_batch.cli.finish import finish
 from concur_batch.cli.segment import Batch, Outcome, run_segment
 from concur_batch.config import from_saved, resolve
-from concur_batch.errors import ConcurError, InputError
+from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
 from concur_batch.jobs.index import write_index
 from concur_batch.jobs.load import load
@@ -64,6 +64,8 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
 def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool) -> int:
     """Go on with a run. Returns the exit code; raises ConcurError."""
     saved = directory.read(run_dir)
+    if saved.get("simulated"):
+        raise RunDirectoryError(f"{run_dir}: is a simulation, which is not resumed; run `concur simulate` again")
     classes = _classes(retry_failed)
     _check_overrides(options, sets)
     config = from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))

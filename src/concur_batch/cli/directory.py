@@ -67,9 +67,9 @@ def unmake(directory: Path) -> None:
         link.unlink()
 
 
-def describe(directory: Path, config: Config, jobs: Sequence[str]) -> None:
-    """Write config.json: what is run and how, without secrets."""
-    content = {"concur": __version__, "jobs": list(jobs), "config": to_json(config)}
+def describe(directory: Path, config: Config, jobs: Sequence[str], *, simulated: bool = False) -> None:
+    """Write config.json: what is run and how, without secrets. `simulated`: in virtual time, so there is nothing to resume."""
+    content = {"concur": __version__, "jobs": list(jobs), "config": to_json(config)} | ({"simulated": True} if simulated else {})
     path = directory / CONFIG
     new = path.with_name(CONFIG + ".new")
     try:

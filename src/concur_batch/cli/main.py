@@ -181,6 +181,59 @@ def validate(
     raise typer.Exit(print_validation(jobs, options, sets or [], config))
 
 
+@app.command()
+def simulate(
+    trace: Annotated[
+        str | None, typer.Argument(help="Recorded agents, .jsonl or .csv. Default: the generated workload.", show_default=False)
+    ] = None,
+    profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-32b@h100x4",
+    controller: ControllerName = None,
+    agents: Annotated[int | None, typer.Option(min=1, help="The first N of the workload, over again where it has fewer.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the workload and the run. Default: 0.")] = None,
+    max_agents: Annotated[int | None, typer.Option(help="Most live agents. Default: all.")] = None,
+    pool_tokens: Annotated[int | None, typer.Option(help="KV pool. Default: what SGLang would allot.")] = None,
+    host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
+    server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
+    context_length: Annotated[int | None, typer.Option(help="Longest conversation in tokens. Default: 131072.")] = None,
+    shared_prefix: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
+    ] = None,
+    token_scale: Annotated[float, typer.Option(min=0.001, help="All token counts times this.")] = 1.0,
+    time_scale: Annotated[float, typer.Option(min=0.0, help="All tool times times this.")] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
+    out: Out = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Run a workload in virtual time against a simulated SGLang: what a controller would do, in seconds and without a GPU."""
+    from concur_batch.cli.simulate import start  # noqa: PLC0415 - help must not pay for it
+
+    options = {
+        "engine.urls": [f"sim:{profile}"],
+        "controller.name": controller,
+        "run.seed": seed,
+        "run.max_agents": max_agents,
+        "run.out": out,
+        "sim.pool_tokens": pool_tokens,
+        "sim.host_tier": host_tier,
+        "sim.server_version": server_version,
+        "sim.context_length": context_length,
+    }
+    raise typer.Exit(
+        start(
+            trace,
+            options,
+            sets or [],
+            config,
+            agents=agents,
+            shared_tokens=shared_prefix,
+            token_scale=token_scale,
+            time_scale=time_scale,
+            as_json=as_json,
+        )
+    )
+
+
 def _version(value: bool) -> None:  # noqa: FBT001 - typer's form of a callback
     if value:
         typer.echo(f"concur {__version__}")

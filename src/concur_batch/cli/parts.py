@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,23 +13,37 @@ from pydantic import BaseModel
 from concur_batch.agent.base import schema_of
 from concur_batch.agent.registry import find_agent
 from concur_batch.config import Config
+from concur_batch.config.model import Sim
 from concur_batch.control.policies import make_policy
 from concur_batch.engine.base import Engine
 from concur_batch.engine.sim import SimEngine
+from concur_batch.errors import InputError
 from concur_batch.jobs.load import LoadOptions
 from concur_batch.plan import FINISH_SPEC, Defaults
+from concur_batch.sim.call import Call
+from concur_batch.sim.core import EngineCore
+from concur_batch.sim.options import ServerOptions
+from concur_batch.sim.profile import Profile, find_profile, profile_from_table, with_pool
+from concur_batch.sim.tokens import Tokenizer
 from concur_batch.toolbox.base import Toolbox
 from concur_batch.toolbox.limits import ToolLimits
 
 SIM = "sim"
+DEFAULT_PROFILE = "qwen3-8b@h100x1"
 
 
 def with_absolute_paths(config: Config) -> Config:
     """The same configuration wherever it is taken up again: files of tools and agents by their full paths."""
     tools = config.tools.model_copy(update={"sources": [_absolute(source) for source in config.tools.sources]})
+    urls = [_absolute_profile(url) for url in config.engine.urls]
     place, colon, name = config.agent.name.rpartition(":")
     agent = config.agent.model_copy(update={"name": f"{_absolute(place)}{colon}{name}"})
-    return config.model_copy(update={"tools": tools, "agent": agent})
+    engine = config.engine.model_copy(update={"urls": urls})
+    return config.model_copy(update={"tools": tools, "agent": agent, "engine": engine})
+
+
+def _absolute_profile(url: str) -> str:
+    return f"{SIM}:{Path(url[4:]).resolve()}" if is_simulated(url) and url.endswith(".toml") else url
 
 
 def _absolute(source: str) -> str:
@@ -38,11 +54,83 @@ def check_choices(config: Config) -> None:
     """Raises InputError for a controller or agent that does not exist, before anything is made."""
     make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
     find_agent(config.agent.name)
+    for url in config.engine.urls:
+        if is_simulated(url):
+            server_options(profile_of(url), config.sim)
+
+
+def is_simulated(url: str) -> bool:
+    """Whether this names a simulated engine in this process."""
+    return url == SIM or url.startswith(f"{SIM}:")
 
 
 def engines(config: Config) -> list[Engine]:
     """One per URL, not yet probed."""
-    return [SimEngine() if url == SIM else _server(url, config) for url in config.engine.urls]
+    return [simulated(url, config) if is_simulated(url) else _server(url, config) for url in config.engine.urls]
+
+
+def simulated(url: str, config: Config, *, on_end: Callable[[Call], None] | None = None) -> SimEngine:
+    """`sim` or `sim:PROFILE`. Raises InputError for a profile that does not exist, does not fit, or cannot be read.
+
+    `on_end` is told of every model call that has ended, with what only a simulation knows of it.
+    """
+    profile = profile_of(url)
+    core = EngineCore(server_options(profile, config.sim), profile.cost)
+    return SimEngine(
+        core, url, model=profile.model, speed=config.sim.speed, tokenizer=Tokenizer(config.sim.chars_per_token), on_end=on_end
+    )
+
+
+def profile_of(url: str) -> Profile:
+    """The profile behind `sim` or `sim:PROFILE`."""
+    return find_profile_or_file(url.partition(":")[2] or DEFAULT_PROFILE)
+
+
+def find_profile_or_file(name: str) -> Profile:
+    """By its name, or from the file of that name where it ends in .toml."""
+    if not name.endswith(".toml"):
+        return find_profile(name)
+    try:
+        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{name}: there is no such profile file; make one by `concur engine fit URL -o {name}`") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: cannot be read as a profile file: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: is not TOML: {error}") from None
+    return profile_from_table(table, name)
+
+
+def server_options(profile: Profile, sim: Sim) -> ServerOptions:
+    """How the simulated server is started: the profile, and over it what the configuration says. Raises InputError."""
+    if sim.pool_tokens is not None:
+        profile = with_pool(profile, sim.pool_tokens)
+    own = ("context_length", "page_size", "chunked_prefill_size", "max_running_requests")
+    profile = replace(profile, **{key: value for key in own if (value := getattr(sim, key)) is not None})
+    if profile.chunked_prefill_size % profile.page_size:
+        raise InputError(
+            f"sim.chunked_prefill_size {profile.chunked_prefill_size}: must be a multiple of the page of {profile.page_size} tokens"
+        )
+    least = 16 * profile.page_size
+    if profile.pool_tokens < least:
+        raise InputError(f"sim.pool_tokens {profile.pool_tokens}: is too small to serve anything; give at least {least}")
+    return ServerOptions(
+        capacity_tokens=profile.pool_tokens,
+        context_length=profile.context_length,
+        page_size=profile.page_size,
+        chunked_prefill_size=profile.chunked_prefill_size,
+        max_prefill_tokens=profile.max_prefill_tokens,
+        max_running_requests=profile.max_running_requests,
+        schedule_policy=sim.schedule_policy,
+        schedule_conservativeness=sim.schedule_conservativeness,
+        priority_scheduling=sim.priority_scheduling,
+        session_cache=sim.session_cache,
+        host_ratio=sim.host_tier,
+        host_gb_per_s=sim.host_gb_per_s,
+        kv_bytes_per_token=profile.kv_bytes_per_token,
+        gpus=profile.gpus,
+        version=sim.server_version,
+    )
 
 
 def _server(url: str, config: Config) -> Engine:
@@ -64,7 +152,7 @@ def without_secrets(url: str) -> str:
 
 def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | None = None) -> LoadOptions:
     """What rows are checked against. `require_script` None: where only the embedded engine is named."""
-    only_sim = all(url == SIM for url in config.engine.urls)
+    only_sim = all(is_simulated(url) for url in config.engine.urls)
     return LoadOptions(
         known_tools=frozenset(spec.name for spec in (*toolbox.specs, FINISH_SPEC)),
         agent_schema=_agent_schema(config),

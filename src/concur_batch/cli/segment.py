@@ -23,14 +23,14 @@ from concur_batch import records as r
 from concur_batch.agent.registry import find_agent
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
+from concur_batch.cli.assembly import assemble
 from concur_batch.config import Config
-from concur_batch.control.policies import make_policy
 from concur_batch.dashboard.display import show
 from concur_batch.engine.base import Engine
 from concur_batch.errors import ConcurError, EngineDown, InputError
 from concur_batch.jobs.job import Job
 from concur_batch.journal.writer import JournalWriter
-from concur_batch.lane import Lane, LaneOptions
+from concur_batch.lane import Lane
 from concur_batch.plan import Retry, plan
 from concur_batch.recorder import Recorder
 from concur_batch.runner import Runner
@@ -83,14 +83,8 @@ async def _segment(batch: Batch) -> Outcome:
         raise
     loop = asyncio.get_running_loop()
     recorder = Recorder(loop.time, writer.write, batch.state.apply)
-    runner = Runner(
-        plan(batch.job, parts.defaults(config), batch.toolbox, find_agent, batch.history, batch.retry),
-        batch.toolbox,
-        recorder,
-        max_agents=config.run.max_agents,
-        unstarted=lambda: batch.state.unstarted,
-    )
-    lanes = [_lane(engine, model, config, recorder, runner) for engine, model in zip(engines, models, strict=True)]
+    rollouts = plan(batch.job, parts.defaults(config), batch.toolbox, find_agent, batch.history, batch.retry)
+    runner, lanes = assemble(rollouts, batch.toolbox, list(zip(engines, models, strict=True)), config, recorder, batch.state)
     closing = asyncio.Event()
     display = None
     try:
@@ -140,17 +134,21 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
     for lane in lanes:
         lane.announce()
         if lane.engine.capabilities.kind == "sim":
-            console.print(
-                "engine: none was named, so the embedded one replays each task's script; no model is run. "
-                "Name a server with --engine URL.",
-                markup=False,
-                soft_wrap=True,
-            )
+            console.print(f"engine: {_simulated(lane.name)}", markup=False, soft_wrap=True)
         if lane.note is not None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
     commands = batch.job.uses_tool(("shell", "python"), batch.toolbox.offered)
     for warning in batch.toolbox.warnings if commands else ():
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
+
+
+def _simulated(name: str) -> str:
+    if name == parts.SIM:
+        return (
+            "none was named, so the embedded one replays each task's script; no model is run. "
+            f"It simulates {parts.DEFAULT_PROFILE}. Name a server with --engine URL."
+        )
+    return f"{name} is simulated: it replays each task's script; no model is run."
 
 
 # Engines ---------------------------------------------------------------------------------------------------------------
@@ -188,21 +186,6 @@ def _model(engine: Engine, config: Config) -> str:
     if served and wanted not in served and wanted.partition(":")[0] not in served:
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
-
-
-def _lane(engine: Engine, model: str, config: Config, recorder: Recorder, runner: Runner) -> Lane:
-    options = LaneOptions(attempts=config.engine.attempts, poll_s=config.engine.poll_s, wait_s=config.engine.wait_s)
-    return Lane(
-        engine,
-        make_policy(config.controller.name, config.controller.parameters, config.run.max_agents),
-        model,
-        options,
-        recorder,
-        max_agents=config.run.max_agents,
-        seed=config.run.seed,
-        on_room=runner.room,
-        on_gone=runner.gone,
-    )
 
 
 # The process -----------------------------------------------------------------------------------------------------------

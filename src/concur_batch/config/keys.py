@@ -71,9 +71,9 @@ def checked(given: Given) -> Iterator[Given]:
 
 def nearest(path: Path) -> str:
     """`; did you mean a.b?`, or what there is."""
-    if len(path) == 1 and path[0] in (*SECTIONS, "sampling"):
+    if len(path) == 1 and path[0] in (*SECTIONS, *FREE):
         return f"; it is a section, give one of its keys: {path[0]}.{_first_key(path[0])}"
-    section = difflib.get_close_matches(path[0], [*SECTIONS, "sampling"], n=1)
+    section = difflib.get_close_matches(path[0], [*SECTIONS, *FREE], n=1)
     if path[0] not in SECTIONS and section and section[0] in FREE:  # its further keys are not known here
         return f"; did you mean {'.'.join((section[0], *path[1:]))}?"
     known = [".".join(key) for key in (*KEYS, *ALIASES)]

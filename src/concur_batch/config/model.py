@@ -35,12 +35,12 @@ def _allowance(value: Any) -> int | str | None:
 
 def _engine_urls(urls: list[str]) -> list[str]:
     for url in urls:
-        if url == "sim":
+        if url == "sim" or (url.startswith("sim:") and len(url) > 4 and urls.count(url) == 1):
             continue
         shown = re.sub(r"//[^/@]*@", "//***@", url)
         if not re.match(r"https?://[^/\s]+", url):
             hint = f"http://{shown}" if re.match(r"[\w.\-]+:\d+", url) else "http://127.0.0.1:30000"
-            raise ValueError(f"must be URLs such as {hint}, or sim for the embedded engine, not {shown!r}")
+            raise ValueError(f"must be URLs such as {hint}, or sim:PROFILE for a simulated one, not {shown!r}")
         if urls.count(url) > 1:
             raise ValueError(f"names {shown} more than once")
     return urls
@@ -90,7 +90,8 @@ class Engine(Section):
     """The model servers and how patient we are with them."""
 
     urls: EngineUrls = Field(
-        default=["sim"], description="Base URLs of the engines; `sim` is the embedded one, which replays scripts."
+        default=["sim"],
+        description="Base URLs of the engines; `sim` or `sim:PROFILE` (a name such as `qwen3-32b@h100x4`, or a file `x.toml`) is a simulated one in this process, which replays scripts.",
     )
     model: str | None = Field(None, description="Model name. None: what the engine serves.")
     api_key: SecretStr = Field(SecretStr(NO_KEY), description="Sent as bearer token. Never written into the run directory.")
@@ -159,6 +160,27 @@ class Controller(Section):
         return dict(self.model_extra or {})
 
 
+class Sim(Section):
+    """Simulated engines: what differs from their profile, and how they are started. Names as SGLang's flags."""
+
+    pool_tokens: Count | None = Field(None, description="KV pool in tokens. None: what SGLang would allot on the profile's GPUs.")
+    context_length: Count | None = Field(None, description="Longest conversation in tokens. None: the profile's.")
+    page_size: Count | None = Field(None, description="KV tokens per page. None: the profile's.")
+    chunked_prefill_size: Count | None = Field(None, description="Tokens of one prefill batch. None: the profile's.")
+    max_running_requests: Count | None = Field(None, description="None: what SGLang derives from the pool.")
+    schedule_policy: Literal["fcfs", "lpm"] = Field("fcfs", description="Order of the waiting queue.")
+    schedule_conservativeness: Seconds = Field(1.0, description="Factor of the reserve for tokens still to be generated.")
+    priority_scheduling: bool = Field(default=False, description="Heed the priority of requests, and preempt for it.")
+    session_cache: bool = Field(default=False, description="Evict the KV of ended agents first (`--enable-session-radix-cache`).")
+    host_tier: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Host memory for KV (HiCache, write-through), as a multiple of the pool. 0: none."
+    )
+    host_gb_per_s: Seconds = Field(25.0, description="GB/s between host and each GPU.")
+    server_version: Literal["0.5.23", "0.5.8"] = Field("0.5.23", description="The release of SGLang to behave as.")
+    chars_per_token: Seconds = Field(4.0, description="Characters that make one token, for text without a count.")
+    speed: Seconds = Field(1.0, description="Engine seconds per second; tools keep their own pace.")
+
+
 class Config(Section):
     """Everything that can be set, resolved. `sources` tells for each key that was given (dotted) where its value came from."""
 
@@ -171,6 +193,10 @@ class Config(Section):
     )
     tools: Tools = Tools()
     controller: Controller = Controller()
+    sim: Sim = Sim()
+    workload: dict[str, Any] = Field(
+        default={}, description="Parameters of generated workloads, for `simulate`: `agents`, `output_median`, ..."
+    )
     sources: dict[str, str] = {}
 
 
@@ -181,8 +207,9 @@ SECTIONS: dict[str, type[Section]] = {
     "limits": Limits,
     "tools": Tools,
     "controller": Controller,
+    "sim": Sim,
 }
-FREE = frozenset({"sampling", "controller"})  # tables whose further keys are not known here
+FREE = frozenset({"sampling", "controller", "workload"})  # tables whose further keys are not known here
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {("limits", "max_turns"): ("limits", "max_steps")}
 RESERVED = {  # keys of the request body that sampling must not touch, and what to use instead
     "model": "set engine.model",

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from concur_batch.config.keys import Given, checked
-from concur_batch.config.model import NO_KEY, Config
+from concur_batch.config.model import FREE, NO_KEY, Config
 from concur_batch.config.resolve import build, command_line, fallbacks, from_env, from_tables, layer
 from concur_batch.config.secrets import REDACTED, is_redacted, redact
 from concur_batch.errors import InputError
@@ -43,9 +43,7 @@ def from_saved(
     kept: list[Given] = []
     secret: dict[tuple[str, ...], Given] = {}
     for raw in from_tables(sections, place):
-        if raw.path == API_KEY or (
-            len(raw.path) == 2 and is_redacted(raw.value) and raw.path[0] not in ("sampling", "controller")
-        ):
+        if raw.path == API_KEY or (len(raw.path) == 2 and is_redacted(raw.value) and raw.path[0] not in FREE):
             secret[raw.path] = raw  # cannot be used as it stands, and its type may not fit any more
             continue
         for given in checked(raw):

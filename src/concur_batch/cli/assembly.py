@@ -1,0 +1,43 @@
+"""Join runner and lanes: the same for a real run and for a simulated one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from concur_batch.config import Config
+from concur_batch.control.policies import make_policy
+from concur_batch.engine.base import Engine
+from concur_batch.lane import Lane, LaneOptions
+from concur_batch.recorder import Recorder
+from concur_batch.rollout import Rollout
+from concur_batch.runner import Runner
+from concur_batch.state import RunState
+from concur_batch.toolbox.base import Toolbox
+
+
+def assemble(
+    rollouts: Iterator[Rollout],
+    toolbox: Toolbox,
+    engines: Sequence[tuple[Engine, str]],
+    config: Config,
+    recorder: Recorder,
+    state: RunState,
+) -> tuple[Runner, list[Lane]]:
+    """`engines`: each with the model to ask it for. The lanes are not announced yet."""
+    runner = Runner(rollouts, toolbox, recorder, max_agents=config.run.max_agents, unstarted=lambda: state.unstarted)
+    options = LaneOptions(attempts=config.engine.attempts, poll_s=config.engine.poll_s, wait_s=config.engine.wait_s)
+    lanes = [
+        Lane(
+            engine,
+            make_policy(config.controller.name, config.controller.parameters, config.run.max_agents),
+            model,
+            options,
+            recorder,
+            max_agents=config.run.max_agents,
+            seed=config.run.seed,
+            on_room=runner.room,
+            on_gone=runner.gone,
+        )
+        for engine, model in engines
+    ]
+    return runner, lanes

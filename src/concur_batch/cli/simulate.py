@@ -1,0 +1,132 @@
+"""`concur simulate`: a workload from a trace or the generator, one simulated run, what came of it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from concur_batch.cli import directory, parts
+from concur_batch.cli.simulation import Simulated, simulate
+from concur_batch.config import Config, resolve
+from concur_batch.errors import InputError
+from concur_batch.jobs.index import IndexWriter, read_index
+from concur_batch.jobs.traces import read_traces
+from concur_batch.journal.lock import RunLock
+from concur_batch.journal.reader import JournalReader
+from concur_batch.journal.writer import JournalWriter
+from concur_batch.recorder import Sink
+from concur_batch.results.comparison import table
+from concur_batch.sim.tasks import tasks
+from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate, scaled, take
+from concur_batch.state import RunState
+from concur_batch.task import Task
+
+
+def start(
+    trace: str | None,
+    options: Mapping[str, Any],
+    sets: Sequence[str],
+    config_file: Path | None,
+    *,
+    agents: int | None,
+    shared_tokens: int | None,
+    token_scale: float,
+    time_scale: float,
+    as_json: bool,
+) -> int:
+    """Run it and print. Returns the exit code; raises ConcurError."""
+    config = configured(resolve(options, sets, config_file, os.environ))
+    traces = workload(trace, config, agents=agents, shared_tokens=shared_tokens)
+    if (token_scale, time_scale) != (1.0, 1.0):
+        traces = [scaled(one, token_scale, time_scale) for one in traces]
+    if "run.max_agents" not in config.sources:
+        config = config.model_copy(update={"run": config.run.model_copy(update={"max_agents": len(traces)})})
+    parts.check_choices(config)
+    jobs = list(tasks(traces))
+    if config.run.out is None:
+        done = simulate(traces, jobs, config, progress=_shown)
+    else:
+        done = _in_directory(traces, jobs, config, trace or "generated")
+    _print(done, as_json=as_json)
+    return 0
+
+
+def configured(config: Config) -> Config:
+    """The configuration as simulations take it: agents are bounded by the context alone, unless it says otherwise."""
+    limits = config.limits
+    if "limits.max_steps" not in config.sources:
+        limits = limits.model_copy(update={"max_steps": None})
+    if limits.context_length is None:
+        limits = limits.model_copy(update={"context_length": config.sim.context_length or 131_072})
+    sim = config.sim.model_copy(update={"speed": 1.0})  # virtual time knows no other
+    return config.model_copy(update={"limits": limits, "sim": sim})
+
+
+def workload(trace: str | None, config: Config, *, agents: int | None, shared_tokens: int | None = None) -> list[AgentTrace]:
+    """The recorded agents of a file, or drawn ones. `agents`: so many, the file's rows over again where it has fewer."""
+    if trace is not None:
+        recorded = read_traces(trace, limit=agents, shared_tokens=shared_tokens)
+        return recorded if agents is None else take(recorded, agents)
+    known = [field.name for field in fields(WorkloadParameters)]
+    for key in config.workload:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            raise InputError(
+                f"workload.{key}: there is no such parameter"
+                + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}")
+            )
+    given = dict(config.workload)
+    if agents is not None:
+        given["agents"] = agents
+    return generate(WorkloadParameters(**given), config.run.seed)
+
+
+def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Config, source: str) -> Simulated:
+    """The same, written down as `concur run` does."""
+    from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, only where results are written
+
+    run_dir = directory.choose(config.run.out, [source])
+    directory.make(run_dir)
+    with ExitStack() as stack:
+        lock = stack.enter_context(RunLock(run_dir))
+        lock.acquire()
+        with IndexWriter(run_dir / directory.INDEX) as index:
+            for task in jobs:
+                index.add(task, 1)
+        directory.describe(run_dir, config, [source], simulated=True)
+        writer = JournalWriter(run_dir)
+        stack.callback(writer.close)
+        sink: Sink = writer.write
+        done = simulate(traces, jobs, config, sink, progress=_shown)
+        reader = JournalReader(run_dir)
+        stack.callback(reader.close)
+        write_results(run_dir, reader, read_index(run_dir / directory.INDEX), output_format=config.run.output_format)
+        lock.release()
+    return done
+
+
+def _shown(state: RunState) -> None:
+    """A line on a terminal that tells how far it is; nothing anywhere else."""
+    if sys.stderr.isatty():
+        line = f"{state.elapsed:10,.0f} s simulated, {len(state.ended):,} of {state.rollouts:,} agents done"
+        print(f"\r{line}\x1b[K", end="\r", file=sys.stderr, flush=True)  # noqa: T201 - a line of progress
+
+
+def _print(done: Simulated, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(done.figures))  # noqa: T201 - the command's output
+        return
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - the line of progress goes
+    console = Console()
+    console.print(table([done.figures]))
+    console.print(done.timeline.render(min(console.width, 120)))

@@ -1,0 +1,128 @@
+"""One simulated run: the shipped runner, agents and controllers in virtual time, against a simulated engine."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import getpid
+from typing import Any
+
+from concur_batch import __version__
+from concur_batch import records as r
+from concur_batch.agent.registry import find_agent
+from concur_batch.agent.replay import History
+from concur_batch.cli import parts
+from concur_batch.cli.assembly import assemble
+from concur_batch.config import Config
+from concur_batch.plan import Retry, plan
+from concur_batch.recorder import Recorder, Sink
+from concur_batch.results.tally import Tally, percentile
+from concur_batch.results.timeline import Timeline
+from concur_batch.sim.bound import lower_bound_s
+from concur_batch.sim.call import Call
+from concur_batch.sim.workload import AgentTrace
+from concur_batch.state import RunState
+from concur_batch.task import Task
+from concur_batch.toolbox.recorded import RecordedTools
+from concur_batch.virtual import run_virtual
+
+
+@dataclass(slots=True, kw_only=True)
+class Simulated:
+    """What came of it. `figures` has the keys that `concur simulate --json` prints."""
+
+    figures: dict[str, Any]
+    timeline: Timeline
+
+
+class _Truth:
+    """What only a simulated engine can tell; for reports, never for controllers."""
+
+    def __init__(self) -> None:
+        self.first_token_s: list[float] = []
+        self.retractions = 0
+        self.recomputed_tokens = 0
+
+    def ended(self, call: Call) -> None:
+        if call.first_token_at is not None:
+            self.first_token_s.append(call.first_token_at - call.arrived_at)
+        self.retractions += call.retractions
+        self.recomputed_tokens += call.recomputed_tokens
+
+
+def simulate(
+    traces: Sequence[AgentTrace], tasks: Sequence[Task], config: Config, *sinks: Sink, progress: Callable[[RunState], None]
+) -> Simulated:
+    """Run these agents to the end. `sinks` get every record; `progress` is called now and then with the state so far."""
+    tally, timeline, state, truth = Tally(), Timeline(), RunState(), _Truth()
+    began = time.perf_counter()
+    calls = _now_and_then(state, progress)
+    run_virtual(_run(tasks, config, state, truth, [*sinks, state.apply, tally.apply, timeline.apply, calls]))
+    wall_s = time.perf_counter() - began
+    profile = parts.profile_of(config.engine.urls[0])
+    options = parts.server_options(profile, config.sim)
+    bound = lower_bound_s(traces, profile.cost, options.capacity_tokens, context_length=options.context_length)
+    figures = {
+        "controller": config.controller.name,
+        "profile": profile.name,
+        "pool_tokens": options.capacity_tokens,
+        "agents": len(tasks),
+        "seed": config.run.seed,
+        **tally.figures(),
+        "lower_bound_s": round(bound, 3),
+        "ttft_p50_s": _rounded(percentile(truth.first_token_s, 0.50)),
+        "ttft_p99_s": _rounded(percentile(truth.first_token_s, 0.99)),
+        "retractions": truth.retractions,
+        "wall_s": round(wall_s, 3),
+    }
+    if isinstance(figures["recomputed_tokens"], int):
+        figures["recomputed_tokens"] += truth.recomputed_tokens
+    return Simulated(figures=figures, timeline=timeline)
+
+
+async def _run(tasks: Sequence[Task], config: Config, state: RunState, truth: _Truth, sinks: Sequence[Sink]) -> None:
+    engine = parts.simulated(config.engine.urls[0], config, on_end=truth.ended)
+    toolbox = RecordedTools()
+    recorder = Recorder(asyncio.get_running_loop().time, *sinks)
+    rollouts = plan(tasks, parts.defaults(config), toolbox, find_agent, History(), Retry())
+    runner, lanes = assemble(rollouts, toolbox, [(engine, engine.capabilities.models[0])], config, recorder, state)
+    recorder.write(
+        r.SegmentStarted(
+            t=0.0,
+            epoch=time.time(),
+            host=socket.gethostname(),
+            pid=getpid(),
+            version=__version__,
+            python=platform.python_version(),
+        )
+    )
+    recorder.write(r.BatchLoaded(t=0.0, tasks=len(tasks), rollouts=len(tasks), max_agents=config.run.max_agents))
+    for lane in lanes:
+        lane.announce()
+    try:
+        await runner.run(lanes)
+        recorder.write(r.SegmentFinished(t=recorder.now(), cause="finished"))
+    finally:
+        for lane in lanes:
+            await lane.close()
+
+
+def _now_and_then(state: RunState, progress: Callable[[RunState], None], every: int = 2_000) -> Sink:
+    """A sink that tells the state after so many records."""
+    count = 0
+
+    def sink(_: r.Record) -> None:
+        nonlocal count
+        count += 1
+        if count % every == 0:
+            progress(state)
+
+    return sink
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

@@ -1,0 +1,174 @@
+"""Simulated runs in a table: one run as names and values, several as one row each. Pure.
+
+A row is `Tally.figures()` and what its maker knows besides: `controller, profile, agents, pool_tokens, lower_bound_s,
+ttft_p50_s, ttft_p99_s, retractions, wall_s`. What a row does not tell is shown as `-`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from concur_batch.results.sparklines import compact
+from concur_batch.results.summary import duration, number, percent
+
+Row = Mapping[str, Any]
+_NOTHING = "-"
+_GAP = 2  # cells between columns
+_NAME_CELLS = 24  # of a controller's name; a longer one is folded
+
+
+class _Column(NamedTuple):
+    """One figure of the wide table. The highest `rank` is left out first."""
+
+    header: str  # in two lines
+    rank: int
+    write: Callable[[Row, Row], str]  # of this row, with the first beside it
+
+
+def table(rows: Sequence[Row], width: int = 80) -> Table:
+    """One run: names and values. Several: a row each, with as many columns as `width` cells hold, the weightiest ones.
+
+    `x first` is the first row's makespan / this one's: how much faster. `of bound` is the lower bound / makespan: 100 % is
+    what nothing can beat. Times of the wide table are in seconds. Raises ValueError without any row.
+    """
+    if not rows:
+        raise ValueError("a table needs at least one run")
+    return _one(rows[0]) if len(rows) == 1 else _several(rows, width)
+
+
+def _one(row: Row) -> Table:
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for place, group in enumerate(_groups(row)):
+        if place:
+            grid.add_row()
+        for name, value in group:
+            grid.add_row(name, Text(value))
+    return grid
+
+
+def _groups(row: Row) -> list[list[tuple[str, str]]]:
+    """What belongs together, as name and value."""
+    return [
+        [
+            ("controller", f"{row.get('controller') or _NOTHING} on {row.get('profile') or _NOTHING}"),
+            ("agents", f"{_count(row, 'agents')}, {_count(row, 'steps')} steps, pool of {_count(row, 'pool_tokens')} tokens"),
+        ],
+        [
+            ("makespan", _makespan(row)),
+            ("lower bound", f"{_time(row, 'lower_bound_s')} without recomputing, {_share(_of_bound(row))} of the makespan"),
+            ("results", _results(row)),
+            ("an agent", _percentiles(row, "agent_p50_s", "agent_p95_s", "agent_p99_s")),
+            ("first token", _percentiles(row, "ttft_p50_s", "ttft_p99_s")),
+        ],
+        [
+            ("hit rate", f"{_share(row.get('hit_rate'))} of {_count(row, 'prompt_tokens')} prompt tokens"),
+            ("recomputed", f"{_count(row, 'recomputed_tokens')} tokens, {_share(row.get('miss_rate'))} of the history"),
+            ("generated", f"{_count(row, 'generated_tokens')} tokens"),
+            ("retractions", _count(row, "retractions")),
+            ("pauses", f"{_count(row, 'pauses')}, the longest {_time(row, 'paused_max_s')}"),
+        ],
+        [("simulated in", _time(row, "wall_s"))],
+    ]
+
+
+def _makespan(row: Row) -> str:
+    """In seconds too, which runs are compared by."""
+    value = row.get("makespan_s")
+    return _NOTHING if value is None else f"{number(value)} s" + (f" ({duration(value)})" if value >= 60 else "")
+
+
+def _results(row: Row) -> str:
+    first, half, most = (_time(row, key) for key in ("first_result_s", "done_p50_s", "done_p95_s"))
+    return f"first after {first}, half by {half}, 95 % by {most}"
+
+
+def _percentiles(row: Row, *keys: str) -> str:
+    """`p50 3 min 36 s, p95 6 min 33 s`."""
+    return ", ".join(f"{key.split('_')[1]} {_time(row, key)}" for key in keys)
+
+
+def _several(rows: Sequence[Row], width: int) -> Table:
+    """Columns are chosen by rank and stand in the order written here."""
+    names = [str(row.get("controller") or _NOTHING) for row in rows]
+    cells = {column: [column.write(row, rows[0]) for row in rows] for column in _COLUMNS}
+    needed = {
+        column: _GAP + max(cell_len(text) for text in [*column.header.split("\n"), *texts]) for column, texts in cells.items()
+    }
+    room = width - min(_NAME_CELLS, max(cell_len(name) for name in ["controller", *names]))
+    chosen = []
+    for column in sorted(_COLUMNS, key=lambda column: column.rank):
+        room -= needed[column]
+        if room < 0:
+            break
+        chosen.append(column)
+    wide = Table(box=None, padding=(0, 0, 0, _GAP), pad_edge=False, collapse_padding=True, header_style="bold")
+    wide.add_column("\ncontroller", overflow="fold", max_width=_NAME_CELLS)
+    shown = [column for column in _COLUMNS if column in chosen]
+    for column in shown:
+        wide.add_column(column.header, justify="right", no_wrap=True)
+    for i, name in enumerate(names):
+        wide.add_row(Text(name), *(Text(cells[column][i]) for column in shown))
+    return wide
+
+
+def _seconds(key: str) -> Callable[[Row, Row], str]:
+    return lambda row, _: _NOTHING if row.get(key) is None else number(row[key])
+
+
+def _compact(key: str) -> Callable[[Row, Row], str]:
+    return lambda row, _: _NOTHING if row.get(key) is None else compact(row[key])
+
+
+_COLUMNS = (
+    _Column("makespan\ns", 0, _seconds("makespan_s")),
+    _Column("x\nfirst", 1, lambda row, first: _NOTHING if (faster := _faster(row, first)) is None else f"{faster:.2f}"),
+    _Column("of\nbound", 5, lambda row, _: _share(_of_bound(row))),
+    _Column("hit\nrate", 2, lambda row, _: _share(row.get("hit_rate"))),
+    _Column("miss\nrate", 9, lambda row, _: _share(row.get("miss_rate"))),
+    _Column("recom-\nputed", 4, _compact("recomputed_tokens")),
+    _Column("agent\np50 s", 3, _seconds("agent_p50_s")),
+    _Column("agent\np95 s", 6, _seconds("agent_p95_s")),
+    _Column("agent\np99 s", 12, _seconds("agent_p99_s")),
+    _Column("done\np50 s", 7, _seconds("done_p50_s")),
+    _Column("done\np95 s", 13, _seconds("done_p95_s")),
+    _Column("ttft\np50 s", 14, _seconds("ttft_p50_s")),
+    _Column("ttft\np99 s", 8, _seconds("ttft_p99_s")),
+    _Column("retrac-\ntions", 11, _compact("retractions")),
+    _Column("longest\npause s", 10, _seconds("paused_max_s")),
+)
+
+
+def _faster(row: Row, first: Row) -> float | None:
+    return _ratio(first.get("makespan_s"), row.get("makespan_s"))
+
+
+def _of_bound(row: Row) -> float | None:
+    return _ratio(row.get("lower_bound_s"), row.get("makespan_s"))
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def _share(value: float | None) -> str:
+    return _NOTHING if value is None else percent(value)
+
+
+def _count(row: Row, key: str) -> str:
+    value = row.get(key)
+    return _NOTHING if value is None else f"{value:,}"
+
+
+def _time(row: Row, key: str) -> str:
+    """Below ten seconds to the hundredth: a first token's time."""
+    value = row.get(key)
+    if value is None:
+        return _NOTHING
+    return f"{value:.2f} s" if 0 < value < 10 else duration(value)
