@@ -142,6 +142,12 @@ class EngineCore(Queues):
             return self.iterations + min(self._burst.ended_by(now) + 1, self._burst.steps)
         return self.iterations + bool(self._batch)
 
+    def began(self, iteration: int) -> float | None:
+        """When that iteration of the burst under way has begun or will begin. None: it is not one of them."""
+        if self._burst is not None and 0 < iteration - self.iterations <= self._burst.steps:
+            return self._burst.end(iteration - self.iterations - 1)
+        return None
+
     def next_time(self) -> float | None:
         """When something will have happened. None: never, unless something arrives."""
         if self._batch:

@@ -65,17 +65,25 @@ class Storage:
     def decode(self, calls: list[Call], steps: int) -> None:
         """Slots for so many steps, which must find room; the calls' lengths are those before."""
         page, cache = self.cache.page, self.cache
-        need = 0
-        for call in calls:
-            more = max(0, -(-(call.length + steps - 1) // page) * page - call.depth - call.held)
-            call.held += more
-            need += more
-        if self._over_evict:
-            while cache.free < need and cache.evict(-(-need // steps)):
-                pass
-        elif cache.free < need:
-            cache.evict(need - cache.free)
+        need = self.need(calls, steps)
+        if cache.free < need:
+            if self._over_evict:
+                self._evict_step_by_step(calls, steps)
+            else:
+                cache.evict(need - cache.free)
         cache.take(need)
+        for call in calls:
+            call.held += max(0, -(-(call.length + steps - 1) // page) * page - call.depth - call.held)
+
+    def _evict_step_by_step(self, calls: list[Call], steps: int) -> None:
+        """Each step that lacks room has evicted all that it asks for, so it matters how the steps fall."""
+        left, before = self.cache.free, 0
+        for step in range(1, steps + 1):
+            asked = self.need(calls, step) - before
+            if left < asked:
+                left += self.cache.evict(asked)
+            left -= asked
+            before += asked
 
     def finish(self, call: Call, *, tag: bool) -> None:
         """The request has ended: all but its last token, whose KV was never computed, stays in the tree, unlocked."""

@@ -1,0 +1,81 @@
+"""What came to an engine and when, by iteration instead of by clock, so that another core can be given the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from concur_batch.sim.call import Call
+from concur_batch.sim.core import EngineCore, PauseMode
+from concur_batch.sim.cost import Cost
+from concur_batch.sim.options import ServerOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Something that was done to an engine after `iteration` iterations had been started."""
+
+    iteration: int
+    kind: Literal["add", "abort", "close", "flush", "pause", "resume"] = "add"
+    call: Call | None = None  # of add, as it came
+    name: str = ""  # request id of abort, session of close, mode of pause
+
+
+def fresh(call: Call) -> Call:
+    """The request as it came, without what became of it."""
+    return Call(
+        rid=call.rid,
+        prompt=call.prompt,
+        output=call.output,
+        max_new_tokens=call.max_new_tokens,
+        ignore_eos=call.ignore_eos,
+        priority=call.priority,
+        session=call.session,
+        streamed=call.streamed,
+    )
+
+
+def replay(arrivals: Iterable[Arrival], options: ServerOptions, cost: Cost) -> EngineCore:
+    """A core that has been given the same in the same iterations, run to its end. Its `log` holds its decisions."""
+    core = EngineCore(options, cost)
+    core.log = []
+    now = 0.0
+    for arrival in arrivals:
+        now = _start_of(core, arrival.iteration, now)
+        _give(core, arrival, now)
+    while (end := core.next_time()) is not None:
+        core.run_to(end)
+    return core
+
+
+def _start_of(core: EngineCore, iteration: int, now: float) -> float:
+    """Run until so many iterations have been started; returns the moment at which the last of them began."""
+    while core.started(now) < iteration:
+        began = core.began(iteration)
+        if began is not None:
+            return began
+        end = core.next_time()
+        if end is None:
+            raise ValueError(f"iteration {iteration} never begins: this is not what the core was given")
+        now = end
+        core.run_to(now)
+    return now
+
+
+def _give(core: EngineCore, arrival: Arrival, now: float) -> None:
+    match arrival.kind:
+        case "add":
+            assert arrival.call is not None
+            core.add(fresh(arrival.call), now)
+        case "abort":
+            core.abort(arrival.name, now)
+        case "close":
+            core.end_session(arrival.name, now)
+        case "flush":
+            core.flush(now)
+        case "pause":
+            mode: PauseMode = "retract" if arrival.name == "retract" else "abort" if arrival.name == "abort" else "in_place"
+            core.pause(mode, now)
+        case "resume":
+            core.resume(now)
