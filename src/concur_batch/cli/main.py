@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from concur_batch import __version__
+from concur_batch.cli.engine import app as engine_app
 from concur_batch.errors import ConcurError
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # its help imports a Markdown renderer: 0.1 s of CPU for every --help
 )
+app.add_typer(engine_app)
 
 
 class OutputFormat(StrEnum):

@@ -7,6 +7,7 @@ step late), mixed chunks, speculative decoding, sliding windows, data parallelis
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from concur_batch.sim.burst import Burst
@@ -34,6 +35,25 @@ class Refused(ValueError):
     """The request can never be served; worded as SGLang words it."""
 
 
+@dataclass(slots=True)
+class _Sums:
+    """Over the running requests, kept up while nobody comes or goes."""
+
+    calls: list[Call]
+    context: int  # tokens
+    least: int  # tokens until the first of them ends
+    streamed: bool
+
+
+def _sums_of(calls: list[Call]) -> _Sums:
+    return _Sums(
+        calls,
+        context=sum(call.prompt_tokens + call.generated for call in calls),
+        least=min(call.output_tokens - call.generated for call in calls),
+        streamed=any(call.streamed for call in calls),
+    )
+
+
 class EngineCore(Queues):
     """One engine. Times are engine seconds and never decrease; calls that change something are told the time."""
 
@@ -51,6 +71,7 @@ class EngineCore(Queues):
         self._batch_seconds = 0.0
         self._batch_end = 0.0
         self._burst: Burst | None = None  # being decoded
+        self._sums = _Sums([], 0, 0, streamed=False)
         self._aborting: dict[str, str] = {}
         self._arrivals = 0
         self._events: list[Event] = []
@@ -222,17 +243,15 @@ class EngineCore(Queues):
             if not self.running:
                 self._start(now)
                 return
-        running = self.running
-        steps = min(call.output_tokens - call.generated for call in running)
-        if self.waiting and (not self.is_full or self.options.priority_scheduling):
-            steps = 1  # they are looked at before every step
-        elif any(call.streamed for call in running):
-            steps = 1
+        running, sums = self.running, self._sums
+        if sums.calls is not running:
+            sums = self._sums = _sums_of(running)
+        if sums.streamed or (self.waiting and (not self.is_full or self.options.priority_scheduling)):
+            steps = 1  # every token is told, or those who wait are looked at before every step
         else:
-            steps = self.storage.steps_with_room(running, steps)
+            steps = self.storage.steps_with_room(running, sums.least)
         fixed, slope = self._cost.decode_line(len(running))
-        context = sum(call.length for call in running)
-        self._burst = Burst(now, len(running), fixed, slope, context, steps)
+        self._burst = Burst(now, len(running), fixed, slope, sums.context, steps)
 
     def _complete(self, now: float) -> None:
         if self._batch:
@@ -240,10 +259,11 @@ class EngineCore(Queues):
         elif self._burst is not None:
             self._decoded(self._burst, self._burst.steps)
             self._burst = None
-            stay = self._settled(self.running, now)
-            if len(stay) < len(self.running):
-                self.is_full = False
-                self.running = stay
+            if self._sums.streamed or not self._sums.least:
+                stay = self._settled(self.running, now)
+                if len(stay) < len(self.running):
+                    self.is_full = False
+                    self.running = stay
         if self._aborting:
             self._end_aborted(now)
 
@@ -266,15 +286,16 @@ class EngineCore(Queues):
         joined = self._settled(done, now)
         if len(joined) < len(batch) or not self.running:
             self.is_full = False  # somebody has left the batch, or a new one begins
-        self.running += joined
+        if joined:
+            self.running = [*self.running, *joined]
 
     def _decoded(self, burst: Burst, steps: int) -> None:
         """The first `steps` steps are over, and count."""
         if not steps:
             return
         self.storage.decode(self.running, steps)
-        for call in self.running:
-            call.generated += steps
+        self._sums.context += burst.size * steps
+        self._sums.least -= steps
         self.ratio.decay(steps)
         self.iterations += steps
         self.reporter.decoded(burst, steps)
@@ -307,7 +328,8 @@ class EngineCore(Queues):
         kept = {call.rid for call in keep}
         self.running = [call for call in self.running if call.rid in kept]
         if keep and not self.storage.steps_with_room(keep, 1):
-            last = self.running.pop()
+            last = self.running[0]
+            self.running = []
             self.storage.finish(last, tag=False)
             self._end(last, now, "abort", "Out of memory even after retracting all other requests in the decode batch.")
         self._requeue(victims)
@@ -333,7 +355,7 @@ class EngineCore(Queues):
             if call is None:  # it finished with that iteration
                 continue
             if call in self.running:
-                self.running.remove(call)
+                self.running = [other for other in self.running if other is not call]
                 self.is_full = False
             elif call is self.chunked:
                 self.chunked = None

@@ -17,7 +17,7 @@ class Queues:
         self.ratio = NewTokenRatio(options.schedule_conservativeness)
         self.waiting: list[Call] = []
         self.waiting_tokens = 0
-        self.running: list[Call] = []
+        self.running: list[Call] = []  # replaced by another list whenever somebody comes or goes
         self.chunked: Call | None = None  # the one that is prefilled in chunks
         self.is_full = False
         self.cache = self._new_cache()

@@ -77,8 +77,9 @@ class Reporter:
         self._in_decode = True
         if counted > 0:
             micros = (burst.end(steps) - burst.end(steps - counted)) * 1e6
-            if micros / counted < STEP_MOST_US:
-                for i, value in enumerate((1.0, size, micros / counted, size * size, size * micros / counted, size)):
+            mean = round(micros / counted, 3)
+            if mean < STEP_MOST_US:
+                for i, value in enumerate((1.0, size, mean, size * size, size * mean, size)):
                     counters.decode_moments[i] += value * counted
         used = self._engine.cache.locked
         ticks = (self._decode_steps + steps) // options.decode_log_interval

@@ -81,7 +81,7 @@ class Cursor:
         self.runs = runs
         self.index = index
         self.offset = offset
-        self._settle()
+        self.skip(0)
 
     def key(self, tokens: int) -> Hashable:
         """The next `tokens` tokens as something to look up by. None: there are not so many."""
@@ -89,7 +89,8 @@ class Cursor:
         if index == len(self.runs):
             return None
         if tokens == 1:
-            return self.runs[index].token(offset)
+            run = self.runs[index]
+            return run.token(offset) if run.chars else (run.content, run.start + offset)
         found: list[Hashable] = []
         while len(found) < tokens and index < len(self.runs):
             run = self.runs[index]
@@ -112,22 +113,23 @@ class Cursor:
                     same = most
                 else:
                     same = _same(mine, self.offset, run, at, most)
-                self.offset += same
                 gone += same
                 at += same
-                self._settle()
+                self.skip(same)
                 if same < most:
                     return gone
         return gone
 
     def skip(self, tokens: int) -> None:
-        """Go on by so many tokens."""
-        while tokens > 0:
-            here = len(self.runs[self.index]) - self.offset
-            step = min(here, tokens)
-            self.offset += step
-            tokens -= step
-            self._settle()
+        """Go on by so many tokens: to the beginning of a run rather than the end of the one before, past empty runs."""
+        runs, left = self.runs, self.offset + tokens
+        for index in range(self.index, len(runs)):
+            size = runs[index].stop - runs[index].start
+            if left < size:
+                self.index, self.offset = index, left
+                return
+            left -= size
+        self.index, self.offset = len(runs), 0
 
     def rest(self, tokens: int) -> list[Run]:
         """The next `tokens` tokens."""
@@ -144,12 +146,6 @@ class Cursor:
     def copy(self) -> Cursor:
         """Another cursor at the same place."""
         return Cursor(self.runs, self.index, self.offset)
-
-    def _settle(self) -> None:
-        """Stand at the beginning of a run rather than at the end of the one before; empty runs are passed over."""
-        while self.index < len(self.runs) and self.offset >= len(self.runs[self.index]):
-            self.offset -= len(self.runs[self.index])
-            self.index += 1
 
 
 def _same(one: Run, at: int, other: Run, other_at: int, most: int) -> int:

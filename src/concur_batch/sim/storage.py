@@ -44,8 +44,8 @@ class Storage:
     def need(self, calls: list[Call], steps: int) -> int:
         """New slots for so many decode steps. A step stores the token that the step before has generated."""
         page = self.cache.page
-        if page == 1:
-            return sum(call.length + steps - 1 - call.depth - call.held for call in calls)
+        if page == 1:  # a running request has slots for all its tokens but the last
+            return len(calls) * steps
         return sum(max(0, -(-(call.length + steps - 1) // page) * page - call.depth - call.held) for call in calls)
 
     def steps_with_room(self, calls: list[Call], most: int) -> int:
@@ -63,7 +63,7 @@ class Storage:
         return low
 
     def decode(self, calls: list[Call], steps: int) -> None:
-        """Slots for so many steps, which must find room; the calls' lengths are those before."""
+        """So many decode steps of these requests, which must find room: their slots, and what they generate."""
         page, cache = self.cache.page, self.cache
         need = self.need(calls, steps)
         if cache.free < need:
@@ -72,8 +72,14 @@ class Storage:
             else:
                 cache.evict(need - cache.free)
         cache.take(need)
+        if page == 1:
+            for call in calls:
+                call.held += steps
+                call.generated += steps
+            return
         for call in calls:
             call.held += max(0, -(-(call.length + steps - 1) // page) * page - call.depth - call.held)
+            call.generated += steps
 
     def _evict_step_by_step(self, calls: list[Call], steps: int) -> None:
         """Each step that lacks room has evicted all that it asks for, so it matters how the steps fall."""

@@ -1,0 +1,67 @@
+"""`concur engine ...`: options and help of the commands about engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="engine",
+    help="Simulate an engine behind HTTP; fit the simulation to one of your own.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def sim(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 30000,
+    profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-8b@h100x1",
+    speed: Annotated[float | None, typer.Option(help="Engine seconds per second. Default: 1.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    pool_tokens: Annotated[int | None, typer.Option(help="KV pool. Default: what SGLang would allot.")] = None,
+    host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
+    server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
+    context_length: Annotated[int | None, typer.Option(help="Longest conversation in tokens. Default: the profile's.")] = None,
+    chars_per_token: Annotated[float | None, typer.Option(help="Characters that make a token of text. Default: 4.")] = None,
+    template_tokens: Annotated[
+        bool, typer.Option("--template-tokens", help="Count the chat template's own text, as Qwen's, instead of 4 per message.")
+    ] = False,  # noqa: FBT002
+    model: Annotated[str | None, typer.Option(help="Served model name. Default: the profile's model.")] = None,
+    api_key: Annotated[
+        str | None, typer.Option(help="Refuse requests without this bearer token.", envvar="CONCUR_SIM_API_KEY")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Any key of [sim], as in --set sim.session_cache=true.")] = None,
+) -> None:
+    """A simulated SGLang behind HTTP, on the wall clock. It runs no model: it replays turns, or says filler text."""
+    from concur_batch.cli.engines import serve_simulated  # noqa: PLC0415 - help must not pay for it
+
+    options = {
+        "engine.urls": [f"sim:{profile}"],
+        "engine.model": model,
+        "sim.speed": speed,
+        "sim.pool_tokens": pool_tokens,
+        "sim.host_tier": host_tier,
+        "sim.server_version": server_version,
+        "sim.context_length": context_length,
+        "sim.chars_per_token": chars_per_token,
+    }
+    raise typer.Exit(
+        serve_simulated(options, sets or [], config, host=host, port=port, template=template_tokens, api_key=api_key)
+    )
+
+
+@app.command()
+def fit(
+    url: Annotated[str, typer.Argument(help="Base URL of an SGLang server that nobody else uses meanwhile.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Profile file to write.")] = Path("profile.toml"),
+    seconds: Annotated[float, typer.Option(min=5.0, help="About how long to measure.")] = 180.0,
+    api_key: Annotated[str | None, typer.Option(help="Of the server.", envvar="SGLANG_API_KEY")] = None,
+) -> None:
+    """Measure how long an engine's iterations take, and write a profile that stands for it in simulations."""
+    from concur_batch.cli.engines import fit_profile  # noqa: PLC0415 - help must not pay for it
+
+    raise typer.Exit(fit_profile(url, output, seconds=seconds, api_key=api_key))

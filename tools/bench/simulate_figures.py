@@ -1,0 +1,86 @@
+"""The default workload on Qwen3-32B, H100, TP2, 4 and 8: uncontrolled, the paper's law, and the best of all fixed windows.
+
+The windows are swept from coarse to fine until the neighbours of the best lie within a ratio of 1.1. Virtual time: the same
+figures on every machine, but for the seconds of CPU.
+
+    python tools/bench/simulate_figures.py [--tp 4] [--seed 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+from program import command
+from report import show
+
+POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
+EXPECTED = {2: (7850, 4479, 4170, 16, 3156), 4: (3801, 1852, 1550, 44, 1225), 8: (1928, 769, 734, 104, 582)}
+"""Makespans of off, aimd and the best window (s), that window, and the lower bound: a public prototype's."""
+
+
+class Workload:
+    """Runs of one workload at one degree of tensor parallelism."""
+
+    def __init__(self, tp: int, seed: int) -> None:
+        self.tp = tp
+        self.argv = [command(), "simulate", "--profile", f"qwen3-32b@h100x{tp}", "--pool-tokens", str(POOLS[tp])]
+        self.argv += ["--seed", str(seed), "--json", "--controller"]
+        self.run = cache(self._run)
+
+    def _run(self, controller: str) -> dict[str, Any]:
+        done = subprocess.run([*self.argv, controller], check=True, capture_output=True, text=True)
+        figures: dict[str, Any] = json.loads(done.stdout)
+        return figures
+
+    def best_window(self, executor: ThreadPoolExecutor) -> dict[str, Any]:
+        """Coarse windows first, then ever closer around the best."""
+        windows = [4, 8, 16, 32, 64, 128, 256]
+        while True:
+            runs = dict(zip(windows, executor.map(self.run, [f"fixed:{n}" for n in windows]), strict=True))
+            best = min(windows, key=lambda n: (runs[n]["makespan_s"], n))
+            place = windows.index(best)
+            near = [windows[i] for i in (place - 1, place + 1) if 0 <= i < len(windows)]
+            between = {round((best * n) ** 0.5) for n in near if max(best, n) > 1.1 * min(best, n)} - set(windows)
+            if not between:
+                return {"window": best, **runs[best]}
+            windows = sorted({*windows, *between})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tp", type=int, choices=sorted(POOLS), action="append")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    rows, figures = [], {}
+    with ThreadPoolExecutor(os.cpu_count()) as executor:
+        for tp in given.tp or sorted(POOLS):
+            workload = Workload(tp, given.seed)
+            off, aimd = executor.map(workload.run, ["off", "aimd"])
+            best = workload.best_window(executor)
+            want = EXPECTED[tp]
+            for name, run, seconds in (
+                ("off", off, want[0]),
+                ("aimd", aimd, want[1]),
+                (f"fixed:{best['window']}", best, want[2]),
+            ):
+                ratio = off["makespan_s"] / run["makespan_s"]
+                difference = f"{run['makespan_s'] / seconds - 1:+.1%}"
+                rows.append(
+                    [f"TP{tp}", name, f"{run['makespan_s']:.0f}", seconds, difference, f"{ratio:.2f}", f"{run['hit_rate']:.3f}"]
+                )
+                figures[f"tp{tp} {name.partition(':')[0]}"] = round(run["makespan_s"], 1)
+            bound = off["lower_bound_s"]
+            rows.append([f"TP{tp}", "lower bound", f"{bound:.0f}", want[4], f"{bound / want[4] - 1:+.1%}", "", ""])
+            rows.append([f"TP{tp}", "best window", best["window"], want[3], f"{best['window'] / want[3] - 1:+.0%}", "", ""])
+            figures[f"tp{tp} window"] = best["window"]
+    show("simulate_figures", ["", "run", "makespan s", "expected", "differs", "x off", "hit rate"], rows, figures)
+
+
+if __name__ == "__main__":
+    main()
