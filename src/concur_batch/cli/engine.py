@@ -26,9 +26,9 @@ def sim(
     server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
     context_length: Annotated[int | None, typer.Option(help="Longest conversation in tokens. Default: the profile's.")] = None,
     chars_per_token: Annotated[float | None, typer.Option(help="Characters that make a token of text. Default: 4.")] = None,
-    template_tokens: Annotated[
+    template_tokens: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--template-tokens", help="Count the chat template's own text, as Qwen's, instead of 4 per message.")
-    ] = False,  # noqa: FBT002
+    ] = False,
     model: Annotated[str | None, typer.Option(help="Served model name. Default: the profile's model.")] = None,
     api_key: Annotated[
         str | None, typer.Option(help="Refuse requests without this bearer token.", envvar="CONCUR_SIM_API_KEY")

@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from rich.console import Console
 
 from concur_batch.cli import directory, parts
@@ -87,7 +88,12 @@ def workload(trace: str | None, config: Config, *, agents: int | None, shared_to
     given = dict(config.workload)
     if agents is not None:
         given["agents"] = agents
-    return generate(WorkloadParameters(**given), config.run.seed)
+    try:
+        parameters = msgspec.convert(given, WorkloadParameters)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise InputError(f"workload.{where.rstrip('`')}: {what[0].lower()}{what[1:].replace('`', '')}") from None
+    return generate(parameters, config.run.seed)
 
 
 def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Config, source: str) -> Simulated:

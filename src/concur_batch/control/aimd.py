@@ -11,6 +11,7 @@ rounding, slow start, what U counts, smoothing) is a field there, too, with our 
 from __future__ import annotations
 
 from collections import deque
+from math import fsum
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -147,7 +148,7 @@ class Aimd:
         if self._p.u_window_s:
             recent = [point.u for point in self._points if point.u is not None and point.time > now - self._p.u_window_s]
             told = recent or told[-1:]
-            return sum(told) / len(told)
+            return fsum(told) / len(told)  # sum() rounds otherwise since Python 3.12
         return told[-1]
 
     def _hit_rate(self, now: float) -> float | None:

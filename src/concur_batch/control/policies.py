@@ -43,8 +43,8 @@ def make_policy(name: str, parameters: Mapping[str, Any], max_agents: int) -> Po
         return Policy(name, Aimd(_checked_aimd(parameters), max_agents), admission)
     else:
         near = difflib.get_close_matches(base, ["aimd", "fixed", "off"], n=1)
-        guess = f"; did you mean {near[0]}{':N' if near == ['fixed'] else ''}?" if near else ""
-        raise InputError(f"--controller {name}: there is no such controller{guess} Known: {', '.join(NAMES)}")
+        guess = f"; did you mean {near[0]}{':N' if near == ['fixed'] else ''}? Known" if near else "; known"
+        raise InputError(f"--controller {name}: there is no such controller{guess}: {', '.join(NAMES)}")
     if parameters:
         raise InputError(f"controller.{next(iter(parameters))}: {name} has no parameters but pause and back")
     return Policy(name, controller, admission)

@@ -30,7 +30,9 @@ class Budget:
     def __init__(self, cache: RadixCache, running: Iterable[Call], ratio: float, chunk: int, max_input: int) -> None:
         self._cache = cache
         self._page = cache.page
-        self.total_offset = sum(reserve(call, ratio) for call in running)
+        self.total_offset = 0.0
+        for call in running:  # not sum(), which rounds otherwise since Python 3.12
+            self.total_offset += reserve(call, ratio)
         self.current_offset = 0
         self.chunk = chunk
         self.input = max_input

@@ -1,0 +1,200 @@
+"""`concur simulate`, in process: options in, what is printed and written out."""
+
+import json
+
+import pytest
+
+from concur_batch.cli import simulate
+from concur_batch.cli.batch import take_up
+from concur_batch.cli.look import print_status
+from concur_batch.errors import ConcurError, InputError, RunDirectoryError
+from concur_batch.journal.reader import JournalReader
+from concur_batch.records import ReplyReceived, RolloutFinished
+
+KEYS = [
+    "controller",
+    "profile",
+    "pool_tokens",
+    "agents",
+    "steps",
+    "makespan_s",
+    "generated_tokens",
+    "prompt_tokens",
+    "cached_tokens",
+    "recomputed_tokens",
+    "hit_rate",
+    "miss_rate",
+    "lower_bound_s",
+    "agent_p50_s",
+    "agent_p95_s",
+    "agent_p99_s",
+    "done_p50_s",
+    "done_p95_s",
+    "ttft_p50_s",
+    "ttft_p99_s",
+    "retractions",
+    "paused_max_s",
+    "wall_s",
+]
+
+
+def run(trace=None, *, agents=6, profile="qwen3-8b@h100x1", sets=(), as_json=True, shared=None, tokens=1.0, times=1.0, **options):
+    given = {"engine.urls": [f"sim:{profile}"], **{key.replace("__", "."): value for key, value in options.items()}}
+    return simulate.start(
+        None if trace is None else str(trace),
+        given,
+        list(sets),
+        None,
+        agents=agents,
+        shared_tokens=shared,
+        token_scale=tokens,
+        time_scale=times,
+        as_json=as_json,
+    )
+
+
+def figures(capsys, *arguments, **options):
+    assert run(*arguments, **options) == 0
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+    return json.loads(out)
+
+
+def row(prompt=5000, turns=3, **more):
+    return {
+        "input_prompt_length": prompt,
+        "num_turns": turns,
+        "assistant_response_length": [100] * turns,
+        "tool_call_output_length": [300] * turns,
+        "tool_call_latency": [0.5] * turns,
+        "final_assistant_response_length": 50,
+        **more,
+    }
+
+
+def trace_file(folder, *rows):
+    path = folder / "trace.jsonl"
+    path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in rows))
+    return path
+
+
+def test_prints_one_object_with_all_figures(capsys):
+    found = figures(capsys, controller__name="aimd")
+    assert set(KEYS) <= set(found)
+    assert (found["controller"], found["profile"], found["agents"]) == ("aimd", "qwen3-8b@h100x1", 6)
+    assert found["makespan_s"] >= found["lower_bound_s"] > 0
+    assert found["hit_rate"] == round(found["cached_tokens"] / found["prompt_tokens"], 6)
+    assert found["agent_p50_s"] <= found["agent_p95_s"] <= found["agent_p99_s"] <= found["makespan_s"]
+    assert 0 < found["ttft_p50_s"] <= found["ttft_p99_s"]
+
+
+def test_prints_a_table_and_a_timeline_that_fit_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run(as_json=False, controller__name="fixed:2")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    for word in ("fixed:2 on qwen3-8b@h100x1", "makespan", "lower bound", "hit rate", "window"):
+        assert word in text
+
+
+def test_a_recorded_trace_is_replayed_with_its_lengths(capsys, tmp_path):
+    found = figures(capsys, trace_file(tmp_path, row(), row(turns=1)), agents=None, controller__name="off")
+    assert (found["agents"], found["steps"], found["generated_tokens"]) == (2, 6, 3 * 100 + 50 + 100 + 50)
+    assert found["prompt_tokens"] == sum(5000 + 400 * i for i in range(4)) + 5000 + 5400
+
+
+def test_fewer_rows_than_agents_come_again_as_others(capsys, tmp_path):
+    out = tmp_path / "run"
+    found = figures(capsys, trace_file(tmp_path, row(), row(turns=1)), agents=5, controller__name="off", run__out=str(out))
+    ids = {x.rollout for x in JournalReader(out).records() if isinstance(x, RolloutFinished)}
+    assert len(ids) == found["agents"] == 5
+    firsts = [x for x in JournalReader(out).records() if isinstance(x, ReplyReceived) and x.step == 1]
+    assert max(x.cached_tokens for x in firsts) == 4096  # they share the prefix only, not the rest of their first prompts
+
+
+def test_scales_and_limits(capsys, tmp_path):
+    trace = trace_file(tmp_path, row(turns=8))
+    whole = figures(capsys, trace, agents=1)
+    half = figures(capsys, trace, agents=1, tokens=0.5, times=0.0)
+    assert half["generated_tokens"] == whole["generated_tokens"] / 2
+    assert half["makespan_s"] < whole["makespan_s"] - 3.9
+    short = figures(capsys, trace, agents=1, sim__context_length=6000)
+    assert short["steps"] == 3  # the fourth prompt would have 6,200 tokens
+
+
+def test_an_agent_that_outgrows_the_pool_ends_and_the_others_go_on(capsys, tmp_path):
+    out = tmp_path / "run"
+    trace = trace_file(tmp_path, row(), row(prompt=9000), row(prompt=4500, turns=20), row())
+    figures(capsys, trace, agents=None, sim__pool_tokens=8000, run__out=str(out), controller__name="off")
+    ended = {x.rollout: x.status for x in JournalReader(out).records() if isinstance(x, RolloutFinished)}
+    assert list(ended.values()).count("completed") == 2
+    assert (ended["agent-00001#0"], ended["agent-00002#0"]) == ("context_length", "context_length")
+
+
+def test_the_same_seed_writes_the_same_journal(tmp_path, capsys):
+    written = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        run(agents=12, run__out=str(tmp_path / name), run__seed=seed, sim__pool_tokens=60_000)
+        first, *rest = (tmp_path / name / "journal" / "000001.jsonl").read_bytes().splitlines()
+        assert b'"segment_started"' in first
+        written.append(rest)
+    assert written[0] == written[1] != written[2]
+
+
+def test_the_run_directory_is_one_like_any_other(tmp_path, capsys):
+    out = tmp_path / "run"
+    run(run__out=str(out), controller__name="fixed:2")
+    capsys.readouterr()
+    assert print_status(out, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["rollouts"] == 6
+    assert (out / "results.parquet").exists()
+    with pytest.raises(RunDirectoryError, match="is a simulation, which is not resumed"):
+        take_up(out, {}, [], retry_failed=None, take_over=False)
+    with pytest.raises(RunDirectoryError, match="holds a run already"):
+        run(run__out=str(out))
+
+
+def test_both_releases_and_a_host_tier(capsys):
+    old = figures(capsys, agents=24, sim__pool_tokens=60_000, sim__server_version="0.5.8", controller__name="off")
+    new = figures(capsys, agents=24, sim__pool_tokens=60_000, controller__name="off")
+    tier = figures(capsys, agents=24, sim__pool_tokens=60_000, sim__host_tier=20.0, controller__name="off")
+    assert old["makespan_s"] == pytest.approx(new["makespan_s"], rel=0.1)
+    assert tier["hit_rate"] > 0.8
+    assert new["hit_rate"] < 0.4
+    assert tier["makespan_s"] < 0.9 * new["makespan_s"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"profile": "qwen3-32@h100x4"}, r"profile 'qwen3-32@h100x4'.*qwen3-32b@h100x4"),
+        ({"profile": "llama-3.1-70b@h100x1"}, r"does not fit on 1 x h100; it needs at least 4"),
+        ({"controller__name": "amid"}, r"no such controller; did you mean aimd"),
+        ({"controller__name": "best"}, r"no such controller; known: aimd"),
+        ({"sets": ["workload.output_medium=3"]}, r"workload.output_medium: .* did you mean output_median"),
+        ({"sets": ["workload.output_median=-3"]}, r"output_median"),
+        ({"sets": ["workload.output_median=many"]}, r"output_median"),
+        ({"sim__pool_tokens": 3}, r"sim.pool_tokens 3: is too small"),
+        ({"sets": ["sim.page_size=64", "sim.chunked_prefill_size=100"]}, r"must be a multiple of the page of 64"),
+        ({"trace": "nothing.jsonl"}, r"nothing.jsonl: no such file"),
+        ({"sets": ["sim.host_teir=2"]}, r"sim.host_teir; did you mean sim.host_tier"),
+    ],
+)
+def test_bad_input_gets_one_sentence(options, text):
+    with pytest.raises(InputError, match=text) as caught:
+        run(**options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("broken", "text"),
+    [
+        ("{not json\n", r"trace.jsonl:2: "),
+        (json.dumps({"input_prompt_length": 5}) + "\n", r"trace.jsonl:2: "),
+        (json.dumps(row(tool_call_latency=[1.0])) + "\n", r"trace.jsonl:2: .*tool_call_latency"),
+    ],
+)
+def test_a_broken_row_is_named_by_its_line(tmp_path, broken, text):
+    with pytest.raises(ConcurError, match=text):
+        run(trace_file(tmp_path, row(), broken))
