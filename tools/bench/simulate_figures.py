@@ -3,7 +3,9 @@
 The windows are swept from coarse to fine until the neighbours of the best lie within a ratio of 1.1. Virtual time: the same
 figures on every machine, but for the seconds of CPU.
 
-    python tools/bench/simulate_figures.py [--tp 4] [--seed 0]
+    python tools/bench/simulate_figures.py [--tp 4] [--seed 0] [--check]
+
+With --check, a makespan that is more than 10 % off, a best window more than 15 %, or a bound more than 3 % ends it with code 1.
 """
 
 from __future__ import annotations
@@ -56,8 +58,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tp", type=int, choices=sorted(POOLS), action="append")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
-    rows, figures = [], {}
+    rows: list[list[object]] = []
+    figures: dict[str, float] = {}
+    worst: dict[str, float] = {"makespan": 0.0, "bound": 0.0, "window": 0.0}
+
+    def off_by(kind: str, found: float, expected: float) -> str:
+        difference = found / expected - 1
+        worst[kind] = max(worst[kind], abs(difference))
+        return f"{difference:+.1%}"
+
     with ThreadPoolExecutor(os.cpu_count()) as executor:
         for tp in given.tp or sorted(POOLS):
             workload = Workload(tp, given.seed)
@@ -70,16 +81,18 @@ def main() -> None:
                 (f"fixed:{best['window']}", best, want[2]),
             ):
                 ratio = off["makespan_s"] / run["makespan_s"]
-                difference = f"{run['makespan_s'] / seconds - 1:+.1%}"
+                difference = off_by("makespan", run["makespan_s"], seconds)
                 rows.append(
                     [f"TP{tp}", name, f"{run['makespan_s']:.0f}", seconds, difference, f"{ratio:.2f}", f"{run['hit_rate']:.3f}"]
                 )
                 figures[f"tp{tp} {name.partition(':')[0]}"] = round(run["makespan_s"], 1)
             bound = off["lower_bound_s"]
-            rows.append([f"TP{tp}", "lower bound", f"{bound:.0f}", want[4], f"{bound / want[4] - 1:+.1%}", "", ""])
-            rows.append([f"TP{tp}", "best window", best["window"], want[3], f"{best['window'] / want[3] - 1:+.0%}", "", ""])
+            rows.append([f"TP{tp}", "lower bound", f"{bound:.0f}", want[4], off_by("bound", bound, want[4]), "", ""])
+            rows.append([f"TP{tp}", "best window", best["window"], want[3], off_by("window", best["window"], want[3]), "", ""])
             figures[f"tp{tp} window"] = best["window"]
     show("simulate_figures", ["", "run", "makespan s", "expected", "differs", "x off", "hit rate"], rows, figures)
+    if given.check and (worst["makespan"] > 0.10 or worst["window"] > 0.15 or worst["bound"] > 0.03):
+        raise SystemExit(f"too far from what is expected: {worst}")
 
 
 if __name__ == "__main__":
