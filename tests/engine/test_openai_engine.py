@@ -274,7 +274,8 @@ def test_our_simulators_server_gets_the_turn():
         await engine.complete(request(turn=ScriptedTurn(content="hello")))
         return server.bodies[0]["concur_turn"]
 
-    assert with_engine(ChatServer(GOOD, sglang_routes(concur_simulator=True)), story) == {"content": "hello"}
+    told = with_engine(ChatServer(GOOD, sglang_routes(concur_simulator=True)), story)
+    assert told == {"content": "hello", "rollout": "t#0", "step": 1}
 
 
 @pytest.mark.parametrize(

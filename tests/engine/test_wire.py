@@ -30,7 +30,8 @@ def test_sglang_gets_what_it_understands():
 
 def test_our_own_simulator_gets_the_turn():
     body = chat_body(request(turn=TURN), Capabilities(kind="sim"), "rid")
-    assert body["concur_turn"] == {"tokens": 7, "tool_calls": [{"name": "look", "arguments": {}}]}
+    where = {"rollout": "t#0", "step": 1}
+    assert body["concur_turn"] == {"tokens": 7, "tool_calls": [{"name": "look", "arguments": {}}], **where}
 
 
 def test_reads_sglangs_reply():

@@ -88,6 +88,7 @@ class SimEngine:
             prompt=self._tokenizer.prompt(request.messages, request.tools),
             output=self._tokenizer.reply(message),
             max_new_tokens=_max_new_tokens(request),
+            ignore_eos=request.sampling.get("ignore_eos") is True,
             priority=request.priority or 0,
             session=request.session_id,
         )

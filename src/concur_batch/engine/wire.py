@@ -26,7 +26,7 @@ def chat_body(request: Request, capabilities: Capabilities, rid: str) -> dict[st
     if capabilities.priority and request.priority is not None:
         body["priority"] = request.priority
     if capabilities.kind == "sim" and request.turn is not None:
-        body["concur_turn"] = turn_fields(request.turn)
+        body["concur_turn"] = turn_fields(request.turn) | {"rollout": request.rollout, "step": request.step}
     return body
 
 
