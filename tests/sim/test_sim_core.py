@@ -188,6 +188,53 @@ def test_abort_in_prefill_and_between_chunks():
     audit(engine.cache)
 
 
+def test_abort_of_one_that_is_prefilled_again_in_chunks_leaves_nothing_behind():
+    engine = core(2_000, chunked_prefill_size=64)
+    one = call("a", ("p", 150), out=50)
+    engine.add(one, 0.0)
+    engine.settle(10.0)
+    engine.pause("retract", 10.0)
+    engine.run_to(20.0)
+    engine.flush(20.0)
+    engine.resume(20.0)
+    engine.abort("a", 20.9)  # in the second chunk of three
+    run_out(engine)
+    assert (one.finish_reason, one.generated > 0) == ("abort", True)
+    assert (engine.cache.private, engine.cache.protected) == (0, 0)
+    assert engine.cache.evictable == 64
+    audit(engine.cache)
+
+
+def test_a_session_that_is_closed_while_it_runs_is_not_opened_again():
+    engine = core(session_cache=True)
+    engine.add(call("a", session="A", out=5), 0.0)
+    assert engine.end_session("A", 2.5) == 0
+    run_out(engine)
+    assert engine.end_session("A", 50.0) == 0
+
+
+def test_who_is_put_back_waits_behind_those_who_came_meanwhile():
+    engine = core(max_running_requests=1, priority_scheduling=True)
+    for rid, priority, at in (("low", 0, 0.0), ("same", 0, 2.0), ("high", 50, 3.0)):
+        engine.add(call(rid, out=20, priority=priority), at)
+    assert [one.rid for one in run_out(engine)] == ["high", "same", "low"]
+
+
+def test_the_ratio_after_a_retraction_is_that_of_the_moment():
+    engine = core(400, schedule_conservativeness=0.01)
+    for i, rid in enumerate("abc"):
+        engine.add(call(rid, (rid, 80 + i), out=120), i * 0.01)
+    while not decisions(engine, "retract"):
+        engine.run_to(engine.next_time())
+    stay = engine.running
+    estimate = (sum(one.generated for one in stay) + 20 * len(stay)) / (120 * len(stay) + 1)
+    assert engine.ratio.current == pytest.approx(estimate)
+    engine.settle(engine.began(engine.iterations + 2))  # the step that retracted does not count, the next ones do
+    assert engine.ratio.current == pytest.approx(estimate)
+    run_out(engine)
+    audit(engine.cache)
+
+
 def test_priority_goes_first_and_preempts_when_all_places_are_taken():
     engine = core(max_running_requests=1, priority_scheduling=True)
     low, high, near = call("low", out=50, priority=0), call("high", priority=50), call("near", priority=5)
@@ -271,7 +318,7 @@ def test_pausing_holds_retracts_or_aborts():
         assert engine.next_time() is None
         assert (one.generated, one.finish_reason) == (5, "abort" if mode == "abort" else None)
         assert engine.cache.locked == (104 if mode == "in_place" else 0)
-        assert engine.flush(50.0) == (mode == "abort")
+        assert engine.flush(50.0) == (mode != "in_place")  # who waits holds nothing
         engine.resume(50.0)
         run_out(engine)
         assert one.generated == (5 if mode == "abort" else 20)

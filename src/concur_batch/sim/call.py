@@ -39,6 +39,7 @@ class Call:
     finished_at: float | None = None
     finish_reason: FinishReason | None = None
     message: str | None = None  # why it was aborted
+    asked: int = 0  # tokens that it would have had to compute when its admission was last tried
     retractions: int = 0
     recomputed_tokens: int = 0  # prefilled again after retractions
 

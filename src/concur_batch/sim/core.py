@@ -64,7 +64,7 @@ class EngineCore(Queues):
         self.iterations = 0  # completed
         self.paused: PauseMode | None = None
         self.log: list[tuple[Any, ...]] | None = None  # decisions, where somebody wants them
-        self.longest = min(options.context_length - 1, self.cache.capacity - options.page_size)  # prompt and reply together
+        self.longest = min(options.context_length - 1, self.cache.capacity - 1)  # prompt and reply together
         self._calls: dict[str, Call] = {}
         self._passes = PrefillPass(self)
         self._batch: list[tuple[Call, int]] = []  # being prefilled
@@ -73,7 +73,7 @@ class EngineCore(Queues):
         self._burst: Burst | None = None  # being decoded
         self._sums = _Sums([], 0, 0, streamed=False)
         self._aborting: dict[str, str] = {}
-        self._arrivals = 0
+        self._undecayed = 0  # the step that retracted does not count for the ratio
         self._events: list[Event] = []
 
     # From outside -----------------------------------------------------------------------------------------------------
@@ -87,16 +87,18 @@ class EngineCore(Queues):
                 f"The input ({call.prompt_tokens} tokens) is longer than the model's context length "
                 f"({self.options.context_length} tokens)."
             )
-        if call.prompt_tokens >= self.longest - INPUT_MARGIN:
+        page, capacity = self.options.page_size, self.cache.capacity
+        longest = min(self.longest - INPUT_MARGIN, capacity - 2 * page)
+        if call.prompt_tokens >= longest:
             raise Refused(
                 f"Input length ({call.prompt_tokens} tokens) exceeds the maximum allowed length "
-                f"({self.longest - INPUT_MARGIN} tokens). Use a shorter input or enable --allow-auto-truncate."
+                f"({longest} tokens). Use a shorter input or enable --allow-auto-truncate."
             )
-        room = self.longest - call.prompt_tokens - 1
+        paged = -(-call.prompt_tokens // page) * page
+        room = min(self.longest - call.prompt_tokens - 1, capacity - paged - page - 1)
         call.max_new = max(1, room if call.max_new_tokens is None else min(call.max_new_tokens, room))
         call.output_tokens = max(1, min(length(call.output), call.max_new))
-        self._arrivals += 1
-        call.arrival, call.arrived_at = self._arrivals, now
+        call.arrived_at = now
         self._calls[call.rid] = call
         self.wait(call)
         self._reconsider(now)
@@ -125,12 +127,15 @@ class EngineCore(Queues):
     def end_session(self, session: str, now: float) -> int:
         """Its KV is dead. Returns the number of tree nodes that it referred to."""
         self.run_to(now)
+        for call in self._calls.values():
+            if call.session == session:  # what it leaves belongs to nobody any more
+                call.session = None
         return self.cache.close_session(session)
 
     def flush(self, now: float) -> bool:
-        """Empty the cache. False, and nothing changed, while anything runs or waits."""
+        """Empty the cache. False, and nothing changed, while anything runs or waits; of a paused engine, while anything runs."""
         self.run_to(now)
-        if self._calls:
+        if len(self._calls) > (len(self.waiting) if self.paused else 0):
             return False
         self.reset()
         return True
@@ -144,7 +149,7 @@ class EngineCore(Queues):
             for rid in list(self._calls):
                 self.abort(rid, now)
         if not self._batch and self._burst is None:
-            self._stand(now)
+            self._stand()
 
     def resume(self, now: float) -> None:
         """Go on after `pause`."""
@@ -186,6 +191,8 @@ class EngineCore(Queues):
         self.run_to(now)
         if self._burst is not None:
             self._decoded(self._burst, self._burst.ended_by(now))
+        elif not self._calls:
+            self.reporter.still_idle(now)
 
     def take_events(self) -> list[Event]:
         """What has happened since this was asked last."""
@@ -207,7 +214,7 @@ class EngineCore(Queues):
 
     def _start(self, now: float) -> None:
         if self.paused is not None:
-            self._stand(now)
+            self._stand()
             return
         batch = self._passes.batch(now)
         if batch:
@@ -218,12 +225,15 @@ class EngineCore(Queues):
             self.ratio.reset()
             self.reporter.idle(now)
 
-    def _stand(self, now: float) -> None:
-        """Paused."""
-        if self.paused == "retract" and self.running:
-            self._retract(list(reversed(self.retraction_order())))
-            self.is_full = False
-        self.reporter.idle(now)
+    def _stand(self) -> None:
+        """Paused. What was retracted for it does not count as retracted (scheduler.py: pause_generation)."""
+        if self.paused != "retract":
+            return
+        held = self.running if self.chunked is None else [*self.running, self.chunked]
+        self.running, self.chunked, self.is_full = [], None, False
+        for call in held:
+            self.release(call, 0)
+            self.wait(call)
 
     def _start_prefill(self, batch: list[tuple[Call, int]], now: float) -> None:
         self.storage.extend(batch)
@@ -240,6 +250,7 @@ class EngineCore(Queues):
     def _start_decode(self, now: float) -> None:
         if not self.storage.steps_with_room(self.running, 1):
             self._make_room(now)
+            self._undecayed = 1
             if not self.running:
                 self._start(now)
                 return
@@ -274,6 +285,8 @@ class EngineCore(Queues):
         done = []
         for call, new in batch:
             call.prefilled += new
+            if call.prefilled < call.fill and call.rid in self._aborting:
+                continue  # what this chunk has computed is not kept
             self.storage.keep_prompt(call)
             if call.prefilled < call.fill:
                 continue
@@ -288,6 +301,7 @@ class EngineCore(Queues):
             self.is_full = False  # somebody has left the batch, or a new one begins
         if joined:
             self.running = [*self.running, *joined]
+        self.reporter.report_prefill(now)
 
     def _decoded(self, burst: Burst, steps: int) -> None:
         """The first `steps` steps are over, and count."""
@@ -296,7 +310,8 @@ class EngineCore(Queues):
         self.storage.decode(self.running, steps)
         self._sums.context += burst.size * steps
         self._sums.least -= steps
-        self.ratio.decay(steps)
+        self.ratio.decay(steps - self._undecayed)
+        self._undecayed = 0
         self.iterations += steps
         self.reporter.decoded(burst, steps)
         burst.advance(steps)
@@ -324,29 +339,20 @@ class EngineCore(Queues):
         while len(keep) > 1 and (not victims or not self.storage.steps_with_room(keep, 1)):
             victim = keep.pop()
             victims.append(victim)
-            self.release(victim)
+            self.release(victim, len(keep))
         kept = {call.rid for call in keep}
         self.running = [call for call in self.running if call.rid in kept]
         if keep and not self.storage.steps_with_room(keep, 1):
             last = self.running[0]
             self.running = []
-            self.storage.finish(last, tag=False)
+            self.storage.release(last)
             self._end(last, now, "abort", "Out of memory even after retracting all other requests in the decode batch.")
-        self._requeue(victims)
-        self.ratio.after_retraction(self.running)
-        self.is_full = False
-
-    def _retract(self, calls: list[Call]) -> None:
-        for call in calls:
-            self.release(call)
-        self.running = []
-        self._requeue(calls)
-
-    def _requeue(self, calls: list[Call]) -> None:
-        self.reporter.retracted(calls)
-        for call in calls:
+        self.reporter.retracted(victims)
+        for call in victims:
             self._write("retract", call.rid)
             self.wait(call)
+        self.ratio.after_retraction(self.running)
+        self.is_full = False
 
     def _end_aborted(self, now: float) -> None:
         """What was aborted while an iteration ran."""
@@ -357,20 +363,14 @@ class EngineCore(Queues):
             if call in self.running:
                 self.running = [other for other in self.running if other is not call]
                 self.is_full = False
+                self.storage.finish(call, tag=False)
             elif call is self.chunked:
                 self.chunked = None
+                self.storage.release(call)
             elif call in self.waiting:
                 self.drop_waiting(call)
-            if call.node is not None:
-                self._let_go(call)
             self._end(call, now, "abort", message)
         self._aborting.clear()
-
-    def _let_go(self, call: Call) -> None:
-        if call.generated:
-            self.storage.finish(call, tag=False)
-        else:
-            self.storage.release(call)
 
     def _end(self, call: Call, now: float, reason: FinishReason, message: str | None = None) -> None:
         del self._calls[call.rid]

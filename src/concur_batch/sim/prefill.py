@@ -17,7 +17,7 @@ class PrefillPass:
     def __init__(self, queues: Queues) -> None:
         self._queues = queues
         self._passes = 0
-        self.fresh: list[Call] = []  # of the last batch, those that were not in chunks before
+        self.fresh: list[tuple[Call, int]] = []  # of the last batch, those that were not in chunks before, with what was cached
         self.loaded_tokens = 0  # from host memory, for the last batch
 
     def batch(self, now: float) -> list[tuple[Call, int]]:
@@ -51,7 +51,7 @@ class PrefillPass:
             verdict, new = self._try(call, budget, now)
             if new:
                 batch.append((call, new))
-                self.fresh.append(call)
+                self.fresh.append((call, call.prefilled))
             if verdict is not Verdict.CONTINUE:
                 if verdict is Verdict.NO_TOKEN:
                     q.is_full = bool(batch or q.running)
@@ -66,8 +66,8 @@ class PrefillPass:
         if q.options.priority_scheduling:
             q.waiting.sort(key=lambda call: (-call.priority, call.arrival))
         elif q.options.schedule_policy == "lpm" and len(q.waiting) <= QUEUE_MATCH_MOST:
-            matched = {call.rid: self._match(call).device_tokens for call in q.waiting}
-            q.waiting.sort(key=lambda call: -matched[call.rid])
+            matches = {call.rid: self._match(call) for call in q.waiting}
+            q.waiting.sort(key=lambda call: -matches[call.rid].device_tokens - matches[call.rid].host_tokens)
             return
         if q.options.is_old or not q.waiting:
             return
@@ -92,8 +92,9 @@ class PrefillPass:
         q, cache = self._queues, self._queues.cache
         match = self._match(call)
         node, prefix, loaded = match.node, match.device_tokens, 0
+        call.asked = call.length - prefix
         cache.lock(node)  # the test counts without what it would lock
-        if not budget.fits(call.length - prefix, call.max_new - call.generated):
+        if not budget.fits(call.asked, call.max_new - call.generated):
             cache.unlock(node)
             return Verdict.NO_TOKEN, 0
         if match.host_tokens:
@@ -119,10 +120,12 @@ class PrefillPass:
         return budget.state(), new
 
     def _preempt(self, call: Call, budget: Budget) -> list[Call]:
-        """Running requests that have to make way for this one, already released; empty: it is not urgent enough, or too large."""
+        """Running requests that have to make way for this one, already released; empty: it is not urgent enough, or too large.
+
+        They are asked for their places (`max_running_requests`); its prompt counts as far as its admission was tried before.
+        """
         q = self._queues
-        match = self._match(call)
-        missing = call.length - match.device_tokens + min(call.max_new, CLIP_MAX_NEW) - budget.total
+        missing = call.asked + min(call.max_new, CLIP_MAX_NEW) - budget.total
         victims = []
         for other in sorted(q.running, key=lambda other: (other.priority, -other.arrival)):
             if call.priority - other.priority <= q.options.preemption_threshold:
@@ -133,9 +136,10 @@ class PrefillPass:
                 break
         if not victims or missing > 0:
             return []
+        left = len(q.running)
         for victim in victims:
             budget.total_offset -= reserve(victim, q.ratio.current)
-            q.release(victim)
+            left -= 1
+            q.release(victim, left)
         q.running = [other for other in q.running if other not in victims]
-        q.is_full = False
         return victims

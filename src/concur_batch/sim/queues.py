@@ -5,7 +5,7 @@ from __future__ import annotations
 from concur_batch.sim.call import Call
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.radix import RadixCache
-from concur_batch.sim.ratio import NewTokenRatio
+from concur_batch.sim.ratio import RETRACT_STEPS, NewTokenRatio
 from concur_batch.sim.storage import Storage
 
 
@@ -17,6 +17,7 @@ class Queues:
         self.ratio = NewTokenRatio(options.schedule_conservativeness)
         self.waiting: list[Call] = []
         self.waiting_tokens = 0
+        self._entries = 0
         self.running: list[Call] = []  # replaced by another list whenever somebody comes or goes
         self.chunked: Call | None = None  # the one that is prefilled in chunks
         self.is_full = False
@@ -37,6 +38,8 @@ class Queues:
 
     def wait(self, call: Call) -> None:
         """To the end of the queue."""
+        self._entries += 1
+        call.arrival = self._entries
         self.waiting.append(call)
         self.waiting_tokens += call.length
 
@@ -50,9 +53,12 @@ class Queues:
         self.waiting.remove(call)
         self.waiting_tokens -= call.length
 
-    def release(self, call: Call) -> None:
-        """A running request loses its KV; whoever calls puts it back into the queue."""
+    def release(self, call: Call, left: int) -> None:
+        """A running request loses its KV; whoever calls puts it back into the queue. `left`: requests that go on running, for
+        each of which room for some more tokens is made (schedule_batch.py: release_req).
+        """
         self.storage.release(call)
+        self.storage.make_room(RETRACT_STEPS * left)
         call.retractions += 1
 
     def retraction_order(self) -> list[Call]:

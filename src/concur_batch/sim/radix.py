@@ -168,15 +168,16 @@ class RadixCache:
             node = self._add(node, cursor.rest(left), left)
             taken += left
         self.private -= taken
+        if self.host_capacity and node is not top:
+            self._write_through(node)
         return node, taken
 
     def _add(self, parent: Node, runs: list[Run], tokens: int) -> Node:
+        self._clock += 1  # newer than a remainder that has just been split off
         node = Node(parent, Cursor(runs).key(self.page), runs, tokens, self._clock)
         node.device = False
         parent.children[node.key] = node
         self._to_device(node)
-        if self.host_capacity:
-            self._back_up(node)
         return node
 
     def _to_device(self, node: Node) -> None:
@@ -318,25 +319,31 @@ class RadixCache:
             self._to_device(node)
         return tokens
 
-    def _back_up(self, node: Node) -> None:
-        """Write through: a copy of every new node, where its parent has one and there is room."""
-        assert node.parent is not None
-        if node.parent.parent is not None and not node.parent.host:
-            return
-        heap = self._host_heap
-        while self.host_used + node.tokens > self.host_capacity and heap:
-            time, _, other = heapq.heappop(heap)
-            if not self._is_host_leaf(other):
-                continue
-            if time != other.time:
-                self._offer_host(other)
-                continue
-            self.host_used -= other.tokens
-            other.host = False
-            self._delete(other)
-        if self.host_used + node.tokens <= self.host_capacity:
+    def _write_through(self, node: Node) -> None:
+        """Copies of the whole path down to `node`, top first, as far as there is room."""
+        path = []
+        while node.parent is not None and not node.host:
+            path.append(node)
+            node = node.parent
+        for node in reversed(path):
+            self._make_host_room(node.tokens)
+            if self.host_used + node.tokens > self.host_capacity:
+                return
             node.host = True
             self.host_used += node.tokens
+
+    def _make_host_room(self, tokens: int) -> None:
+        heap = self._host_heap
+        while self.host_used + tokens > self.host_capacity and heap:
+            time, _, oldest = heapq.heappop(heap)
+            if not self._is_host_leaf(oldest):
+                continue
+            if time != oldest.time:
+                self._offer_host(oldest)
+                continue
+            self.host_used -= oldest.tokens
+            oldest.host = False
+            self._delete(oldest)
 
     def _is_host_leaf(self, node: Node) -> bool:
         return node.host and not node.device and not node.children

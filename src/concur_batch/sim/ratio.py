@@ -9,7 +9,7 @@ from concur_batch.sim.call import Call
 _INIT = 0.7  # SGLANG_INIT_NEW_TOKEN_RATIO
 _LEAST_FACTOR = 0.14  # SGLANG_MIN_NEW_TOKEN_RATIO_FACTOR
 _DECAY_STEPS = 600  # SGLANG_NEW_TOKEN_RATIO_DECAY_STEPS
-_RETRACT_STEPS = 20  # SGLANG_RETRACT_DECODE_STEPS
+RETRACT_STEPS = 20  # SGLANG_RETRACT_DECODE_STEPS
 
 
 class NewTokenRatio:
@@ -29,7 +29,7 @@ class NewTokenRatio:
         """From what the requests that stay have generated so far."""
         left = list(left)
         generated = sum(call.generated for call in left)
-        self.current = min(1.0, (generated + _RETRACT_STEPS * len(left)) / (sum(call.max_new for call in left) + 1))
+        self.current = min(1.0, (generated + RETRACT_STEPS * len(left)) / (sum(call.max_new for call in left) + 1))
 
     def reset(self) -> None:
         """The engine is idle."""

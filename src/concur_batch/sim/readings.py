@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 HIT_RATE_WINDOW_S = 15.0  # of the estimate of how much of the queue has to be computed
+STALE_S = 30.0  # after which an idle engine writes its gauges again, and a rate of decoding is no longer told
 STEP_MOST_US = 2_000_000  # longer decode steps are left out of the moments
 
 
@@ -69,23 +70,24 @@ class Loads:
 
 
 class RecentHits:
-    """The share of cached prompt tokens over the last 15 seconds."""
+    """The share of cached prompt tokens over 15 seconds up to the last prefill batch."""
 
     def __init__(self) -> None:
         self._batches: deque[tuple[float, int, int]] = deque()
         self._hit = 0
         self._all = 0
 
-    def add(self, time: float, hit: int, computed: int) -> None:
-        """One prefill batch."""
-        self._batches.append((time, hit, hit + computed))
+    def add(self, time: float, hit: int, tokens: int) -> None:
+        """One prefill batch: of so many tokens, so many were cached."""
+        self._batches.append((time, hit, tokens))
         self._hit += hit
-        self._all += hit + computed
+        self._all += tokens
+        while self._batches[0][0] < time - HIT_RATE_WINDOW_S:
+            _, old_hit, old_tokens = self._batches.popleft()
+            self._hit -= old_hit
+            self._all -= old_tokens
 
-    def rate(self, now: float) -> float:
+    @property
+    def rate(self) -> float:
         """0 where there was none."""
-        while self._batches and self._batches[0][0] < now - HIT_RATE_WINDOW_S:
-            _, hit, both = self._batches.popleft()
-            self._hit -= hit
-            self._all -= both
         return self._hit / self._all if self._all else 0.0

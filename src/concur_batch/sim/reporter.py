@@ -9,7 +9,7 @@ from concur_batch.sim.call import Call
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.radix import RadixCache
 from concur_batch.sim.ratio import NewTokenRatio
-from concur_batch.sim.readings import STEP_MOST_US, Counters, Gauges, Loads, RecentHits
+from concur_batch.sim.readings import STALE_S, STEP_MOST_US, Counters, Gauges, Loads, RecentHits
 
 
 class Scheduler(Protocol):
@@ -21,6 +21,7 @@ class Scheduler(Protocol):
     waiting: list[Call]
     waiting_tokens: int
     running: list[Call]
+    chunked: Call | None
 
 
 class Reporter:
@@ -41,47 +42,45 @@ class Reporter:
         self._since_tick = 0  # tokens since the last decode report
         self._last_tick = 0.0
         self._in_decode = False  # the iteration before was a decode step
+        self._written = 0.0  # when the gauges were
 
     def prefill_started(self) -> None:
         """A batch has been made; the requests in it do not run yet."""
         self._running_before = len(self._engine.running)
 
-    def prefill_ended(self, now: float, seconds: float, batch: list[tuple[Call, int]], fresh: list[Call]) -> None:
-        """`fresh`: those of the batch that had not been prefilled at all before this one."""
+    def prefill_ended(self, now: float, seconds: float, batch: list[tuple[Call, int]], fresh: list[tuple[Call, int]]) -> None:
+        """A batch has been computed, and is not processed yet. `fresh`: those that had not been prefilled at all before it, each
+        with the tokens that were cached.
+        """
+        self._publish(now, self._engine.cache.locked)  # before this batch counts (scheduler.py: process_batch_result)
+        self._since_publish = 0
         counters = self.counters
         computed = sum(new for _, new in batch)
-        cached = sum(call.prefilled for call in fresh)
+        cached = sum(prefix for _, prefix in fresh)
         again = sum(new for call, new in batch if call.retractions)
+        first_cached = sum(prefix for call, prefix in fresh if not call.retractions)
         counters.prefill_compute += computed
         counters.prefill_cache += cached
         counters.input += computed - again
-        for call in fresh:
-            if not call.retractions:
-                counters.host_hit += call.host_cached_tokens
-                counters.device_hit += call.prefilled - call.host_cached_tokens
+        loaded = sum(call.host_cached_tokens for call, _ in fresh if not call.retractions)
+        counters.host_hit += loaded
+        counters.device_hit += first_cached - loaded
         counters.prefill_busy_us += round(seconds * 1e6)
-        first_cached = sum(call.prefilled for call in fresh if not call.retractions)
         first = first_cached + computed - again
         self._hit_rate = first_cached / first if first else 0.0
-        self._recent.add(now, cached, computed)
+        self._recent.add(now, first_cached, first)
         self._in_decode = False
-        self._write_gauges(self._running_before, self._engine.cache.locked)
-        self._publish(now, self._engine.cache.locked)
-        self._since_publish = 0
+
+    def report_prefill(self, now: float) -> None:
+        """The same batch has been processed."""
+        if now - self._last_tick > STALE_S:
+            self._throughput = 0.0
+        self._write_gauges(now, self._running_before, self._engine.cache.locked)
 
     def decoded(self, burst: Burst, steps: int) -> None:
         """The first `steps` steps of a burst are over; the engine's slots are those after them."""
-        counters, options, size = self.counters, self._engine.options, burst.size
-        counters.decode += size * steps
-        counted = steps if self._in_decode else steps - 1  # SGLang leaves out a decode step that follows a prefill batch
-        self._in_decode = True
-        if counted > 0:
-            micros = (burst.end(steps) - burst.end(steps - counted)) * 1e6
-            mean = round(micros / counted, 3)
-            if mean < STEP_MOST_US:
-                for i, value in enumerate((1.0, size, mean, size * size, size * mean, size)):
-                    counters.decode_moments[i] += value * counted
-        used = self._engine.cache.locked
+        options, size, used = self._engine.options, burst.size, self._engine.cache.locked
+        self.counters.decode += size * steps
         ticks = (self._decode_steps + steps) // options.decode_log_interval
         at = ticks * options.decode_log_interval - self._decode_steps  # the step at which the last one fell
         self._decode_steps += steps
@@ -93,8 +92,28 @@ class Reporter:
         left = (self._since_publish + steps) % options.load_publish_interval
         at = steps - left
         if self._since_publish + steps >= options.load_publish_interval and at > 0:
+            self._count_moments(burst, 0, at - 1)  # the step itself is counted after the snapshot
             self._publish(burst.end(at), used - size * left)
+            self._count_moments(burst, at - 1, steps)
+        else:
+            self._count_moments(burst, 0, steps)
         self._since_publish = left
+
+    def _count_moments(self, burst: Burst, done: int, steps: int) -> None:
+        """Steps after the first `done` up to `steps`. SGLang leaves out a decode step that follows a prefill batch."""
+        if steps <= done:
+            return
+        if not self._in_decode:
+            self._in_decode = True
+            done += 1
+        counted = steps - done
+        if counted <= 0:
+            return
+        mean = round((burst.end(steps) - burst.end(done)) * 1e6 / counted, 3)
+        if mean < STEP_MOST_US:
+            size = burst.size
+            for i, value in enumerate((1.0, size, mean, size * size, size * mean, size)):
+                self.counters.decode_moments[i] += value * counted
 
     def _tick(self, burst: Burst, at: int, used: int) -> None:
         """A decode report at step `at` of the burst."""
@@ -108,7 +127,7 @@ class Reporter:
         self._last_tick = now
         if self._engine.options.is_old:
             self._hit_rate = 0.0  # scheduler_metrics_mixin.py of 0.5.8 writes it with every decode report
-        self._write_gauges(burst.size, used, burst.context + burst.size * at)
+        self._write_gauges(now, burst.size, used, burst.context + burst.size * (at - 1))
 
     def retracted(self, calls: list[Call]) -> None:
         """These lost their KV and wait again."""
@@ -118,15 +137,25 @@ class Reporter:
         self.counters.retracted_output += sum(call.generated for call in calls)
 
     def idle(self, now: float) -> None:
-        """Nothing runs any more."""
+        """Nothing runs any more. The gauges are written at once only where they still tell of running requests."""
         self._in_decode = False
-        self._throughput = 0.0
-        self._write_gauges(0, self._engine.cache.locked)
         self._publish(now, self._engine.cache.locked)
+        if self.gauges.running:
+            self._write_idle(now)
 
-    def _write_gauges(self, running: int, used: int, sum_seq_lens: int | None = None) -> None:
+    def still_idle(self, now: float) -> None:
+        """Somebody looks at an idle engine."""
+        if now - self._written > STALE_S:
+            self._write_idle(now)
+
+    def _write_idle(self, now: float) -> None:
+        self._throughput = 0.0
+        self._write_gauges(now, 0, self._engine.cache.locked)
+
+    def _write_gauges(self, now: float, running: int, used: int, sum_seq_lens: int | None = None) -> None:
         engine = self._engine
         cache = engine.cache
+        self._written = now
         self.gauges = Gauges(
             running=running,
             queued=len(engine.waiting),
@@ -143,14 +172,15 @@ class Reporter:
 
     def _publish(self, now: float, used: int) -> None:
         engine, counters = self._engine, self.counters
-        moments = counters.decode_moments
+        moments, chunked = counters.decode_moments, engine.chunked
         self.loads = Loads(
             time=now,
             running=len(engine.running),
             queued=len(engine.waiting),
             used=used,
             queued_tokens=engine.waiting_tokens,
-            queued_uncached_tokens=int(engine.waiting_tokens * (1 - self._recent.rate(now))),
+            queued_uncached_tokens=int(engine.waiting_tokens * (1 - self._recent.rate))
+            + (0 if chunked is None else chunked.fill - chunked.prefilled),
             gen_throughput=self._throughput,
             cache_hit_rate=self._hit_rate,
             prefill_uncached_total=counters.prefill_compute,

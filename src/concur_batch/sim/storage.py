@@ -19,27 +19,37 @@ class Storage:
         return self.cache.free + self.cache.evictable
 
     def extend(self, batch: list[tuple[Call, int]]) -> None:
-        """Slots for the new tokens of a prefill batch."""
+        """Slots for the new tokens of a prefill batch. With pages, room is made for one more page per request."""
         page, need = self.cache.page, 0
         for call, new in batch:
             more = -(-(call.prefilled + new) // page) * page - call.depth - call.held
             call.held += more
             need += more
-        if self.cache.free < need:
-            self.cache.evict(need if self._over_evict else need - self.cache.free)
+        wanted = need if page == 1 else sum(new for _, new in batch) + page * len(batch)
+        if self._over_evict and self.cache.free < wanted:
+            self.cache.evict(wanted)
+        else:
+            self.make_room(wanted)
         self.cache.take(need)
+
+    def make_room(self, tokens: int) -> None:
+        """Evict what is missing to so many free tokens, as far as that goes."""
+        if self.cache.free < tokens:
+            self.cache.evict(tokens - self.cache.free)
 
     def keep_prompt(self, call: Call) -> None:
         """What has been prefilled goes into the tree, in whole pages, and stays locked (`cache_unfinished_req`)."""
-        stop = call.prefilled - call.prefilled % self.cache.page
-        new = stop - call.depth
-        if new <= 0:
-            return
-        assert call.node is not None
-        node, taken = self.cache.insert(call.node, call.depth, call.sequence(), stop)
-        self.cache.lock(node, call.node)
-        self.cache.give_back(new - taken)
-        call.node, call.depth, call.held = node, stop, call.held - new
+        page = self.cache.page
+        # After a retraction, what had been generated becomes a node of its own again.
+        for end in (min(call.prefilled, call.prompt_tokens), call.prefilled):
+            stop = end - end % page
+            new = stop - call.depth
+            if new > 0:
+                assert call.node is not None
+                node, taken = self.cache.insert(call.node, call.depth, call.sequence(), stop)
+                self.cache.lock(node, call.node)
+                self.cache.give_back(new - taken)
+                call.node, call.depth, call.held = node, stop, call.held - new
 
     def need(self, calls: list[Call], steps: int) -> int:
         """New slots for so many decode steps. A step stores the token that the step before has generated."""
@@ -66,11 +76,12 @@ class Storage:
         """So many decode steps of these requests, which must find room: their slots, and what they generate."""
         page, cache = self.cache.page, self.cache
         need = self.need(calls, steps)
-        if cache.free < need:
-            if self._over_evict:
-                self._evict_step_by_step(calls, steps)
-            else:
-                cache.evict(need - cache.free)
+        if self._over_evict and cache.free < need:
+            self._evict_step_by_step(calls, steps)
+        elif page == 1:
+            self.make_room(need)
+        else:  # for every step a page per request is asked for
+            self.make_room(self.need(calls, steps - 1) + page * len(calls))
         cache.take(need)
         if page == 1:
             for call in calls:
