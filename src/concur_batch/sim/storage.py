@@ -76,12 +76,11 @@ class Storage:
         """So many decode steps of these requests, which must find room: their slots, and what they generate."""
         page, cache = self.cache.page, self.cache
         need = self.need(calls, steps)
-        if self._over_evict and cache.free < need:
+        wanted = self.need(calls, steps - 1) + page * len(calls)  # every step asks for a page per request
+        if self._over_evict and cache.free < wanted:
             self._evict_step_by_step(calls, steps)
-        elif page == 1:
-            self.make_room(need)
-        else:  # for every step a page per request is asked for
-            self.make_room(self.need(calls, steps - 1) + page * len(calls))
+        else:
+            self.make_room(wanted)
         cache.take(need)
         if page == 1:
             for call in calls:
@@ -93,14 +92,15 @@ class Storage:
             call.generated += steps
 
     def _evict_step_by_step(self, calls: list[Call], steps: int) -> None:
-        """Each step that lacks room has evicted all that it asks for, so it matters how the steps fall."""
+        """A step that lacks room evicts all that it asks for, so it matters how the steps fall."""
         left, before = self.cache.free, 0
+        asked = self.cache.page * len(calls)
         for step in range(1, steps + 1):
-            asked = self.need(calls, step) - before
             if left < asked:
                 left += self.cache.evict(asked)
-            left -= asked
-            before += asked
+            need = self.need(calls, step)
+            left -= need - before
+            before = need
 
     def finish(self, call: Call, *, tag: bool) -> None:
         """The request has ended: all but its last token, whose KV was never computed, stays in the tree, unlocked."""
