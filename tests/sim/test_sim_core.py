@@ -430,6 +430,13 @@ def test_steps_computed_at_once_decide_as_steps_one_by_one(load, options, capaci
     assert mine.decode_moments == pytest.approx(theirs.decode_moments)
 
 
+def test_an_empty_prompt_is_answered():
+    engine, one = core(), call("a", ("nothing", 0))
+    engine.add(one, 0.0)
+    run_out(engine)
+    assert (one.prompt_tokens, one.generated) == (1, 10)
+
+
 def test_an_iteration_that_takes_no_time_is_still_one():
     engine, one = core(cost=FittedCost()), call("a")
     engine.add(one, 1.0)

@@ -17,7 +17,7 @@ from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.prefill import PrefillPass
 from concur_batch.sim.queues import Queues
 from concur_batch.sim.reporter import Reporter
-from concur_batch.sim.runs import length
+from concur_batch.sim.runs import Run, length
 
 INPUT_MARGIN = 5  # tokens that a prompt must leave of the longest request (tp_worker.py: max_req_input_len)
 
@@ -82,6 +82,8 @@ class EngineCore(Queues):
         """A request arrives. Raises Refused where its prompt fits neither context nor pool."""
         self.run_to(now)
         call.prompt_tokens = length(call.prompt)
+        if not call.prompt_tokens:  # a model is always given something to go on from
+            call.prompt, call.prompt_tokens = [Run("start", 0, 1)], 1
         if call.prompt_tokens >= self.options.context_length:
             raise Refused(
                 f"The input ({call.prompt_tokens} tokens) is longer than the model's context length "
