@@ -56,7 +56,7 @@ def next_command(state: RunState, run_dir: Path, holder: Holder | None) -> str |
     return f"{resume} --retry-failed" if state.failed else None
 
 
-def status_dict(state: RunState, run_dir: Path, holder: Holder | None) -> dict[str, Any]:
+def status_dict(state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True) -> dict[str, Any]:
     """The run's status in plain types, ready for JSON; what is not known is None. Keys: `docs/results.md`.
 
     `finished + failed + running + paused + waiting` is all rollouts. Without a process at work nobody runs: whoever had
@@ -70,7 +70,7 @@ def status_dict(state: RunState, run_dir: Path, holder: Holder | None) -> dict[s
         "live": holder is not None,
         "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
         "drain_cause": state.draining,
-        "next_command": next_command(state, run_dir, holder),
+        "next_command": next_command(state, run_dir, holder) if resumable else None,
         "tasks": state.tasks,
         "rollouts": state.rollouts,
         "finished": len(state.ended) - state.failed,  # ended with a result, limits reached among them
@@ -124,18 +124,20 @@ _WORDS = {
 }
 
 
-def render_status(state: RunState, run_dir: Path, holder: Holder | None) -> Table:
-    """The same for people; 60 columns are enough."""
+def render_status(state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True) -> Table:
+    """The same for people; 60 columns are enough. `resumable` False: a simulation."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, text in _lines(state, status_dict(state, run_dir, holder)):
+    for label, text in _lines(state, status_dict(state, run_dir, holder, resumable=resumable), resumable=resumable):
         grid.add_row(label, text)
     return grid
 
 
-def _lines(state: RunState, status: dict[str, Any]) -> Iterator[tuple[str, Text]]:
+def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Text]]:
     words, style = _WORDS.get(status["condition"], (f"ended ({status['condition']})", "yellow"))
+    if not resumable:
+        words = f"{words.removesuffix(' and can go on').removesuffix(',')}; it is a simulation"
     yield "run", Text.assemble(f"{status['run']} ", (words, style), overflow="fold")
     if status["holder"]:
         yield "held by", Text(_held(status["holder"]))

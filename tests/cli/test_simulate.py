@@ -155,6 +155,19 @@ def test_the_run_directory_is_one_like_any_other(tmp_path, capsys):
         run(run__out=str(out))
 
 
+def test_an_interrupted_simulation_says_so(tmp_path, capsys, monkeypatch):
+    def interrupt(state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(simulate, "_shown", interrupt)
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run(agents=64, run__out=str(out))
+    capsys.readouterr()
+    print_status(out, as_json=False)
+    assert "was stopped; it is a simulation" in " ".join(capsys.readouterr().out.split())
+
+
 def test_both_releases_and_a_host_tier(capsys):
     old = figures(capsys, agents=24, sim__pool_tokens=60_000, sim__server_version="0.5.8", controller__name="off")
     new = figures(capsys, agents=24, sim__pool_tokens=60_000, controller__name="off")

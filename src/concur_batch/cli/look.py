@@ -23,13 +23,13 @@ from concur_batch.toolbox.load import load_tools
 
 def print_status(run_dir: Path, *, as_json: bool) -> int:
     """Also beside a process that writes. Returns the exit code."""
-    directory.read(run_dir)
+    resumable = not directory.read(run_dir).get("simulated")
     holder = holder_of(run_dir)
     state = fold(JournalReader(run_dir).records())
     if as_json:
-        print(json.dumps(status_dict(state, run_dir, holder)))  # noqa: T201 - the command's output
+        print(json.dumps(status_dict(state, run_dir, holder, resumable=resumable)))  # noqa: T201 - the command's output
     else:
-        Console().print(render_status(state, run_dir, holder))
+        Console().print(render_status(state, run_dir, holder, resumable=resumable))
     return 0
 
 

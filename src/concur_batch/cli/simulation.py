@@ -103,10 +103,12 @@ async def _run(tasks: Sequence[Task], config: Config, state: RunState, truth: _T
     recorder.write(r.BatchLoaded(t=0.0, tasks=len(tasks), rollouts=len(tasks), max_agents=config.run.max_agents))
     for lane in lanes:
         lane.announce()
+    cause = "stopped"
     try:
         await runner.run(lanes)
-        recorder.write(r.SegmentFinished(t=recorder.now(), cause="finished"))
+        cause = "finished"
     finally:
+        recorder.write(r.SegmentFinished(t=recorder.now(), cause=cause))
         for lane in lanes:
             await lane.close()
 
