@@ -52,7 +52,11 @@ def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None) 
 
     if not output.parent.is_dir():
         raise InputError(f"{output}: there is no folder {output.parent}; give another -o")
-    profile = asyncio.run(fit(url, api_key=api_key, report=_say, seconds=seconds))
+    try:
+        profile = asyncio.run(fit(url, api_key=api_key, report=_say, seconds=seconds))
+    except KeyboardInterrupt:
+        _say("concur: interrupted; nothing was written")
+        return 130
     try:
         output.write_text(profile_to_toml(profile), encoding="utf-8")
     except OSError as error:

@@ -53,10 +53,14 @@ def start(
         config = config.model_copy(update={"run": config.run.model_copy(update={"max_agents": len(traces)})})
     parts.check_choices(config)
     jobs = list(tasks(traces))
-    if config.run.out is None:
-        done = simulate(traces, jobs, config, progress=_shown)
-    else:
-        done = _in_directory(traces, jobs, config, trace or "generated")
+    try:
+        if config.run.out is None:
+            done = simulate(traces, jobs, config, progress=_shown)
+        else:
+            done = _in_directory(traces, jobs, config, trace or "generated")
+    except KeyboardInterrupt:
+        print("concur: interrupted", file=sys.stderr)  # noqa: T201 - the command's only words
+        return 130
     _print(done, as_json=as_json)
     return 0
 
