@@ -85,3 +85,13 @@ def test_livelock_is_an_error(monkeypatch):
 
     with pytest.raises(VirtualTimeError, match="livelock"):
         run_virtual(story())
+
+
+def test_a_callback_that_raises_ends_it():
+    async def story():
+        asyncio.get_running_loop().call_later(1.0, lambda: 1 // 0)
+        while True:  # somebody whose timer is always set
+            await asyncio.sleep(1.0)
+
+    with pytest.raises(ZeroDivisionError):
+        run_virtual(story())

@@ -121,7 +121,7 @@ class Runner:
             if len(self._agents) < self._max_agents:
                 open_lanes = [lane for lane in self._lanes if lane.has_room()]
                 if open_lanes:
-                    return min(open_lanes, key=Lane.committed_share)
+                    return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()
             await self._room.wait()
         return None

@@ -1,7 +1,7 @@
 """A strict event loop in virtual time: when every task waits, the clock jumps to the next timer.
 
 The shipped asyncio code runs on it unchanged. It fires equal deadlines in the order they were set (asyncio's heap does not
-promise that), and raises on deadlock, on livelock, and on any socket or thread.
+promise that), and raises on deadlock, on livelock, on any socket or thread, and when a callback has raised.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class _Selector(selectors.BaseSelector):
     def __init__(self) -> None:
         self._map: dict[Any, selectors.SelectorKey] = {}
         self.now = 0.0
+        self.broken: Exception | None = None
         self._idle_turns = 0
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -39,6 +40,9 @@ class _Selector(selectors.BaseSelector):
         return self._map.pop(fileobj)
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.broken is not None:
+            broken, self.broken = self.broken, None
+            raise broken
         if timeout is None:
             raise VirtualTimeError("deadlock: every task waits, and no timer is set")
         if timeout > 0:
@@ -62,11 +66,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._virtual = _Selector()
         self._set = 0
         super().__init__(self._virtual)
+        self.set_exception_handler(self._broken)
         self._clock_resolution = 1e-9  # asyncio fires what is due within it: covers the rounding of now + timeout
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._virtual.now
+
+    def _broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback has raised: whoever waited for it would wait for ever."""
+        error = context.get("exception")
+        if "handle" in context and isinstance(error, Exception) and self._virtual.broken is None:
+            self._virtual.broken = error
+        else:
+            loop.default_exception_handler(context)
 
     def call_at(  # type: ignore[override] # typeshed's signature needs TypeVarTuple for nothing here
         self, when: float, callback: Any, *args: Any, context: Any = None

@@ -151,7 +151,7 @@ def test_the_run_directory_is_one_like_any_other(tmp_path, capsys):
     assert (out / "results.parquet").exists()
     with pytest.raises(RunDirectoryError, match="is a simulation, which is not resumed"):
         take_up(out, {}, [], retry_failed=None, take_over=False)
-    with pytest.raises(RunDirectoryError, match="holds a run already"):
+    with pytest.raises(RunDirectoryError, match="holds a simulation already; give another --out"):
         run(run__out=str(out))
 
 
@@ -177,6 +177,51 @@ def test_both_releases_and_a_host_tier(capsys):
     assert tier["makespan_s"] < 0.9 * new["makespan_s"]
 
 
+ONE_TOKEN = ["workload.least_output=1", "workload.most_output=1", "workload.output_median=1"]
+WHOLE_SQUARES = """
+model = "m"
+pool_tokens = 100000
+kv_bytes_per_token = 1000
+max_running_requests = 100
+chunked_prefill_size = 512
+tp = 1
+[cost]
+prefill_per_token_s = 1e-5
+prefill_per_whole_square_s = 1e-9
+decode_fixed_s = 0.01
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"profile": "qwen3-8b@h100x8", "sets": [*ONE_TOKEN, "sim.chunked_prefill_size=65536", "workload.tool_median_s=0.001"]},
+        {"profile": "mine.toml", "sets": ONE_TOKEN, "controller__name": "fixed:2"},
+        {"sim__pool_tokens": 20_000},
+        {"sim__context_length": 9_000},
+        {"sets": ["limits.context_length=9000"]},
+        {"sim__host_tier": 10.0, "sim__pool_tokens": 40_000},
+    ],
+)
+def test_nothing_is_faster_than_the_lower_bound(options, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text(WHOLE_SQUARES)
+    found = figures(capsys, agents=20, **{"controller__name": "off", **options})
+    assert found["makespan_s"] >= found["lower_bound_s"] > 0
+
+
+def test_no_bound_where_limits_end_agents_early(capsys):
+    found = figures(capsys, sets=["limits.max_steps=2"])
+    assert (found["lower_bound_s"], found["statuses"]) == (None, {"max_steps": 6})
+
+
+def test_tells_how_agents_ended(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    assert figures(capsys, agents=2, sim__pool_tokens=4000)["statuses"] == {"context_length": 2}
+    run(agents=2, sim__pool_tokens=4000, as_json=False)
+    assert "context_length 2" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -191,6 +236,8 @@ def test_both_releases_and_a_host_tier(capsys):
         ({"sets": ["sim.page_size=64", "sim.chunked_prefill_size=100"]}, r"must be a multiple of the page of 64"),
         ({"trace": "nothing.jsonl"}, r"nothing.jsonl: no such file"),
         ({"sets": ["sim.host_teir=2"]}, r"sim.host_teir; did you mean sim.host_tier"),
+        ({"sets": ["sim.speed=2"]}, r"sim.speed: virtual time has none"),
+        ({"shared": 10}, r"--shared-prefix: is for traces"),
     ],
 )
 def test_bad_input_gets_one_sentence(options, text):
@@ -205,6 +252,7 @@ def test_bad_input_gets_one_sentence(options, text):
         ("{not json\n", r"trace.jsonl:2: "),
         (json.dumps({"input_prompt_length": 5}) + "\n", r"trace.jsonl:2: "),
         (json.dumps(row(tool_call_latency=[1.0])) + "\n", r"trace.jsonl:2: .*tool_call_latency"),
+        (json.dumps(row(final_assistant_response_length=10**20)) + "\n", r"trace.jsonl:2: .*final_assistant_response_length"),
     ],
 )
 def test_a_broken_row_is_named_by_its_line(tmp_path, broken, text):

@@ -112,6 +112,15 @@ def test_a_limit_of_tokens_cuts_the_reply():
     assert (spoken.completion_tokens, spoken.finish_reason, spoken.message["content"]) == (2, "length", "one two ")
 
 
+def test_a_turn_is_whole_though_more_could_have_followed():
+    async def story():
+        sim = engine()
+        limited = request(turn=turn(50), sampling={"max_tokens": 80, "ignore_eos": True})
+        return await sim.complete(limited), await sim.complete(request(turn=turn(50), sampling={"ignore_eos": True}))
+
+    assert [(reply.completion_tokens, reply.finish_reason) for reply in run_virtual(story())] == [(50, "stop"), (50, "stop")]
+
+
 @pytest.mark.parametrize("speed", [1.0, 7.0])
 def test_takes_as_long_as_its_iterations(speed):
     async def story():

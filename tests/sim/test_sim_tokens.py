@@ -70,3 +70,17 @@ def test_text_of_runs_counts_as_they_do():
     tokenizer = Tokenizer()
     runs = tokenizer.text("one two three " + marker(5, "k"))
     assert ids(tokenizer.text(text_of(runs))) == ids(runs)
+
+
+def test_a_number_that_no_content_can_have_is_text():
+    text = "<|tokens:" + "9" * 5000 + ":k|>"
+    assert length(Tokenizer().text(text)) == -(-len(text) // 4)
+
+
+def test_tools_are_listed_with_the_field_that_the_server_adds():
+    tool = {"type": "function", "function": {"name": "look"}}
+    bare, listed = (
+        tokens({"role": "user", "content": "hi"}, tools=given, chars_per_token=1.0, template=True) for given in (None, [tool])
+    )
+    rendered = 'system\n# Tools\n<tools>\n{"type": "function", "function": {"name": "look"}, "defer_loading": null}\n</tools>\n'
+    assert listed - bare == len(rendered) + 3  # and its two special tokens and a line break

@@ -32,6 +32,8 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
             directory = Path("runs") / f"{stamp}-{stem}-{number}"
         return directory
     directory = Path(out)
+    if (directory / CONFIG).exists() and read(directory).get("simulated"):
+        raise RunDirectoryError(f"{directory}: holds a simulation already; give another --out")
     if (directory / CONFIG).exists() or segments(directory):
         raise RunDirectoryError(
             f"{directory}: holds a run already; go on with it by `concur resume {directory}`, or give another --out"

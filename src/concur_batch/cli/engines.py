@@ -30,6 +30,9 @@ def serve_simulated(
     from concur_batch.engine.server.serve import ServerSettings, serve  # noqa: PLC0415 - uvicorn and starlette
 
     config = resolve(options, sets, config_file, os.environ)
+    for entry in sets:
+        if not entry.startswith("sim."):
+            raise InputError(f"--set {entry}: a simulated server takes keys of [sim] only")
     profile = parts.profile_of(config.engine.urls[0])
     return serve(
         ServerSettings(

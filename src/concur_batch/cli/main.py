@@ -200,8 +200,8 @@ def simulate(
     shared_prefix: Annotated[
         int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
     ] = None,
-    token_scale: Annotated[float, typer.Option(min=0.001, help="All token counts times this.")] = 1.0,
-    time_scale: Annotated[float, typer.Option(min=0.0, help="All tool times times this.")] = 1.0,
+    token_scale: Annotated[float, typer.Option(min=0.001, max=1000, help="All token counts times this.")] = 1.0,
+    time_scale: Annotated[float, typer.Option(min=0, max=1000, help="All tool times times this.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
     out: Out = None,
     config: ConfigFile = None,

@@ -20,6 +20,7 @@ from concur_batch.cli.simulation import Simulated, simulate
 from concur_batch.config import Config, resolve
 from concur_batch.errors import InputError
 from concur_batch.jobs.index import IndexWriter, read_index
+from concur_batch.jobs.trace_rows import LONGEST_S
 from concur_batch.jobs.traces import read_traces
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
@@ -46,9 +47,15 @@ def start(
 ) -> int:
     """Run it and print. Returns the exit code; raises ConcurError."""
     config = configured(resolve(options, sets, config_file, os.environ))
+    if trace is None and shared_tokens is not None:
+        raise InputError("--shared-prefix: is for traces; for the generated workload give --set workload.shared_tokens")
+    if trace is not None and config.workload:
+        raise InputError(f"workload.{next(iter(config.workload))}: is for the generated workload, and a trace is given")
     traces = workload(trace, config, agents=agents, shared_tokens=shared_tokens)
     if (token_scale, time_scale) != (1.0, 1.0):
         traces = [scaled(one, token_scale, time_scale) for one in traces]
+        if max((seconds for one in traces for seconds in one.tool_seconds), default=0.0) > LONGEST_S:
+            raise InputError(f"--time-scale {time_scale:g}: makes a tool call last longer than a week; give a smaller one")
     if "run.max_agents" not in config.sources:
         config = config.model_copy(update={"run": config.run.model_copy(update={"max_agents": len(traces)})})
     parts.check_choices(config)
@@ -59,10 +66,11 @@ def start(
         else:
             done = _in_directory(traces, jobs, config, trace or "generated")
     except KeyboardInterrupt:
+        _clear()
         print("concur: interrupted", file=sys.stderr)  # noqa: T201 - the command's only words
         return 130
     _print(done, as_json=as_json)
-    return 0
+    return 1 if done.figures["statuses"].get("error") else 0
 
 
 def configured(config: Config) -> Config:
@@ -72,8 +80,9 @@ def configured(config: Config) -> Config:
         limits = limits.model_copy(update={"max_steps": None})
     if limits.context_length is None:
         limits = limits.model_copy(update={"context_length": config.sim.context_length or 131_072})
-    sim = config.sim.model_copy(update={"speed": 1.0})  # virtual time knows no other
-    return config.model_copy(update={"limits": limits, "sim": sim})
+    if config.sim.speed != 1.0:
+        raise InputError("sim.speed: virtual time has none; leave it out")
+    return config.model_copy(update={"limits": limits})
 
 
 def workload(trace: str | None, config: Config, *, agents: int | None, shared_tokens: int | None = None) -> list[AgentTrace]:
@@ -131,12 +140,17 @@ def _shown(state: RunState) -> None:
         print(f"\r{line}\x1b[K", end="\r", file=sys.stderr, flush=True)  # noqa: T201 - a line of progress
 
 
+def _clear() -> None:
+    """The line of progress goes."""
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - the same
+
+
 def _print(done: Simulated, *, as_json: bool) -> None:
+    _clear()
     if as_json:
         print(json.dumps(done.figures))  # noqa: T201 - the command's output
         return
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - the line of progress goes
     console = Console()
     console.print(table([done.figures]))
     console.print(done.timeline.render(min(console.width, 120)))

@@ -24,6 +24,8 @@ from concur_batch.results.tally import Tally, percentile
 from concur_batch.results.timeline import Timeline
 from concur_batch.sim.bound import lower_bound_s
 from concur_batch.sim.call import Call
+from concur_batch.sim.options import ServerOptions
+from concur_batch.sim.profile import Profile
 from concur_batch.sim.workload import AgentTrace
 from concur_batch.state import RunState
 from concur_batch.task import Task
@@ -65,7 +67,7 @@ def simulate(
     wall_s = time.perf_counter() - began
     profile = parts.profile_of(config.engine.urls[0])
     options = parts.server_options(profile, config.sim)
-    bound = lower_bound_s(traces, profile.cost, options.capacity_tokens, context_length=options.context_length)
+    bound = _bound(traces, profile, options, config)
     figures = {
         "controller": config.controller.name,
         "profile": profile.name,
@@ -73,14 +75,14 @@ def simulate(
         "agents": len(tasks),
         "seed": config.run.seed,
         **tally.figures(),
-        "lower_bound_s": round(bound, 3),
+        "statuses": tally.statuses,
+        "lower_bound_s": _rounded(bound),
         "ttft_p50_s": _rounded(percentile(truth.first_token_s, 0.50)),
         "ttft_p99_s": _rounded(percentile(truth.first_token_s, 0.99)),
         "retractions": truth.retractions,
+        "retracted_tokens": truth.recomputed_tokens,
         "wall_s": round(wall_s, 3),
     }
-    if isinstance(figures["recomputed_tokens"], int):
-        figures["recomputed_tokens"] += truth.recomputed_tokens
     return Simulated(figures=figures, timeline=timeline)
 
 
@@ -111,6 +113,21 @@ async def _run(tasks: Sequence[Task], config: Config, state: RunState, truth: _T
         recorder.write(r.SegmentFinished(t=recorder.now(), cause=cause))
         for lane in lanes:
             await lane.close()
+
+
+def _bound(traces: Sequence[AgentTrace], profile: Profile, options: ServerOptions, config: Config) -> float | None:
+    """None where limits end agents early: the bound is that of the whole workload."""
+    limits = config.limits
+    early = (limits.max_steps, limits.max_output_tokens, limits.max_total_tokens, limits.timeout_s)
+    if any(limit is not None for limit in early) or config.sampling:
+        return None
+    return lower_bound_s(
+        traces,
+        profile.cost,
+        options.capacity_tokens,
+        context_length=min(options.context_length, limits.context_length or options.context_length),
+        chunk_tokens=options.chunked_prefill_size,
+    )
 
 
 def _now_and_then(state: RunState, progress: Callable[[RunState], None], every: int = 2_000) -> Sink:

@@ -87,11 +87,13 @@ def nearest(path: Path) -> str:
     model = SECTIONS.get(path[0])
     if model is not None:
         return f"; [{path[0]}] has {', '.join(model.model_fields)}"
-    return f"; the sections are {', '.join((*SECTIONS, 'sampling'))}"
+    return f"; the sections are {', '.join(dict.fromkeys((*SECTIONS, *sorted(FREE))))}"
 
 
 def _first_key(section: str) -> str:
-    return next(iter(SECTIONS[section].model_fields)) if section in SECTIONS else "temperature"
+    if section in SECTIONS:
+        return next(iter(SECTIONS[section].model_fields))
+    return {"sampling": "temperature", "workload": "output_median"}[section]
 
 
 def _value(given: Given) -> Any:

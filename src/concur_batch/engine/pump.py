@@ -21,10 +21,10 @@ class Pump:
         self._due: float | None = None  # engine time that the timer is set to
 
     def now(self) -> float:
-        """Engine seconds since this was first asked for; in virtual time, the loop's."""
+        """Engine seconds since this was first asked for."""
         time = asyncio.get_running_loop().time()
         if self._zero is None:
-            self._zero = 0.0 if self.speed == 1.0 else time
+            self._zero = time
         return (time - self._zero) * self.speed
 
     async def generate(self, call: Call) -> None:

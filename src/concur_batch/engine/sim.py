@@ -102,12 +102,14 @@ class SimEngine:
             raise EngineBusy(f"{self._name}: the request was aborted: {call.message}")
         finish_reason = finish_reason_of(turn)
         if call.finish_reason == "length":
-            if call.max_new_tokens is None or call.generated < call.max_new_tokens:
+            whole = call.generated == length(call.output)
+            if not whole and (call.max_new_tokens is None or call.generated < call.max_new_tokens):
                 raise ContextLengthExceeded(
                     f"{self._name}: prompt and reply ({call.prompt_tokens} and {length(call.output)} tokens) are longer than "
                     f"context or KV pool allow ({self._core.longest} tokens)"
                 )
-            message, finish_reason = {"role": "assistant", "content": text_of(head(call.output, call.generated))}, "length"
+            if not whole:
+                message, finish_reason = {"role": "assistant", "content": text_of(head(call.output, call.generated))}, "length"
         return Reply(
             message=message,
             finish_reason=finish_reason,

@@ -105,7 +105,7 @@ class TurnRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     content: Text | None = None
-    tokens: Positive | None = None
+    tokens: Annotated[Positive, Field(lt=10**9)] | None = None
     tool_calls: list[CallRow] | None = None
     finish_reason: Literal["stop", "length", "tool_calls", "abort"] | None = None
 

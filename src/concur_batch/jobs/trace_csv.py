@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from concur_batch.jobs.faults import Fault
-from concur_batch.jobs.trace_rows import LONGEST_S, SHARED_TOKENS
+from concur_batch.jobs.trace_rows import LONGEST_S, MOST_TOKENS, SHARED_TOKENS
 from concur_batch.sim.workload import AgentTrace
 
 COLUMNS = ("id", "round_idx", "prefix_len", "input_len", "output_len", "tool_wait_after_ms")
@@ -52,7 +52,7 @@ def _round(row: dict[str, str], where: str, line: int) -> _Round | Fault:
     counts: dict[str, int] = {}
     for column in ("round_idx", "prefix_len", "input_len", "output_len"):
         value = _number(row[column])
-        if value is None or not value.is_integer() or value < 0:
+        if value is None or not value.is_integer() or not 0 <= value <= MOST_TOKENS:
             return Fault(where, column, f"is {row[column]!r}; should be a whole number, 0 or more")
         counts[column] = int(value)
     wait_ms = _number(row["tool_wait_after_ms"])

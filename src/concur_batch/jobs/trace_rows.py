@@ -10,10 +10,11 @@ from concur_batch.sim.workload import AgentTrace
 SHARED_TOKENS = 4096
 """Of a first prompt that does not tell its shared part: about a system prompt with its tools."""
 
-LONGEST_S = 1e9
+LONGEST_S = 604_800.0  # a week: a tool that took longer was recorded in another unit
+MOST_TOKENS = 10**9 - 1
 """Of a tool; what timers can hold."""
 
-_COUNT = "a whole number, 0 or more"
+_COUNT = "a whole number, 0 to 999,999,999"
 
 
 class _Wrong(Exception):
@@ -55,7 +56,7 @@ def _given(row: dict[str, Any], name: str) -> Any:
 
 
 def _is_count(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
 def _count(row: dict[str, Any], name: str) -> int:

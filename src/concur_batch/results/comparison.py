@@ -53,16 +53,33 @@ def _one(row: Row) -> Table:
     return grid
 
 
+def _bound(row: Row) -> str:
+    if row.get("lower_bound_s") is None:
+        return "not known: limits end agents early"
+    return f"{_time(row, 'lower_bound_s')} without recomputing, {_share(_of_bound(row))} of the makespan"
+
+
+def _statuses(row: Row) -> str:
+    """How many agents ended how, where not all completed."""
+    ended = row.get("statuses") or {}
+    if set(ended) <= {"completed"}:
+        return ""
+    return ": " + ", ".join(f"{status} {count:,}" for status, count in sorted(ended.items()))
+
+
 def _groups(row: Row) -> list[list[tuple[str, str]]]:
     """What belongs together, as name and value."""
     return [
         [
             ("controller", f"{row.get('controller') or _NOTHING} on {row.get('profile') or _NOTHING}"),
-            ("agents", f"{_count(row, 'agents')}, {_count(row, 'steps')} steps, pool of {_count(row, 'pool_tokens')} tokens"),
+            (
+                "agents",
+                f"{_count(row, 'agents')}{_statuses(row)}; {_count(row, 'steps')} steps, pool of {_count(row, 'pool_tokens')} tokens",
+            ),
         ],
         [
             ("makespan", _makespan(row)),
-            ("lower bound", f"{_time(row, 'lower_bound_s')} without recomputing, {_share(_of_bound(row))} of the makespan"),
+            ("lower bound", _bound(row)),
             ("results", _results(row)),
             ("an agent", _percentiles(row, "agent_p50_s", "agent_p95_s", "agent_p99_s")),
             ("first token", _percentiles(row, "ttft_p50_s", "ttft_p99_s")),
@@ -71,7 +88,7 @@ def _groups(row: Row) -> list[list[tuple[str, str]]]:
             ("hit rate", f"{_share(row.get('hit_rate'))} of {_count(row, 'prompt_tokens')} prompt tokens"),
             ("recomputed", f"{_count(row, 'recomputed_tokens')} tokens, {_share(row.get('miss_rate'))} of the history"),
             ("generated", f"{_count(row, 'generated_tokens')} tokens"),
-            ("retractions", _count(row, "retractions")),
+            ("retractions", f"{_count(row, 'retractions')}, {_count(row, 'retracted_tokens')} tokens prefilled again"),
             ("pauses", f"{_count(row, 'pauses')}, the longest {_time(row, 'paused_max_s')}"),
         ],
         [("simulated in", _time(row, "wall_s"))],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from concur_batch.sim.cost import Cost
+from concur_batch.sim.cost import Cost, FittedCost
 from concur_batch.sim.workload import AgentTrace
 
+MARGIN = 7  # tokens of context and pool that SGLang leaves unused (tp_worker.py: max_req_input_len; scheduler.py)
 CHUNK_TOKENS = 8192  # SGLang's default chunked_prefill_size on GPUs of 60 to 160 GB
 
 
@@ -49,12 +51,17 @@ def lower_bound_s(
     is left.
     """
     room = pool_tokens if context_length is None else min(pool_tokens, context_length)
-    agents = [(trace, calls) for trace in traces if (calls := _calls(trace, room))]
+    agents = [(trace, calls) for trace in traces if (calls := _calls(trace, room - MARGIN))]
     if not agents:
         return 0.0
-    work = _prefill_s(agents, cost, chunk_tokens) + _decode_s(agents, cost, pool_tokens)
-    longest = max(_alone_s(trace, calls, cost, chunk_tokens) for trace, calls in agents)
-    return max(work, longest)
+    square_s = 0.0
+    if isinstance(cost, FittedCost):  # of a prompt as a whole: at least once per call, however it is cut
+        square_s = cost.prefill_per_whole_square_s
+        cost = replace(cost, prefill_per_whole_square_s=0.0)
+    squares = [square_s * sum((call.past + call.new) ** 2 for call in calls) for _, calls in agents]
+    work = sum(squares) + _prefill_s(agents, cost, chunk_tokens) + _decode_s(agents, cost, pool_tokens)
+    alone = (_alone_s(trace, calls, cost, chunk_tokens) for trace, calls in agents)
+    return max(work, *(seconds + square for seconds, square in zip(alone, squares, strict=True)))
 
 
 def _calls(trace: AgentTrace, room: int) -> list[_Call]:

@@ -223,6 +223,8 @@ class EngineCore(Queues):
             self._start_prefill(batch, now)
         elif self.running:
             self._start_decode(now)
+        elif self._calls:
+            raise AssertionError(f"the engine stands, and {len(self._calls)} requests wait")
         else:
             self.ratio.reset()
             self.reporter.idle(now)
@@ -329,7 +331,8 @@ class EngineCore(Queues):
                 continue
             self.storage.finish(call, tag=True)
             self._write("finish", call.rid)
-            self._end(call, now, "length" if length(call.output) > call.output_tokens or call.ignore_eos else "stop")
+            cut = length(call.output) > call.output_tokens or (call.ignore_eos and call.generated == call.max_new)
+            self._end(call, now, "length" if cut else "stop")
         return stay
 
     # Out of order -----------------------------------------------------------------------------------------------------

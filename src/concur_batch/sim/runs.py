@@ -55,8 +55,9 @@ def head(runs: Iterable[Run], tokens: int) -> list[Run]:
     for run in runs:
         if tokens <= 0:
             break
-        taken.append(run if len(run) <= tokens else run.cut(0, tokens))
-        tokens -= len(run)
+        size = run.stop - run.start
+        taken.append(run if size <= tokens else run.cut(0, tokens))
+        tokens -= size
     return taken
 
 
@@ -64,11 +65,12 @@ def tail(runs: Iterable[Run], tokens: int) -> list[Run]:
     """All but the first `tokens` tokens."""
     left: list[Run] = []
     for run in runs:
+        size = run.stop - run.start
         if tokens <= 0:
             left.append(run)
-        elif len(run) > tokens:
-            left.append(run.cut(tokens, len(run)))
-        tokens -= len(run)
+        elif size > tokens:
+            left.append(run.cut(tokens, size))
+        tokens -= size
     return left
 
 

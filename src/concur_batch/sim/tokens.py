@@ -14,10 +14,11 @@ import msgspec
 from concur_batch.sim.runs import Run
 from concur_batch.task import Message
 
+MOST_TOKENS = 10**9 - 1  # that one piece of content may stand for
 PER_MESSAGE = 4  # what a chat template puts around each message
 
 _OPENING = "<|tokens:"
-_MARKER = re.compile(r"<\|tokens:(\d+):([^|]*)\|>")
+_MARKER = re.compile(r"<\|tokens:(\d{1,9}):([^|]*)\|>")  # longer numbers are text
 
 
 def marker(tokens: int, key: str) -> str:
@@ -48,7 +49,7 @@ class Tokenizer:
         if self._template:
             return self._chatml(messages, tools)
         found: list[Run] = []
-        if tools and not (messages and _alone(messages[0].get("content"))):
+        if tools and not (messages and _alone(messages[0].get("content")) is not None):
             found += self._offered(tools)
         for message in messages:
             content = message.get("content")
@@ -118,6 +119,8 @@ class Tokenizer:
         found: list[Run] = []
         rest = list(messages)
         if tools:
+            # A field of SGLang's own, which its server adds to every tool (openai/protocol.py: Tool).
+            tools = [{**tool, "defer_loading": tool.get("defer_loading")} for tool in tools]
             system = ""
             if rest and rest[0].get("role") == "system":
                 system = _words(rest.pop(0).get("content")) + "\n\n"

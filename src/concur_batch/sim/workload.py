@@ -10,6 +10,8 @@ from random import Random
 
 from concur_batch.errors import InputError
 
+MOST_TOKENS = 10**9 - 1  # of one prompt, reply or observation
+
 
 @dataclass(frozen=True, slots=True)
 class AgentTrace:
@@ -105,7 +107,7 @@ def scaled(trace: AgentTrace, token_scale: float, time_scale: float) -> AgentTra
     """All token counts and tool times multiplied, token counts rounded and at least 1 (0 shared tokens stay 0)."""
 
     def tokens(count: int) -> int:
-        return max(1, round(count * token_scale))
+        return max(1, min(round(count * token_scale), MOST_TOKENS))
 
     shared = tokens(trace.shared_tokens) if trace.shared_tokens else 0
     return AgentTrace(

@@ -143,7 +143,10 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
         content = message.get("content")
         if not (content is None or isinstance(content, str) or _are_parts(content)):
             raise malformed(f"('body', 'messages', {place}, 'content'): Input should be a valid string or list of parts")
-        for call in message.get("tool_calls") or ():
+        calls = message.get("tool_calls")
+        if not (calls is None or isinstance(calls, list)):
+            raise malformed(f"('body', 'messages', {place}, 'tool_calls'): Input should be a valid list")
+        for call in calls or ():
             function = call.get("function") if isinstance(call, dict) else None
             if not isinstance(function, dict) or not isinstance(function.get("name"), str):
                 raise malformed(f"('body', 'messages', {place}, 'tool_calls'): each needs a function with a name")

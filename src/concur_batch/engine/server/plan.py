@@ -14,7 +14,7 @@ from concur_batch.engine.server.problems import Problem
 from concur_batch.engine.server.service import Service
 from concur_batch.sim.call import Call
 from concur_batch.sim.runs import Run, length
-from concur_batch.sim.tokens import Tokenizer
+from concur_batch.sim.tokens import MOST_TOKENS, Tokenizer
 from concur_batch.task import Message, ScriptedTurn
 
 # NONCE-SERIAL-ROLLOUT/CALL~RETRY, as our own adapter makes them; the first part may be missing. Calls are not only those of the
@@ -134,8 +134,8 @@ def place_of(turn: Turn, rid: str | None, messages: list[Message], prompt: list[
     """The turn, the rollout it belongs to, and its step there: as told, else from `rid` and from how many turns there were."""
     if any(not isinstance(call.get("name"), str) for call in turn.tool_calls):
         raise Problem("concur_turn.tool_calls: each needs a name.")
-    if turn.tokens is not None and turn.tokens < 1:
-        raise Problem(f"concur_turn.tokens must be at least 1, got {turn.tokens}.")
+    if turn.tokens is not None and not 1 <= turn.tokens <= MOST_TOKENS:
+        raise Problem(f"concur_turn.tokens must be 1 to {MOST_TOKENS}, got {turn.tokens}.")
     found = _RID.fullmatch(rid or "")
     rollout = turn.rollout or (found["rollout"] if found else rid or f"{seed_of(prompt):016x}")
     step = turn.step if turn.step is not None else 1 + sum(message["role"] == "assistant" for message in messages)
