@@ -222,15 +222,18 @@ def test_who_is_put_back_waits_behind_those_who_came_meanwhile():
 
 def test_the_ratio_after_a_retraction_is_that_of_the_moment():
     engine = core(400, schedule_conservativeness=0.01)
-    for i, rid in enumerate("abc"):
-        engine.add(call(rid, (rid, 80 + i), out=120), i * 0.01)
-    while not decisions(engine, "retract"):
-        engine.run_to(engine.next_time())
+    for i, rid in enumerate("abc"):  # each is let in when the one before already runs, and all seem to fit
+        engine.add(call(rid, (rid, 80 + i), out=120), i * 2.0)
+    for _ in range(20):
+        if not decisions(engine, "retract"):
+            engine.run_to(engine.next_time())
     stay = engine.running
     estimate = (sum(one.generated for one in stay) + 20 * len(stay)) / (120 * len(stay) + 1)
     assert engine.ratio.current == pytest.approx(estimate)
-    engine.settle(engine.began(engine.iterations + 2))  # the step that retracted does not count, the next ones do
+    engine.run_to(engine.next_time())  # the step that retracted; it does not count
     assert engine.ratio.current == pytest.approx(estimate)
+    engine.run_to(engine.next_time())
+    assert engine.ratio.current != pytest.approx(estimate)
     run_out(engine)
     audit(engine.cache)
 
