@@ -55,7 +55,7 @@ def test_one_run_is_names_and_values_in_groups():
     values = {line[:14].strip(): line[14:] for line in lines if line}
     assert values == {
         "controller": "off on qwen3-32b@h100x4",
-        "agents": "256, 4,715 steps, pool of 800,000 tokens",
+        "agents": "256; 4,715 steps, pool of 800,000 tokens",
         "makespan": "3,800 s (1 h 03 min)",
         "lower bound": "20 min 26 s without recomputing, 32.2 % of the makespan",
         "results": "first after 6 min 04 s, half by 45 min 18 s, 95 % by 1 h 02 min",
@@ -110,3 +110,21 @@ def test_what_is_not_known_is_a_dash():
 def test_no_run_is_no_table():
     with pytest.raises(ValueError, match="at least one run"):
         table([])
+
+
+def test_what_went_otherwise_is_told():
+    from rich.console import Console
+
+    console = Console(width=100, record=True, quiet=True)
+    row = {
+        "statuses": {"completed": 3, "context_length": 1},
+        "agents": 4,
+        "retractions": 2,
+        "retracted_tokens": 700,
+        "lower_bound_s": None,
+    }
+    console.print(table([row]))
+    text = console.export_text()
+    assert "4: completed 3, context_length 1;" in text
+    assert "2, 700 tokens prefilled again" in text
+    assert "not known: limits end agents early" in text

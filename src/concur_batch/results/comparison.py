@@ -59,6 +59,11 @@ def _bound(row: Row) -> str:
     return f"{_time(row, 'lower_bound_s')} without recomputing, {_share(_of_bound(row))} of the makespan"
 
 
+def _retractions(row: Row) -> str:
+    again = f", {_count(row, 'retracted_tokens')} tokens prefilled again" if row.get("retracted_tokens") else ""
+    return _count(row, "retractions") + again
+
+
 def _statuses(row: Row) -> str:
     """How many agents ended how, where not all completed."""
     ended = row.get("statuses") or {}
@@ -88,7 +93,7 @@ def _groups(row: Row) -> list[list[tuple[str, str]]]:
             ("hit rate", f"{_share(row.get('hit_rate'))} of {_count(row, 'prompt_tokens')} prompt tokens"),
             ("recomputed", f"{_count(row, 'recomputed_tokens')} tokens, {_share(row.get('miss_rate'))} of the history"),
             ("generated", f"{_count(row, 'generated_tokens')} tokens"),
-            ("retractions", f"{_count(row, 'retractions')}, {_count(row, 'retracted_tokens')} tokens prefilled again"),
+            ("retractions", _retractions(row)),
             ("pauses", f"{_count(row, 'pauses')}, the longest {_time(row, 'paused_max_s')}"),
         ],
         [("simulated in", _time(row, "wall_s"))],
