@@ -113,9 +113,7 @@ def test_no_run_is_no_table():
 
 
 def test_what_went_otherwise_is_told():
-    from rich.console import Console
-
-    console = Console(width=100, record=True, quiet=True)
+    console = Console(width=100, record=True, file=io.StringIO())
     row = {
         "statuses": {"completed": 3, "context_length": 1},
         "agents": 4,
