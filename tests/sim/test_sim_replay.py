@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import ROUND, call
-from test_sim_core import LOADS, OPTIONS
+from test_sim_core_properties import LOADS, OPTIONS
 
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.replay import RecordingCore, replay

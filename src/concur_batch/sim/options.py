@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-VERSIONS = ("0.5.23", "0.5.8")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:

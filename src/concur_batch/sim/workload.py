@@ -9,8 +9,7 @@ from itertools import cycle, islice
 from random import Random
 
 from concur_batch.errors import InputError
-
-MOST_TOKENS = 10**9 - 1  # of one prompt, reply or observation
+from concur_batch.sim.tokens import MOST_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
