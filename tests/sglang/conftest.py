@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,20 +16,21 @@ LONGEST_S = 900  # no server outlives the tests by more
 
 
 class Server:
-    """One server on one loopback port with a pool of 20,000 tokens; may be killed and started again."""
+    """One server on one loopback port; may be stopped for a while, killed, and started again. `flags`: SGLang's own."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, *flags: str, pool_tokens: int = 20_000, model: str = "tiny") -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
+        self._command = [SERVE, "--port", str(self.port), "--for", str(LONGEST_S), "--log", log]
+        self._command += ["--pool", str(pool_tokens), "--model", model, *flags]
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Return when it is ready; `serve` gives up by itself after its patience."""
-        command = [SERVE, "--port", str(self.port), "--pool", "20000", "--for", str(LONGEST_S), "--log", self.log]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         said = self._process.stdout.readline().strip()
         assert said == self.url, f"the server did not start; its log ends with:\n{self.log.read_text()[-3000:]}"
@@ -50,14 +52,34 @@ class Server:
         assert process.stdout is not None
         process.stdout.close()
 
+    def freeze(self) -> None:
+        """SIGSTOP for all its processes: connections stay open, nobody answers."""
+        self._signal(signal.SIGSTOP)
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        for one in psutil.Process(self._process.pid).children(recursive=True):
+            one.send_signal(number)
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *flags: str, pool_tokens: int = 20_000, model: str = "tiny") -> Iterator[Server]:
+    """A server that is ready, and gone afterwards. Skips the test where there is no SGLang."""
     if not os.environ.get("CONCUR_SGLANG_VENV"):
         pytest.skip("CONCUR_SGLANG_VENV names no environment with SGLang (tools/sglang_cpu/README.md)")
-    server = Server(tmp_path / "sglang.log")
-    server.start()
+    server = Server(folder / "sglang.log", *flags, pool_tokens=pool_tokens, model=model)
     try:
+        server.start()
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path) as running:
+        yield running

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import hashlib
 import http.client
 import os
 import shlex
@@ -18,6 +19,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+import tiny_model
+
 HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
 EPILOG = """Everything else is given to sglang.launch_server as it is, e.g. --enable-session-radix-cache.
@@ -29,8 +32,9 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "CUDA_VISIBLE_DEVICES": "",
 }
-# Unless the user says otherwise: with two OpenMP threads on two busy cores, their waiting made one stream five times slower.
-DEFAULTS = {"OMP_NUM_THREADS": "1"}
+# OpenMP threads unless the user says otherwise. With two of them on two busy cores, their waiting made one stream of the tiny
+# model five times slower; the ffn model has enough to compute for two.
+THREADS = {"tiny": "1", "ffn": "2"}
 FLAGS = shlex.split(
     "--load-format dummy --device cpu --dtype bfloat16 --served-model-name tiny --random-seed 1 --context-length 16384 "
     "--max-running-requests 64 --attention-backend torch_native --sampling-backend pytorch --grammar-backend none "
@@ -63,14 +67,26 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
-def start(port: int, pool_tokens: int, extra: Sequence[str], log: IO[bytes] | int) -> subprocess.Popen[bytes]:
+def model_folder(name: str) -> Path:
+    """Where the model of that size lies; written if this version of it is not there yet."""
+    version = hashlib.sha256(Path(tiny_model.__file__).read_bytes()).hexdigest()[:12]
+    folder = Path(sys.prefix) / "models" / f"{name}-{version}"
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")  # another server may be started at the same moment
+        tiny_model.build(unfinished, tiny_model.SIZES[name])
+        with contextlib.suppress(OSError):
+            unfinished.rename(folder)
+    return folder
+
+
+def start(port: int, size: str, pool_tokens: int, extra: Sequence[str], log: IO[bytes] | int) -> subprocess.Popen[bytes]:
     """The server's first process, in a process group of its own so that all of it can be ended together."""
-    model = Path(sys.prefix) / "tiny_model"
+    model = model_folder(size)
     command = [sys.executable, "-W", "ignore", "-m", "sglang.launch_server", "--model-path", str(model)]
     command += ["--host", HOST, "--port", str(port), "--max-total-tokens", str(pool_tokens), *FLAGS, *extra]
     return subprocess.Popen(
         command,
-        env={**DEFAULTS, **os.environ, **ENVIRONMENT},
+        env={"OMP_NUM_THREADS": THREADS[size], **os.environ, **ENVIRONMENT},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -95,6 +111,7 @@ def options(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list
     """Our own options, and those of the server."""
     parser = argparse.ArgumentParser(prog="serve", description="The real SGLang on a CPU.", epilog=EPILOG, allow_abbrev=False)
     parser.add_argument("--port", type=int, default=0, help="loopback port; default: a free one")
+    parser.add_argument("--model", choices=tiny_model.SIZES, default="tiny", help="tiny: fast; ffn: a cached prefix saves time")
     parser.add_argument("--pool", type=int, default=20_000, metavar="TOKENS", help="size of the KV pool (default 20000)")
     parser.add_argument("--for", type=float, dest="seconds", metavar="SECONDS", help="end by itself after that time")
     parser.add_argument("--patience", type=float, default=180, metavar="SECONDS", help="how long to wait for it to get ready")
@@ -120,7 +137,7 @@ def main() -> int:
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(ours.log.open("ab")) if ours.log else sys.stderr.fileno()
-        server = start(port, ours.pool, extra, log)
+        server = start(port, ours.model, ours.pool, extra, log)
         stack.callback(stop, server)
         while not is_ready(port):
             if server.poll() is not None or time.monotonic() - began > ours.patience:

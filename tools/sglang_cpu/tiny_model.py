@@ -1,19 +1,34 @@
-"""Writes the folder of a tiny Qwen3-style model without weights, to be served with `--load-format dummy`.
+"""Writes the folder of a small Qwen3-style model without weights, to be served with `--load-format dummy`.
 
 The tokenizer has one token per ASCII character and no merges: decoding and encoding again gives the same ids even for the
 gibberish of random weights, so the prefix cache matches over the turns of a conversation as it does with a real model, and
 token counts are character counts plus the chat template.
 
-Usage: tiny_model.py FOLDER
+Two sizes: `tiny` is as fast as can be; in `ffn` nearly all of the time goes into the feed-forward layers, which a cached prefix
+saves (attention it does not, see README.md).
+
+Usage: tiny_model.py FOLDER [tiny|ffn]
 """
 
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import AddedToken, Tokenizer, decoders, models
 
-HIDDEN, LAYERS, HEAD = 128, 2, 32
+
+class Size(NamedTuple):
+    """What the time of a forward pass depends on."""
+
+    hidden: int
+    ffn: int
+    heads: int
+    kv_heads: int
+
+
+SIZES = {"tiny": Size(hidden=128, ffn=256, heads=4, kv_heads=2), "ffn": Size(hidden=512, ffn=8192, heads=2, kv_heads=1)}
+LAYERS, HEAD = 2, 32
 UNKNOWN, END_OF_TEXT, START, END = SPECIAL = ["<unk>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]  # ids 97 to 100
 
 # ChatML as Qwen writes it: a conversation that grows by a turn keeps its former text as a prefix.
@@ -47,7 +62,7 @@ CHAT_TEMPLATE = """\
 """
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, size: Size) -> None:
     """Write tokenizer, configuration and chat template into `folder`, which is made if need be."""
     characters = [chr(code) for code in range(32, 127)] + ["\n", "\t"]
     vocabulary = {character: i for i, character in enumerate([*characters, UNKNOWN])}
@@ -75,11 +90,11 @@ def build(folder: Path) -> None:
             "architectures": ["Qwen3ForCausalLM"],
             "model_type": "qwen3",
             "vocab_size": tokenizer.get_vocab_size(),
-            "hidden_size": HIDDEN,
-            "intermediate_size": 2 * HIDDEN,
+            "hidden_size": size.hidden,
+            "intermediate_size": size.ffn,
             "num_hidden_layers": LAYERS,
-            "num_attention_heads": HIDDEN // HEAD,
-            "num_key_value_heads": HIDDEN // (2 * HEAD),
+            "num_attention_heads": size.heads,
+            "num_key_value_heads": size.kv_heads,
             "head_dim": HEAD,
             "hidden_act": "silu",
             "attention_bias": False,
@@ -105,4 +120,4 @@ def build(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]))
+    build(Path(sys.argv[1]), SIZES[sys.argv[2] if len(sys.argv) > 2 else "tiny"])
