@@ -32,16 +32,16 @@ def names(tools: Tools) -> list[str]:
 
 def test_without_a_source_the_built_in_tools_can_be_named() -> None:
     tools = load()
-    assert names(tools) == BUILTIN
+    assert names(tools) == [*BUILTIN, "wait"]
     assert tools.offered == ()
-    assert [spec.repeatable for spec in tools.specs] == [True, False, False, False]
+    assert [spec.repeatable for spec in tools.specs] == [True, False, False, False, True]
     assert set(tools.specs[2].parameters["properties"]) == {"command"}
 
 
 def test_a_file_is_offered_before_the_built_in_tools(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(GOOD)
     tools = load("mine.py", "python")
-    assert names(tools) == ["add", "python", "read_file", "write_file", "shell"]
+    assert names(tools) == ["add", "python", "read_file", "write_file", "shell", "wait"]
     assert tools.offered == ("add", "python")
     assert load("builtin").offered == tuple(BUILTIN)
 
@@ -65,7 +65,7 @@ def test_a_module_is_found_from_here(tmp_path: Path) -> None:
 def test_an_own_tool_takes_the_place_of_a_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(GOOD.replace("def add", "def shell"))
     tools = load("mine.py")
-    assert names(tools) == ["shell", "read_file", "write_file", "python"]
+    assert names(tools) == ["shell", "read_file", "write_file", "python", "wait"]
     assert tools.specs[0].description == "Add."
 
 

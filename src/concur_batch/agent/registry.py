@@ -23,7 +23,7 @@ def find_agent(name: str) -> Agent:
         return react
     place, colon, attribute = name.rpartition(":")
     if not colon or not place or not attribute:
-        raise InputError(f"agent {name!r}: give react, module:callable or FILE.py:callable")
+        raise InputError(f"agent {name!r}: give react, replay, module:callable or FILE.py:callable")
     function = getattr(_load(place, name), attribute, None)
     if function is None:
         raise InputError(f"agent {name!r}: {place} has no {attribute!r}")

@@ -27,12 +27,22 @@ from concur_batch.plan import Retry
 from concur_batch.state import RunState
 from concur_batch.toolbox.load import load_tools
 
-_FIXED_ON_RESUME = ("agent.", "sampling.", "tools.sources", "engine.model", "run.seed", "run.shuffle", "run.filter", "run.limit")
+_FIXED_ON_RESUME = (
+    "agent.",
+    "replay.",
+    "sampling.",
+    "tools.sources",
+    "engine.model",
+    "run.seed",
+    "run.shuffle",
+    "run.filter",
+    "run.limit",
+)
 
 
 def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> int:
     """A new run. Returns the exit code; raises ConcurError."""
-    config = parts.with_absolute_paths(resolve(options, sets, config_file, os.environ))
+    config = parts.for_agent(parts.with_absolute_paths(resolve(options, sets, config_file, os.environ)))
     parts.check_choices(config)
     run_dir = directory.choose(config.run.out, jobs)
     fresh = not run_dir.exists()
@@ -68,7 +78,9 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         raise RunDirectoryError(f"{run_dir}: is a simulation, which is not resumed; run `concur simulate` again")
     classes = _classes(retry_failed)
     _check_overrides(options, sets)
-    config = from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
+    config = parts.for_agent(
+        from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
+    )
     parts.check_choices(config)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))

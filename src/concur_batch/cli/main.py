@@ -42,7 +42,7 @@ Engine = Annotated[
     typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine."),
 ]
 Model = Annotated[str | None, typer.Option(help="Model name. Default: what the engine serves.")]
-Agent = Annotated[str | None, typer.Option(help="react, module:callable or FILE.py:callable.")]
+Agent = Annotated[str | None, typer.Option(help="react, replay (of a trace), module:callable or FILE.py:callable.")]
 Tools = Annotated[
     list[str] | None,
     typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable."),
@@ -80,6 +80,8 @@ def run(
     n: N = None,
     seed: Seed = None,
     strict: Strict = None,
+    token_scale: Annotated[float | None, typer.Option(help="With --agent replay: all token counts times this.")] = None,
+    time_scale: Annotated[float | None, typer.Option(help="With --agent replay: all tool times times this.")] = None,
     out: Out = None,
     live: Live = None,
     fail_on_error: FailOnError = None,
@@ -104,6 +106,8 @@ def run(
         "run.n": n,
         "run.seed": seed,
         "run.strict": strict,
+        "replay.token_scale": token_scale,
+        "replay.time_scale": time_scale,
         "run.out": out,
         "run.live": live,
         "run.fail_on_error": fail_on_error,

@@ -8,10 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel
-
-from concur_batch.agent.base import schema_of
-from concur_batch.agent.registry import find_agent
+from concur_batch.agent.recorded import REPLAY
+from concur_batch.cli.agents import Agents
 from concur_batch.config import Config
 from concur_batch.config.model import Sim
 from concur_batch.control.policies import make_policy
@@ -50,10 +48,26 @@ def _absolute(source: str) -> str:
     return str(Path(source).resolve()) if source.endswith(".py") else source
 
 
+def for_agent(config: Config) -> Config:
+    """The configuration as this run's agent takes it: a trace has as many steps as it has. Raises InputError."""
+    if config.agent.name != REPLAY:
+        given = next((key for key in config.sources if key.startswith("replay.")), None)
+        if given is not None:
+            raise InputError(f"{given}: is for the agent {REPLAY!r}; give --agent {REPLAY} as well, or leave it out")
+        return config
+    if any(is_simulated(url) for url in config.engine.urls):
+        raise InputError(
+            f"--agent {REPLAY} puts load on a server: name it by --engine URL; without a server, use `concur simulate TRACE`"
+        )
+    if "limits.max_steps" in config.sources:
+        return config
+    return config.model_copy(update={"limits": config.limits.model_copy(update={"max_steps": None})})
+
+
 def check_choices(config: Config) -> None:
     """Raises InputError for a controller or agent that does not exist, before anything is made."""
     make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
-    find_agent(config.agent.name)
+    Agents(config).find(config.agent.name)
     for url in config.engine.urls:
         if is_simulated(url):
             server_options(profile_of(url), config.sim)
@@ -155,7 +169,7 @@ def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | Non
     only_sim = all(is_simulated(url) for url in config.engine.urls)
     return LoadOptions(
         known_tools=frozenset(spec.name for spec in (*toolbox.specs, FINISH_SPEC)),
-        agent_schema=_agent_schema(config),
+        agent_schema=Agents(config).schema,
         require_script=only_sim if require_script is None else require_script,
         strict=config.run.strict,
         n=config.run.n,
@@ -180,10 +194,6 @@ def tool_limits(config: Config) -> ToolLimits:
         readable=tuple(tools.readable),
         sandbox=tools.sandbox,
     )
-
-
-def _agent_schema(config: Config) -> Callable[[str | None], type[BaseModel] | None]:
-    return lambda name: schema_of(find_agent(name or config.agent.name))
 
 
 def defaults(config: Config) -> Defaults:

@@ -20,9 +20,9 @@ from rich.console import Console
 
 from concur_batch import __version__
 from concur_batch import records as r
-from concur_batch.agent.registry import find_agent
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
+from concur_batch.cli.agents import Agents
 from concur_batch.cli.assembly import assemble
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
@@ -75,7 +75,9 @@ async def _segment(batch: Batch) -> Outcome:
     engines = parts.engines(config)
     try:
         await _probe_all(engines, config)
-        models = [_model(engine, config) for engine in engines]
+        served = [(engine, _model(engine, config)) for engine in engines]
+        agents = Agents(config)
+        await agents.prepare(served)
         writer = JournalWriter(batch.run_dir)
     except BaseException:
         for engine in engines:
@@ -83,8 +85,8 @@ async def _segment(batch: Batch) -> Outcome:
         raise
     loop = asyncio.get_running_loop()
     recorder = Recorder(loop.time, writer.write, batch.state.apply)
-    rollouts = plan(batch.job, parts.defaults(config), batch.toolbox, find_agent, batch.history, batch.retry)
-    runner, lanes = assemble(rollouts, batch.toolbox, list(zip(engines, models, strict=True)), config, recorder, batch.state)
+    rollouts = plan(batch.job, parts.defaults(config), batch.toolbox, agents.find, batch.history, batch.retry)
+    runner, lanes = assemble(rollouts, batch.toolbox, served, config, recorder, batch.state)
     closing = asyncio.Event()
     display = None
     try:

@@ -20,7 +20,6 @@ from concur_batch.cli.simulation import Simulated, simulate
 from concur_batch.config import Config, resolve
 from concur_batch.errors import InputError
 from concur_batch.jobs.index import IndexWriter, read_index
-from concur_batch.jobs.trace_rows import LONGEST_S
 from concur_batch.jobs.traces import read_traces
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
@@ -28,6 +27,7 @@ from concur_batch.journal.writer import JournalWriter
 from concur_batch.recorder import Sink
 from concur_batch.results.comparison import table
 from concur_batch.sim.tasks import tasks
+from concur_batch.sim.trace import LONGEST_S
 from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate, scaled, take
 from concur_batch.state import RunState
 from concur_batch.task import Task

@@ -181,6 +181,16 @@ class Sim(Section):
     speed: Seconds = Field(1.0, description="Engine seconds per second; tools keep their own pace.")
 
 
+class Replay(Section):
+    """What the agent `replay` makes of a trace."""
+
+    token_scale: Annotated[float, Field(ge=0.001, le=1000)] = Field(1.0, description="All recorded token counts times this.")
+    time_scale: Annotated[float, Field(ge=0, le=1000)] = Field(1.0, description="All recorded tool times times this.")
+    shared_tokens: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Tokens that all first prompts share, before scaling. None: what the trace says, else 4,096."
+    )
+
+
 class Config(Section):
     """Everything that can be set, resolved. `sources` tells for each key that was given (dotted) where its value came from."""
 
@@ -194,6 +204,7 @@ class Config(Section):
     tools: Tools = Tools()
     controller: Controller = Controller()
     sim: Sim = Sim()
+    replay: Replay = Replay()
     workload: dict[str, Any] = Field(
         default={}, description="Parameters of generated workloads, for `simulate`: `agents`, `output_median`, ..."
     )
@@ -208,6 +219,7 @@ SECTIONS: dict[str, type[Section]] = {
     "tools": Tools,
     "controller": Controller,
     "sim": Sim,
+    "replay": Replay,
 }
 FREE = frozenset({"sampling", "controller", "workload"})  # tables whose further keys are not known here
 ALIASES: dict[tuple[str, ...], tuple[str, ...]] = {("limits", "max_turns"): ("limits", "max_steps")}

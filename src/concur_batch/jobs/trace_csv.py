@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from concur_batch.jobs.faults import Fault
-from concur_batch.jobs.trace_rows import LONGEST_S, SHARED_TOKENS
 from concur_batch.sim.tokens import MOST_TOKENS
+from concur_batch.sim.trace import LONGEST_S, SHARED_TOKENS
 from concur_batch.sim.workload import AgentTrace
 
 COLUMNS = ("id", "round_idx", "prefix_len", "input_len", "output_len", "tool_wait_after_ms")

@@ -14,7 +14,7 @@ from concur_batch.jobs.compressed import DamagedFile, open_lines
 from concur_batch.jobs.faults import Fault, FaultList
 from concur_batch.jobs.lines import read_lines
 from concur_batch.jobs.trace_csv import COLUMNS, read_sessions
-from concur_batch.jobs.trace_rows import read_row
+from concur_batch.sim.trace import WrongRow, trace_of
 from concur_batch.sim.workload import AgentTrace
 
 _MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
@@ -75,7 +75,10 @@ def _read_jsonl(stream: IO[bytes], name: str, shared_tokens: int | None) -> Iter
         if isinstance(item, Fault):
             yield item
         else:
-            yield read_row(item.row, f"{name}:{item.line}", shared_tokens)
+            try:
+                yield trace_of(item.row, shared_tokens)
+            except WrongRow as wrong:
+                yield Fault(f"{name}:{item.line}", wrong.field, wrong.text)
 
 
 def _read_csv(stream: IO[bytes], name: str, shared_tokens: int | None) -> Iterator[AgentTrace | Fault]:

@@ -16,12 +16,14 @@ from typing import Any
 from concur_batch.errors import InputError
 from concur_batch.toolbox.builtin.commands import python, shell
 from concur_batch.toolbox.builtin.files import read_file, write_file
+from concur_batch.toolbox.builtin.waiting import wait
 from concur_batch.toolbox.decorator import MARK
 from concur_batch.toolbox.limits import ToolLimits
 from concur_batch.toolbox.signature import Tool, read_tool
 from concur_batch.toolbox.tools import Tools
 
 BUILTIN: dict[str, Callable[..., Any]] = {"read_file": read_file, "write_file": write_file, "shell": shell, "python": python}
+_ONLY_NAMED = {"wait": wait}  # of no use to a model: callable, but not among what `--tools builtin` offers
 
 
 def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits | None = None) -> Tools:
@@ -43,7 +45,7 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
                     'give one of them another name with @tool(name="...")'
                 )
             offered[found.spec.name] = found
-    rest = [read_tool(function) for name, function in BUILTIN.items() if name not in offered]
+    rest = [read_tool(function) for name, function in (BUILTIN | _ONLY_NAMED).items() if name not in offered]
     tools = Tools([*offered.values(), *rest], offered=offered, workspaces=workspaces, limits=limits)
     if limits is not None and limits.sandbox == "bubblewrap":
         _ = tools.sandbox  # raises now rather than in the middle of the run
