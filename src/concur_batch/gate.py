@@ -103,6 +103,11 @@ class Gate:
         view.context_tokens = context_tokens
         view.steps += 1
 
+    def seniority(self, view: AgentView) -> float:
+        """The share of the active agents that were first admitted after this one, 0..1."""
+        younger = sum(other.order > view.order for other in self._active.values())
+        return younger / max(1, len(self._active) - 1)
+
     def resize(self, limit: Limit) -> None:
         """The limit from now on."""
         self.limit = limit

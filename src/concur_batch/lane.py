@@ -48,12 +48,14 @@ class Deadline(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneOptions:
-    """How patient to be with an engine. Seconds."""
+    """How patient to be with an engine (seconds), and what of its help to use."""
 
     attempts: int = 6  # of one model call
     poll_s: float = 1.0  # between two samples
     poll_timeout_s: float = 5.0
     wait_s: float = 600.0  # for a lost engine to return
+    sessions: bool = True  # name each agent's session to a server that has them, and close it when the agent ends
+    priority: bool = True  # give each request a priority, on a server that heeds it
 
 
 class Completed(NamedTuple):
@@ -64,6 +66,13 @@ class Completed(NamedTuple):
     wait_s: float  # request limit, engine away
     retries: int
     retry_s: float
+
+
+class Helps(NamedTuple):
+    """SGLang's own means for agents, as far as they are in use."""
+
+    sessions: bool
+    priority: bool
 
 
 class Lane:
@@ -93,6 +102,7 @@ class Lane:
         first = self._bounded(policy.controller.first)
         self.gate = Gate(engine.name, policy.admission, first, recorder, on_room)
         self.meter = CacheMeter(engine.name)
+        self._announced = Helps(sessions=False, priority=False)
         self.generation = 0  # how often the engine has come back: its cache was then empty
         self.lost: str | None = None  # why, while it is away
         self._parked: Counter[str] = Counter()  # rollout -> its calls that wait for the engine
@@ -123,13 +133,29 @@ class Lane:
     def note(self) -> str | None:
         """What the user should know of this engine under this policy."""
         can = self.engine.capabilities
+        notes = []
         if can.statistics in ("replies", "none") and self.policy.name == "aimd":
-            return "tells no cache statistics: the window follows cached_tokens of the replies, and without these it is fixed:64"
-        return None
+            notes.append(
+                "tells no cache statistics: the window follows cached_tokens of the replies, and without these it is fixed:64"
+            )
+        if can.refused:
+            notes.append(f"refuses {' and '.join(can.refused)}, so requests go without")
+        return "; ".join(notes) or None
+
+    @property
+    def helps(self) -> Helps:
+        """What of the engine's own help for agents is in use now: it has it, and it is wanted."""
+        can, options = self.engine.capabilities, self._options
+        return Helps(can.session_close and options.sessions, can.priority and options.priority)
 
     def announce(self) -> None:
         """Record what the engine is and which policy holds."""
-        can = self.engine.capabilities
+        self._record_engine()
+        self._record_limit(self.gate.limit)
+
+    def _record_engine(self) -> None:
+        can, helps = self.engine.capabilities, self.helps
+        self._announced = helps
         self._recorder.write(
             r.EngineSeen(
                 t=self._recorder.now(),
@@ -141,10 +167,11 @@ class Lane:
                 context_length=can.context_length,
                 statistics=can.statistics,
                 policy=self.policy.name,
+                sessions=helps.sessions,
+                priority=helps.priority,
                 note=self.note,
             )
         )
-        self._record_limit(self.gate.limit)
 
     # Model calls -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +196,8 @@ class Lane:
                 wait_s += clock() - sent
                 self._lose(str(error))
             else:
+                if self.helps != self._announced:  # one of them has just been refused
+                    self._record_engine()
                 return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
             finally:
                 gate.release_request()
@@ -218,6 +247,8 @@ class Lane:
         if told:
             with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
                 await self.engine.probe()
+                if self.helps != self._announced:
+                    self._record_engine()
             self._recorder.write(r.EngineReturned(t=self._recorder.now(), engine=self.name, away_s=round(clock() - started, 3)))
         self.generation += told
         self.lost = None

@@ -45,7 +45,7 @@ class BatchLoaded(Record, tag="batch_loaded"):
 
 
 class EngineSeen(Record, tag="engine_seen"):
-    """An engine answered the probe at the start."""
+    """An engine answered the probe at the start. Written again when what is used of its help for agents has changed."""
 
     engine: str
     engine_kind: str
@@ -55,6 +55,8 @@ class EngineSeen(Record, tag="engine_seen"):
     context_length: int | None = None
     statistics: str = ""
     policy: str = ""  # the controller in force, as it would be given on the command line
+    sessions: bool = False  # requests name their agent, and it is told when one has ended
+    priority: bool = False  # requests carry a priority
     note: str | None = None  # what the user should know, e.g. why another policy than asked for is in force
 
 

@@ -52,9 +52,11 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
         recorder.write(_finished(rollout, lane, recorder.now(), started, status=status, output=output, error=error, spent=spent))
     finally:
         lane.gate.leave(view)
-        await tools.aclose()
-        if lane.engine.capabilities.session_close:
-            await lane.engine.close_session(rollout.id)
+        try:
+            await tools.aclose()
+        finally:  # however it ended. Drained too: it loses nothing by it but its place, and may never be resumed
+            if lane.helps.sessions:
+                await lane.engine.close_session(rollout.id)
 
 
 async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.ErrorInfo | None]:

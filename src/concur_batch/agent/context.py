@@ -30,6 +30,11 @@ INTERRUPTED = (
     "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
 )
 
+# The oldest active agent has this priority, the youngest 0, the others by their rank in between. SGLang preempts a running
+# request (and throws its KV away) for one whose priority is larger by more than 10: so none of ours ever is, however many
+# agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
+_PRIORITIES = 10
+
 _Run = Callable[[str, str | dict[str, Any]], Awaitable[ToolOutput]]
 
 
@@ -176,7 +181,7 @@ class Context:
         if budget is not None:
             left = budget - spent.completion_tokens
             merged = {**merged, "max_tokens": min(merged.get("max_tokens") or left, left)}
-        script = self.task.script
+        script, helps = self.task.script, self._lane.helps
         return Request(
             rollout=setting.rollout,
             step=step,
@@ -186,7 +191,8 @@ class Context:
             tools=(setting.offered if tools is None else self._schemas(tools)) or None,
             sampling=merged,
             turn=script[step - 1] if script is not None and step <= len(script) else None,
-            session_id=setting.rollout,
+            session_id=setting.rollout if helps.sessions else None,
+            priority=round(_PRIORITIES * self._lane.gate.seniority(self._view)) if helps.priority else None,
         )
 
     def _schemas(self, tools: Iterable[str | dict[str, Any]]) -> list[dict[str, Any]]:

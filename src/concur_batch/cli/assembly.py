@@ -25,7 +25,13 @@ def assemble(
 ) -> tuple[Runner, list[Lane]]:
     """`engines`: each with the model to ask it for. The lanes are not announced yet."""
     runner = Runner(rollouts, toolbox, recorder, max_agents=config.run.max_agents, unstarted=lambda: state.unstarted)
-    options = LaneOptions(attempts=config.engine.attempts, poll_s=config.engine.poll_s, wait_s=config.engine.wait_s)
+    options = LaneOptions(
+        attempts=config.engine.attempts,
+        poll_s=config.engine.poll_s,
+        wait_s=config.engine.wait_s,
+        sessions=config.engine.sessions,
+        priority=config.engine.priority,
+    )
     lanes = [
         Lane(
             engine,

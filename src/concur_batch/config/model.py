@@ -104,6 +104,10 @@ class Engine(Section):
     )
     attempts: Count = Field(6, description="Attempts per model call, where trying again can help.")
     poll_s: Seconds = Field(1.0, description="Seconds between two readings of the engine's statistics.")
+    sessions: bool = Field(
+        default=True, description="Name agents to a server with a session cache, so that the KV of ended ones is evicted first."
+    )
+    priority: bool = Field(default=True, description="Older agents first, on a server with priority scheduling.")
 
 
 class Agent(Section):

@@ -24,7 +24,7 @@ class Request:
     sampling: dict[str, Any] = field(default_factory=dict)  # merged into the body as it is
     turn: ScriptedTurn | None = None  # what a simulated engine answers
     session_id: str | None = None
-    priority: int | None = None
+    priority: int | None = None  # larger: more urgent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,9 @@ class Capabilities:
     statistics: str = "replies"  # loads | metrics | replies | none
     resident: bool = False  # resident and evicted tokens are told
     cache_report: bool | None = None  # replies carry cached_tokens; None: not known yet
-    session_close: bool = False
-    priority: bool = False
+    session_close: bool = False  # requests may name their session; one that is closed is evicted first
+    priority: bool = False  # of waiting requests, those with the larger number go first
+    refused: tuple[str, ...] = ()  # fields of a request that it said to have and did not take
     abort: bool = False
     speed: float = 1.0  # engine seconds per second of the loop; other than 1 only where the engine is simulated
 

@@ -85,6 +85,11 @@ def describe(body: bytes) -> str:
     return f"{text[:120]!r}"
 
 
+def message_of_refusal(body: bytes) -> str:
+    """The server's own words."""
+    return _told(body)[0]
+
+
 def _told(body: bytes) -> tuple[str, str | None]:
     """The server's own message and error code, out of the forms in use (flat, nested under `error`, FastAPI's `detail`)."""
     try:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import secrets
+from dataclasses import replace
 from typing import Any
 
 from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
 from concur_batch.engine.faults import fault, room_for_completion, unreadable
+from concur_batch.engine.helps import refused_fields
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.readings import Readings
 from concur_batch.engine.transport import Answer, Transport
 from concur_batch.engine.wire import chat_body, read_reply
 from concur_batch.errors import EngineBusy, EngineError, EngineFailed
+
+_log = logging.getLogger(__name__)
 
 _CONTROL_TIMEOUT_S = 2.0  # abort, close: help that must not hold anybody up
 
@@ -59,6 +64,7 @@ class OpenAIEngine:
         self._calls = itertools.count(1)
         self._rids: dict[str, str] = {}  # request_id -> rid, of the calls in flight
         self._aborts: set[asyncio.Task[None]] = set()
+        self._refused: set[str] = set()  # fields that a call had to be sent without
 
     @property
     def name(self) -> str:
@@ -72,7 +78,7 @@ class OpenAIEngine:
 
     async def probe(self) -> Capabilities:
         """Ask the server what it is. Raises EngineDown where it cannot be reached, EngineError where it is no model server."""
-        can = await probe(self._transport, self._where, self._probe_timeout_s)
+        can = _without(await probe(self._transport, self._where, self._probe_timeout_s), self._refused)
         self._capabilities = can
         self._readings = Readings(self._transport, can, self._where, self._readings.metrics_interval_s)
         return can
@@ -86,6 +92,8 @@ class OpenAIEngine:
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 answer = await self._transport.chat(body)
+                if answer.status >= 400:
+                    answer = await self._send_plainer(body, answer)
                 if answer.status == 400:
                     answer = await self._send_shortened(body, answer)
         except TimeoutError:
@@ -107,6 +115,25 @@ class OpenAIEngine:
         if reply.finish_reason == "abort":
             raise EngineBusy(f"{self._where}: the server aborted the request")
         return reply
+
+    async def _send_plainer(self, body: dict[str, Any], refusal: Answer) -> Answer:
+        """Send again, once, without the help that the refusal names. Where that is taken, or refused for another reason, the
+        help is left out from now on; else it was not to blame, and the refusal stands.
+        """
+        refused = refused_fields(refusal.status, refusal.body, body)
+        if not refused:
+            return refusal
+        for field in refused:
+            del body[field]
+        answer = await self._transport.chat(body)
+        if answer.status == refusal.status and answer.body == refusal.body:
+            return refusal
+        if not self._refused.issuperset(refused):
+            told = fault(refusal.status, refusal.headers, refusal.body, self._where)
+            _log.warning("left out from now on: %s; it was refused: %s", ", ".join(refused), told)
+            self._refused.update(refused)
+            self._capabilities = _without(self._capabilities, self._refused)
+        return answer
 
     async def _send_shortened(self, body: dict[str, Any], refusal: Answer) -> Answer:
         """Send again, once, where only prompt + completion was too long; else the refusal stands."""
@@ -167,3 +194,12 @@ class OpenAIEngine:
                 await self._transport.ask("POST", path, body)
         except (EngineError, TimeoutError):
             pass  # a help, not a duty: the server lets go of it by itself later
+
+
+def _without(can: Capabilities, refused: set[str]) -> Capabilities:
+    return replace(
+        can,
+        session_close=can.session_close and "session_id" not in refused,
+        priority=can.priority and "priority" not in refused,
+        refused=tuple(sorted(refused)),
+    )
