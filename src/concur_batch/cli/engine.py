@@ -9,10 +9,24 @@ import typer
 
 app = typer.Typer(
     name="engine",
-    help="Simulate an engine behind HTTP; fit the simulation to one of your own.",
+    help="Check an engine, launch one, simulate one behind HTTP, fit the simulation to one of your own.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+@app.command()
+def check(
+    url: Annotated[str, typer.Argument(help="Base URL of a server, with or without /v1.", show_default=False)],
+    model: Annotated[str | None, typer.Option(help="Model to ask. Default: the first that is served.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each of the few short requests.")] = 120.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
+    api_key: Annotated[str | None, typer.Option(help="Default: CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY.")] = None,
+) -> None:
+    """What a server tells, what is missing, and the flag that gives it. Exit code 0 only if CONCUR can work fully with it."""
+    from concur_batch.cli.check import check as run_check  # noqa: PLC0415 - help must not pay for it
+
+    raise typer.Exit(run_check(url, api_key=api_key, model=model, timeout_s=timeout, as_json=as_json))
 
 
 @app.command()

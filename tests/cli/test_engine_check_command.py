@@ -1,0 +1,101 @@
+"""`concur engine check` as a user runs it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from chat_server import ChatServer, says, sglang_routes
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+
+
+@contextlib.contextmanager
+def simulator(*options):
+    """The address of a simulated server in a process of its own."""
+    command = [*CONCUR, "engine", "sim", "--port", "0", *options]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+        server.stdout.close()
+
+
+def check(*arguments, code, env=None):
+    command = [*CONCUR, "engine", "check", *arguments]
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=clean | (env or {}))
+    assert done.returncode == code, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_server_that_gives_everything():
+    with simulator() as url:
+        told = check(url, code=0).stdout
+        data = json.loads(check(url, "--json", code=0).stdout)
+    lines = told.splitlines()
+    assert lines[0] == url
+    assert lines[-1] == "CONCUR can work fully with this server."
+    assert max(map(len, lines)) <= 80
+    assert "the simulator of concur" in told
+    assert "optional  session cache" in told
+    assert (data["fully"], data["kind"], data["turns"]["moves"], data["statistics"]) == (
+        True,
+        "sim",
+        True,
+        ["/v1/loads", "/metrics"],
+    )
+
+
+def test_what_is_missing_and_the_flags_that_give_it():
+    async def main():
+        routes = sglang_routes(enable_cache_report=False)
+        del routes["/metrics"]
+        async with ChatServer(routes=routes) as server:  # its replies count on nothing
+            return await asyncio.to_thread(check, server.url, code=1)
+
+    told = asyncio.run(main()).stdout
+    assert "-> give the server --enable-metrics" in told
+    assert max(map(len, told.splitlines())) <= 80
+    assert "CONCUR cannot work fully with this server: resident" in told
+    assert "Start it again with --enable-metrics" in told
+
+
+def test_a_server_that_is_not_ready():
+    async def main():
+        async with ChatServer(routes=sglang_routes() | {"/ready": says("", 503)}) as server:
+            return await asyncio.to_thread(check, server.url, code=3)
+
+    assert asyncio.run(main()).stdout.endswith("\nThis server takes no requests yet.\n")
+
+
+def test_a_key_from_the_environment():
+    with simulator("--api-key", "sesame") as url:
+        check(url, code=0, env={"SGLANG_API_KEY": "sesame"})
+        check(url, "--api-key", "sesame", code=0)
+        refused = check(url, code=3)
+    assert refused.stderr.startswith(f"concur: {url}: HTTP 401")
+    assert "SGLANG_API_KEY" in refused.stderr
+
+
+def test_nobody_there():
+    done = check("http://127.0.0.1:9", code=3)
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    told = json.loads(check("http://127.0.0.1:9", "--json", code=3).stdout)
+    assert (told["reachable"], told["fully"]) == (False, False)
+    assert "cannot be reached" in told["error"]
+
+
+@pytest.mark.parametrize("url", ["sim", "127.0.0.1:30000", "http://", "http://me:secret@127.0.0.1:9"])
+def test_what_is_no_address(url):
+    done = check(url, code=2)
+    assert done.stdout == ""
+    assert "secret" not in done.stderr
+    assert "address" in done.stderr
