@@ -39,7 +39,7 @@ def check(url: str, *, api_key: str | None, model: str | None, timeout_s: float,
 
 
 def render(facts: Facts, found: Sequence[Finding]) -> str:
-    """The findings within 80 columns, and a last line with what they come to."""
+    """The findings within 80 columns, and at the end what they come to."""
     lines = [facts.url]
     for finding in found:
         opening = f"  {finding.state:<{_STATE}}{finding.name:<{_NAME}}"
@@ -48,7 +48,11 @@ def render(facts: Facts, found: Sequence[Finding]) -> str:
         if finding.mend:
             arrow = f"{blank}-> "
             lines += textwrap.wrap(finding.mend, _WIDTH, initial_indent=arrow, subsequent_indent=f"{blank}   ", **_WHOLE)
-    return "\n".join([*lines, "", *textwrap.wrap(_verdict(facts, found), _WIDTH, **_WHOLE)])
+    lines += ["", *textwrap.wrap(_verdict(facts, found), _WIDTH, **_WHOLE)]
+    flags = _flags(found)
+    if flags and facts.can.kind != "openai":
+        lines.append(f"Start it again with {' '.join(flags)}")  # on a line of its own, to be copied
+    return "\n".join(lines)
 
 
 _WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}  # flags can be copied
@@ -59,12 +63,15 @@ def _verdict(facts: Facts, found: Sequence[Finding]) -> str:
         return "This server takes no requests yet."
     if is_full(found):
         return "CONCUR can work fully with this server."
-    missing = [finding for finding in found if finding.state == "missing"]
-    flags = dict.fromkeys(flag for finding in missing for flag in finding.flags)
     if facts.can.kind == "openai":
         return "CONCUR can run agents on this server, but cannot see its KV cache."
-    mend = f" Start it again with {' '.join(flags)}" if flags else ""
-    return f"CONCUR cannot work fully with this server: {', '.join(finding.name for finding in missing)}.{mend}"
+    missing = [finding.name for finding in found if finding.state == "missing"]
+    return f"CONCUR cannot work fully with this server: {', '.join(missing)}."
+
+
+def _flags(found: Sequence[Finding]) -> list[str]:
+    """The server's flags that would give what is missing."""
+    return list(dict.fromkeys(flag for finding in found if finding.state == "missing" for flag in finding.flags))
 
 
 def as_dict(facts: Facts, found: Sequence[Finding]) -> dict[str, Any]:
