@@ -96,6 +96,8 @@ class Stage:
     agent: str = "react"
     retry: Retry = field(default_factory=Retry)
     wait_s: float = 600.0
+    sessions: bool = True
+    priority: bool = True
     plan_first: bool = False
     tools: Tools = field(default_factory=Tools)
     records: list = field(default_factory=list)
@@ -133,7 +135,7 @@ class Stage:
                 engine,
                 make_policy(self.controller, self.parameters, self.max_agents),
                 "m",
-                LaneOptions(wait_s=self.wait_s, attempts=3),
+                LaneOptions(wait_s=self.wait_s, attempts=3, sessions=self.sessions, priority=self.priority),
                 recorder,
                 max_agents=self.max_agents,
                 seed=0,
