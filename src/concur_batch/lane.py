@@ -1,49 +1,29 @@
-"""One engine and all that belongs to it: its gate, meter, policy, and the watch on whether it is there.
+"""One engine and all that belongs to it: its gate, meter, policy, and whether it is there.
 
-An agent is bound to one lane when admitted. Down is not failed: calls that broke off wait here until the engine is ready again.
+An agent is bound to one lane when admitted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from concur_batch import records as r
 from concur_batch.control.base import UNLIMITED, EngineStats, Limit, Sample
 from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.engine.base import Engine, Reply, Request
-from concur_batch.errors import ConcurError, EngineDown
+from concur_batch.errors import EngineBusy, EngineDown, EngineFailed
 from concur_batch.gate import Gate
+from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
 from concur_batch.retry import complete_with_retries
 
 _log = logging.getLogger(__name__)
-
-
-class EngineGone(ConcurError):
-    """A lost engine did not return in time: the run ends, resumable (exit 3)."""
-
-    error_class = "engine_down"
-    exit_code = 3
-
-
-class Deadline(Protocol):
-    """A rollout's wall-time limit; waiting for an engine that is away does not count."""
-
-    def suspend(self) -> None:
-        """Stop the clock."""
-        ...
-
-    def resume(self) -> None:
-        """Let it run on."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,16 +78,11 @@ class Lane:
         self._recorder = recorder
         self._max_agents = max_agents
         self._random = random.Random(f"{seed}/{engine.name}")  # noqa: S311 - jitter of retries
-        self._on_gone = on_gone
         first = self._bounded(policy.controller.first)
         self.gate = Gate(engine.name, policy.admission, first, recorder, on_room)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
-        self.generation = 0  # how often the engine has come back: its cache was then empty
-        self.lost: str | None = None  # why, while it is away
-        self._parked: Counter[str] = Counter()  # rollout -> its calls that wait for the engine
-        self._back: asyncio.Future[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
         self._misses = 0  # failed readings in a row
 
     @property
@@ -118,7 +93,7 @@ class Lane:
     @property
     def standing(self) -> int:
         """Agents that stand still: paused, or waiting for the engine."""
-        return self.gate.paused + len(self._parked)
+        return self.gate.paused + len(self.presence.waiting)
 
     def committed_share(self) -> float:
         """Of the pool, in contexts of active agents; where the pool is not known, by number of agents."""
@@ -127,7 +102,7 @@ class Lane:
 
     def has_room(self) -> bool:
         """Whether a new agent may start here now."""
-        return self.lost is None and self.gate.has_room()
+        return self.presence.lost is None and self.gate.has_room()
 
     @property
     def note(self) -> str | None:
@@ -178,23 +153,26 @@ class Lane:
     async def complete(self, request: Request, deadline: Deadline | None = None) -> Completed:
         """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone."""
         clock = asyncio.get_running_loop().time
-        gate, wait_s, breaks = self.gate, 0.0, 0
+        gate, presence, wait_s, breaks = self.gate, self.presence, 0.0, 0
         while True:
-            if self.lost is not None:
-                wait_s += await self._wait_until_back(request.rollout, deadline)
+            if presence.lost is not None:
+                wait_s += await presence.until_back(request.rollout, deadline)
             asked = clock()
             await gate.acquire_request()
             sent = clock()
             try:
-                reply, retries, retry_s = await complete_with_retries(
-                    self.engine, request, self._random, attempts=self._options.attempts
-                )
-            except EngineDown as error:
+                with presence.call(request.rollout, deadline):
+                    reply, retries, retry_s = await complete_with_retries(
+                        self.engine, request, self._random, attempts=self._options.attempts
+                    )
+            except (EngineDown, EngineBusy, EngineFailed) as error:
+                if presence.lost is None and not isinstance(error, EngineDown):
+                    raise  # it is there, and fails; away, it does not answer in time, or says that it is not ready
                 breaks += 1
                 if breaks > self._options.attempts:  # there each time one looks, and gone in every call
                     raise
                 wait_s += clock() - sent
-                self._lose(str(error))
+                presence.lose(str(error))
             else:
                 if self.helps != self._announced:  # one of them has just been refused
                     self._record_engine()
@@ -202,58 +180,11 @@ class Lane:
             finally:
                 gate.release_request()
 
-    # The engine's coming and going -----------------------------------------------------------------------------------
-
-    def _lose(self, message: str) -> None:
-        if self.lost is None:
-            self.lost = message
-            loop = asyncio.get_running_loop()
-            self._back = loop.create_future()
-            self._watch = loop.create_task(self._watch_return(), name=f"watch {self.name}")
-
-    async def _wait_until_back(self, rollout: str, deadline: Deadline | None) -> float:
-        assert self._back is not None
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        self._parked[rollout] += 1
-        if deadline is not None:
-            deadline.suspend()
-        try:
-            await asyncio.shield(self._back)
-        finally:
-            self._parked[rollout] -= 1
-            if not self._parked[rollout]:
-                del self._parked[rollout]
-            if deadline is not None:
-                deadline.resume()
-        return clock() - started
-
-    async def _watch_return(self) -> None:
-        """Poll until it is ready; an engine that only dropped connections is ready at once and nobody is told."""
-        assert self._back is not None
-        assert self.lost is not None
-        clock = asyncio.get_running_loop().time
-        started, told, pause = clock(), False, 0.1
-        while not await self.engine.ready():
-            if not told:
-                self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self.name, message=self.lost))
-                told = True
-            if clock() - started > self._options.wait_s:
-                gone = EngineGone(f"{self.name}: did not return within {self._options.wait_s:g} s after: {self.lost}")
-                self._on_gone(gone)
-                return  # the agents stay parked: the run drains
-            await asyncio.sleep(pause)
-            pause = min(1.0, pause * 1.5)
-        if told:
-            with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
-                await self.engine.probe()
-                if self.helps != self._announced:
-                    self._record_engine()
-            self._recorder.write(r.EngineReturned(t=self._recorder.now(), engine=self.name, away_s=round(clock() - started, 3)))
-        self.generation += told
-        self.lost = None
+    def _returned(self) -> None:
+        """Another server may stand there now."""
         self._misses = 0
-        self._back.set_result(None)
+        if self.helps != self._announced:
+            self._record_engine()
 
     # Control ---------------------------------------------------------------------------------------------------------
 
@@ -283,8 +214,8 @@ class Lane:
         except Exception as error:  # noqa: BLE001 - a reading that cannot be had or understood is no evidence, whatever the cause
             self._misses += 1
             _log.warning("%s: no statistics: %s: %s", self.name, type(error).__name__, error)
-            if self._misses >= 3 and self.lost is None and not await self.engine.ready():
-                self._lose(f"statistics cannot be read ({error or 'no answer'}), and it is not ready")
+            if self._misses >= 3 and self.presence.lost is None and not await self.engine.ready():
+                self.presence.lose(f"statistics cannot be read ({error or 'no answer'}), and it is not ready")
             return None
         self._misses = 0
         return stats
@@ -333,7 +264,5 @@ class Lane:
 
     async def close(self) -> None:
         """End the watch and the connections."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        await self.presence.close()
         await self.engine.aclose()

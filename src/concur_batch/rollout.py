@@ -13,7 +13,8 @@ from concur_batch.agent.limits import LimitReached
 from concur_batch.agent.replay import Past
 from concur_batch.control.base import AgentView
 from concur_batch.errors import AgentError, ConcurError, ContextLengthExceeded, RunDirectoryError
-from concur_batch.lane import EngineGone, Lane
+from concur_batch.lane import Lane
+from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
 from concur_batch.toolbox.base import Toolbox
 

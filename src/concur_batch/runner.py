@@ -9,7 +9,8 @@ from typing import Any
 
 from concur_batch import records as r
 from concur_batch.control.base import AgentView
-from concur_batch.lane import EngineGone, Lane
+from concur_batch.lane import Lane
+from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
 from concur_batch.rollout import Rollout, live
 from concur_batch.toolbox.base import Toolbox

@@ -11,8 +11,8 @@ from concur_batch import records as r
 from concur_batch.agent.context import INTERRUPTED
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineDown, EngineRefused
-from concur_batch.lane import EngineGone
 from concur_batch.plan import Retry
+from concur_batch.presence import EngineGone
 
 
 def after(seconds, action):

@@ -101,7 +101,7 @@ class Context:
         self._past = PastCalls(past.calls if past is not None else {})
         self._callable = setting.offered_names  # by the model: what the last model call offered
         self._talk = Conversation(setting.task.messages)
-        self._generation = lane.generation
+        self._generation = lane.presence.generation
         self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
         self._context_length = setting.limits.context_length or lane.engine.capabilities.context_length
 
@@ -205,8 +205,8 @@ class Context:
     def _take_reply(self, done: Completed, n: int, key: str, step: int, messages: list[Message], *, broken_stride: bool) -> None:
         reply, lane = done.reply, self._lane
         talk = self._talk.extend(messages, reply, n)
-        unforced = self._unforced and not broken_stride and lane.generation == self._generation
-        self._unforced, self._generation = True, lane.generation
+        unforced = self._unforced and not broken_stride and lane.presence.generation == self._generation
+        self._unforced, self._generation = True, lane.presence.generation
         cached = reply.cached_tokens
         missed = None if cached is None else max(0, talk.history_tokens - cached)
         record = r.ReplyReceived(

@@ -1,0 +1,157 @@
+"""Whether one engine is there: who waits for it meanwhile, and the watch for its return.
+
+Down is not failed: calls that broke off wait here until the engine is ready again. An engine may also stand still with all its
+connections open; then the calls under way wait at the engine itself, and are answered should it go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from concur_batch import records as r
+from concur_batch.engine.base import Engine
+from concur_batch.errors import ConcurError
+from concur_batch.recorder import Recorder
+
+
+class EngineGone(ConcurError):
+    """A lost engine did not return in time: the run ends, resumable (exit 3)."""
+
+    error_class = "engine_down"
+    exit_code = 3
+
+
+class Deadline(Protocol):
+    """A rollout's wall-time limit; waiting for an engine that is away does not count."""
+
+    def suspend(self) -> None:
+        """Stop the clock."""
+        ...
+
+    def resume(self) -> None:
+        """Let it run on."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    rollout: str
+    deadline: Deadline | None
+
+
+class Presence:
+    """Of one engine. `wait_s`: how long it may be away; then `on_gone` is called, once. `on_return`: it is back, and asked what it is."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        recorder: Recorder,
+        wait_s: float,
+        *,
+        on_gone: Callable[[EngineGone], None],
+        on_return: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._recorder = recorder
+        self._wait_s = wait_s
+        self._on_gone = on_gone
+        self._on_return = on_return
+        self.lost: str | None = None  # why, from the first sign on until it is ready
+        self.generation = 0  # how often the engine has come back: its cache was then empty
+        self._away = False  # lost, and when one looked it was not ready
+        self._calls: dict[_Call, None] = {}  # under way, in the order made
+        self._parked: Counter[str] = Counter()  # rollout -> its calls that wait here
+        self._back: asyncio.Future[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> set[str]:
+        """Rollouts that wait for the engine, here or with a call that it will not answer as long as it is away."""
+        return self._parked.keys() | ({call.rollout for call in self._calls} if self._away else set())
+
+    def lose(self, message: str) -> None:
+        """Something looks as if it were gone: nobody makes a call until one has seen that it is ready."""
+        if self.lost is None:
+            self.lost = message
+            loop = asyncio.get_running_loop()
+            self._back = loop.create_future()
+            self._watch = loop.create_task(self._watch_return(), name=f"watch {self._engine.name}")
+
+    @contextlib.contextmanager
+    def call(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
+        """Around a call that is under way."""
+        call = _Call(rollout, deadline)
+        self._calls[call] = None
+        try:
+            yield
+        finally:
+            del self._calls[call]
+            if self._away and deadline is not None:
+                deadline.resume()
+
+    async def until_back(self, rollout: str, deadline: Deadline | None) -> float:
+        """Wait for a lost engine; the seconds it took."""
+        assert self._back is not None
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        self._parked[rollout] += 1
+        if deadline is not None:
+            deadline.suspend()
+        try:
+            await asyncio.shield(self._back)
+        finally:
+            self._parked[rollout] -= 1
+            if not self._parked[rollout]:
+                del self._parked[rollout]
+            if deadline is not None:
+                deadline.resume()
+        return clock() - started
+
+    async def close(self) -> None:
+        """End the watch."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def _watch_return(self) -> None:
+        """Poll until it is ready; an engine that only dropped connections is ready at once and nobody is told."""
+        assert self._back is not None
+        assert self.lost is not None
+        clock = asyncio.get_running_loop().time
+        started, pause = clock(), 0.1
+        while not await self._engine.ready():
+            if not self._away:
+                self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=self.lost))
+                self._leave()
+            if clock() - started > self._wait_s:
+                why = f"did not return within {self._wait_s:g} s after: {self.lost}"
+                self._on_gone(EngineGone(f"{self._engine.name}: {why}"))
+                return  # whoever waits goes on waiting: the run drains
+            await asyncio.sleep(pause)
+            pause = min(1.0, pause * 1.5)
+        if self._away:
+            await self._return(clock() - started)
+        self.lost = None
+        self._back.set_result(None)
+
+    def _leave(self) -> None:
+        self._away = True
+        for call in self._calls:
+            if call.deadline is not None:
+                call.deadline.suspend()
+
+    async def _return(self, away_s: float) -> None:
+        with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
+            await self._engine.probe()
+        self._away = False
+        for call in self._calls:
+            if call.deadline is not None:
+                call.deadline.resume()
+        self.generation += 1
+        self._on_return()
+        self._recorder.write(r.EngineReturned(t=self._recorder.now(), engine=self._engine.name, away_s=round(away_s, 3)))
