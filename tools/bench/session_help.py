@@ -11,39 +11,43 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import session_help_agent as load
 from program import BENCH, command, journal
 from served_run import counted, flush, metrics
 
 from concur_batch import records as r
 
+SIM = "sim"
 AGENT = BENCH / "session_help_agent.py"
 HEADING = "| help | window | cached share, turns 2+ | median | computed again, tokens | evicted, tokens |\n|" + " --- |" * 6
 
 
 def run(url: str, used: str, window: int, seed: int, tasks: int, folder: Path) -> dict[str, Any]:
     """One batch with the help `used` (sessions, priority, or none), the other off."""
-    flush(url)
-    before = metrics(url)
+    before = {}
+    if url != SIM:
+        flush(url)
+        before = metrics(url)
     folder.mkdir()
-    job = folder / "job.jsonl"
-    job.write_text("".join(json.dumps({"id": f"t{i:02d}", "prompt": "talk"}) + "\n" for i in range(tasks)))
-    argv = [command(), "run", str(job), "--engine", url, "--agent", f"{AGENT}:walk", "--out", str(folder / "run"), "--no-live"]
-    argv += ["--controller", f"fixed:{window}", "--set", f"run.seed={seed}"]
+    argv = _simulated(folder, seed, tasks) if url == SIM else _served(folder, url, tasks)
+    argv += ["--controller", f"fixed:{window}", "--set", f"run.seed={seed}", "--out", str(folder / "run")]
     for help_ in ("sessions", "priority"):
         argv += ["--set", f"engine.{help_}={str(help_ == used).lower()}"]
     ended = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
     if ended.returncode:
         raise SystemExit(f"concur run ended with code {ended.returncode}:\n{ended.stdout[-1000:]}{ended.stderr[-1000:]}")
-    seen = next(x for x in journal(folder / "run") if isinstance(x, r.EngineSeen))
+    records = list(journal(folder / "run"))
+    seen = next(x for x in records if isinstance(x, r.EngineSeen))
     if (seen.sessions, seen.priority) != (used == "sessions", used == "priority"):
         raise SystemExit(f"{url} was not used as asked: sessions {seen.sessions}, priority {seen.priority}")
-    replies = [x for x in journal(folder / "run") if isinstance(x, r.ReplyReceived)]
+    replies = [x for x in records if isinstance(x, r.ReplyReceived)]
     later = [x for x in replies if x.step > 1]
     return {
         "used": used,
@@ -53,8 +57,35 @@ def run(url: str, used: str, window: int, seed: int, tasks: int, folder: Path) -
         "missed_tokens": sum(x.missed_tokens or 0 for x in replies),
         "steps": len(replies),
         "wall_s": max(x.t for x in replies),
-        **counted(before, metrics(url)),
+        "evicted_tokens": sum(x.evicted_tokens or 0 for x in records if isinstance(x, r.Sampled)),
+        **({} if url == SIM else counted(before, metrics(url))),
     }
+
+
+def _served(folder: Path, url: str, tasks: int) -> list[str]:
+    job = folder / "job.jsonl"
+    job.write_text("".join(json.dumps({"id": f"t{i:02d}", "prompt": "talk"}) + "\n" for i in range(tasks)))
+    return [command(), "run", str(job), "--engine", url, "--agent", f"{AGENT}:walk", "--no-live"]
+
+
+def _simulated(folder: Path, seed: int, tasks: int) -> list[str]:
+    """The same load as a trace, on a simulated server with the same pool and flags."""
+    trace, turns = folder / "trace.jsonl", load.TURNS - 1
+    rows = [
+        {
+            "input_prompt_length": load.FIRST_CHARS,
+            "shared_prefix_length": 0,
+            "num_turns": turns,
+            "assistant_response_length": [load.REPLY_TOKENS] * turns,
+            "tool_call_output_length": [load.MORE_CHARS] * turns,
+            "tool_call_latency": [load.pause_s(random.Random(f"t{i:02d}/{seed}/{turn}")) for turn in range(turns)],
+            "final_assistant_response_length": load.REPLY_TOKENS,
+        }
+        for i in range(tasks)
+    ]
+    trace.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    argv = [command(), "simulate", str(trace), "--pool-tokens", "20000", "--set", "sim.chunked_prefill_size=4096"]
+    return [*argv, "--set", "sim.session_cache=true", "--set", "sim.priority_scheduling=true"]
 
 
 def row(runs: list[dict[str, Any]], name: str) -> str:
@@ -72,7 +103,9 @@ def row(runs: list[dict[str, Any]], name: str) -> str:
 def main() -> None:
     """Run all cells, and print a Markdown table after each, so that an early end loses nothing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engine", required=True, metavar="URL", help="a server with both flags")
+    parser.add_argument(
+        "--engine", required=True, metavar="URL", help="a server with both flags, or sim: the same in virtual time"
+    )
     parser.add_argument("--cells", default="sessions:8,priority:8,priority:12", metavar="HELP:WINDOW,...")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", type=int, default=24)

@@ -18,6 +18,11 @@ def words(source: random.Random, chars: int) -> str:
     return "".join(source.choices("abcdefghijklmnopqrst ", k=chars))
 
 
+def pause_s(source: random.Random) -> float:
+    """Seconds that a tool takes."""
+    return source.uniform(0.2, 0.6) + (LONG_S if source.random() < LONG_SHARE else 0.0)
+
+
 async def walk(task: Task, ctx: Context) -> str:
     """Six model calls; as long as a tool would take, it sleeps between them."""
     source = random.Random(f"{task.id}/{ctx.seed}")
@@ -25,6 +30,6 @@ async def walk(task: Task, ctx: Context) -> str:
     for turn in range(TURNS):
         reply = await ctx.complete(messages, tools=[], max_tokens=REPLY_TOKENS, ignore_eos=True, temperature=0)
         if turn + 1 < TURNS:
-            await asyncio.sleep(source.uniform(0.2, 0.6) + (LONG_S if source.random() < LONG_SHARE else 0.0))
+            await asyncio.sleep(pause_s(source))
             messages += [reply.message, {"role": "user", "content": words(source, MORE_CHARS)}]
     return "done"
