@@ -30,6 +30,51 @@ def check(
 
 
 @app.command()
+def launch(
+    model: Annotated[str, typer.Argument(help="Model path or name, for SGLang's --model-path.", show_default=False)],
+    flags: Annotated[
+        list[str] | None, typer.Argument(metavar="-- FLAGS", help="SGLang's own flags, after --.", show_default=False)
+    ] = None,
+    then: Annotated[
+        str | None, typer.Option(help="Command to run beside it, with CONCUR_ENGINE set; the server ends when it does.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one. Default: 30000, or a free one.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    python: Annotated[
+        str | None,
+        typer.Option(
+            help="Python, or folder of the environment, that has SGLang. Default: our own.", envvar="CONCUR_SGLANG_PYTHON"
+        ),
+    ] = None,
+    patience: Annotated[float, typer.Option(min=0, help="Seconds until it must be ready.")] = 1800.0,
+    log: Annotated[
+        Path | None, typer.Option(help="File for its output. Default: standard error; with --then, a temporary file.")
+    ] = None,
+    session_cache: Annotated[  # noqa: FBT002 - an option
+        bool, typer.Option(help="Start it with --enable-session-radix-cache.")
+    ] = True,
+) -> None:
+    """Start SGLang with the flags CONCUR needs, print its URL when it is ready, and serve until Ctrl-C."""
+    from concur_batch.cli.launch import Wish  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.launch import launch as run_launch  # noqa: PLC0415
+
+    wish = Wish(
+        model=model,
+        extra=flags or (),
+        python=python,
+        host=host,
+        port=port,
+        patience_s=patience,
+        log=log,
+        then=then,
+        session_cache=session_cache,
+    )
+    raise typer.Exit(run_launch(wish))
+
+
+@app.command()
 def sim(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 30000,
     profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-8b@h100x1",

@@ -1,0 +1,220 @@
+"""`concur engine launch` with a stand-in for SGLang: a server process with workers of its own."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+FAKE = Path(__file__).parent / "fake_sglang"
+
+
+class Launch:
+    """One call of it. Its server's processes are in `pids`, once they are there."""
+
+    def __init__(self, folder, *arguments, **environment):
+        self._pids = folder / "pids"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CONCUR_")}
+        self.process = subprocess.Popen(
+            [*CONCUR, "engine", "launch", "some/model", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=clean | {"PYTHONPATH": str(FAKE), "FAKE_PIDS": str(self._pids), "TMPDIR": str(folder)} | environment,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.communicate()
+        self.wait_gone()
+
+    @property
+    def pids(self):
+        return json.loads(self._pids.read_text()) if self._pids.exists() else []
+
+    def url(self):
+        return self.process.stdout.readline().strip()
+
+    def ended(self):
+        """Exit code and the rest of what it said."""
+        out, err = self.process.communicate(timeout=60)
+        assert "Traceback" not in err, err
+        return self.process.returncode, out, err
+
+    def wait_gone(self):
+        end = time.monotonic() + 20
+        while any(alive(pid) for pid in self.pids):
+            assert time.monotonic() < end, "something of the server is left"
+            time.sleep(0.05)
+
+
+def alive(pid):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def argv(url):
+    with urlopen(f"{url}/argv", timeout=10) as answer:
+        return json.load(answer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_it_is_told_to_end(tmp_path, number):
+    with Launch(tmp_path, "--port", "0") as launch:
+        url = launch.url()
+        assert argv(url)[:6] == ["--model-path", "some/model", "--host", "127.0.0.1", "--port", url.rpartition(":")[2]]
+        assert argv(url)[6:] == ["--enable-metrics", "--enable-cache-report", "--enable-session-radix-cache"]
+        assert len([pid for pid in launch.pids if alive(pid)]) == 3
+        launch.process.send_signal(number)
+        code, out, err = launch.ended()
+        assert (code, out) == (0, "")
+        assert "starting SGLang" in err
+        assert "the fake starts" in err
+        assert not any(alive(pid) for pid in launch.pids)
+
+
+def test_killed_it_leaves_no_process(tmp_path):
+    with Launch(tmp_path, "--then", "sh -c 'echo here; exec sleep 600'", "--", "--stubborn") as launch:
+        assert launch.url()
+        assert launch.url() == "here"
+        below = psutil.Process(launch.process.pid).children(recursive=True)
+        assert len(below) >= 5  # guard, server, two workers that left its session, and the command
+        launch.process.kill()
+        _, left = psutil.wait_procs(below, timeout=25)
+        assert left == []
+
+
+def test_a_server_that_takes_too_long(tmp_path):
+    with Launch(tmp_path, "--patience", "0.5", "--", "--slow", "600") as launch:
+        code, out, err = launch.ended()
+        assert (code, out) == (3, "")
+    assert "the server was not ready within 0.5 s" in err
+
+
+@pytest.mark.parametrize("where", [["--port"], ["--", "--port"]])
+def test_a_port_that_is_taken(tmp_path, where):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with Launch(tmp_path, *where, port) as launch:
+            code, _, err = launch.ended()
+    assert code == 2
+    assert f"port {port} on 127.0.0.1 is in use" in err
+
+
+def test_a_key_is_used_and_not_shown(tmp_path):
+    env = "import os; print(os.environ['CONCUR_ENGINE'], os.environ['CONCUR_API_KEY'])"
+    with Launch(tmp_path, "--port", "0", "--then", f'python -c "{env}"', "--", "--api-key", "sesame") as launch:
+        url = launch.url()
+        code, out, err = launch.ended()
+    assert (code, out) == (0, f"{url} sesame\n")
+    assert "sesame" not in err
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_ends_with_the_command(tmp_path, code):
+    with Launch(tmp_path, "--then", f"python -c 'raise SystemExit({code})'") as launch:
+        url = launch.url()
+        assert url.startswith("http://127.0.0.1:")
+        assert launch.ended()[:2] == (code, "")
+        assert not any(alive(pid) for pid in launch.pids)
+    (log,) = tmp_path.glob("concur-sglang-*.log")
+    assert "the fake starts" in log.read_text()
+
+
+def test_signals_are_for_the_command_which_may_finish(tmp_path):
+    program = tmp_path / "drains.py"
+    program.write_text(
+        "import os, signal, time, urllib.request\n"
+        "def drain(*_):\n"
+        "    urllib.request.urlopen(os.environ['CONCUR_ENGINE'] + '/ready')\n"  # the server is still there
+        "    print('drained', flush=True)\n"
+        "    raise SystemExit(7)\n"
+        "signal.signal(signal.SIGINT, drain)\n"
+        "print('here', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with Launch(tmp_path, "--then", f"python {program}") as launch:
+        assert launch.url()
+        assert launch.url() == "here"
+        launch.process.send_signal(signal.SIGINT)
+        assert launch.ended()[:2] == (7, "drained\n")
+
+
+def test_a_server_that_dies_ends_the_command_too(tmp_path):
+    with Launch(tmp_path, "--then", "sleep 600") as launch:
+        url = launch.url()
+        with contextlib.suppress(OSError):
+            urlopen(f"{url}/die", timeout=10)
+        code, _, err = launch.ended()
+    assert code == 3
+    assert "  | RuntimeError: out of something" in err
+    assert err.splitlines()[-1].startswith("concur: the server ended with code 9; what it said is in")
+
+
+def test_a_server_that_dies_while_it_serves(tmp_path):
+    with Launch(tmp_path, "--log", "server.log") as launch:
+        with contextlib.suppress(OSError):
+            urlopen(f"{launch.url()}/die", timeout=10)
+        code, out, err = launch.ended()
+    assert (code, out) == (3, "")
+    assert "code 9; what it said is in server.log" in err
+
+
+def test_a_server_that_does_not_start(tmp_path):
+    with Launch(tmp_path, "--log", "server.log", "--", "--fail") as launch:
+        code, out, err = launch.ended()
+    assert (code, out) == (3, "")
+    assert "the server ended with code 1; what it said is in server.log" in err
+    assert "--no-session-cache" in err
+
+
+def test_interrupted_while_it_loads(tmp_path):
+    with Launch(tmp_path, "--", "--slow", "600") as launch:
+        while not launch.pids:
+            time.sleep(0.05)
+        launch.process.send_signal(signal.SIGINT)
+        code, out, _ = launch.ended()
+        assert (code, out) == (130, "")
+        assert not any(alive(pid) for pid in launch.pids)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--python", "/nowhere/python"], "there is no such Python"),
+        (["--then", "no-such-program-here x"], "there is no program 'no-such-program-here'"),
+        (["--then", "'"], "mind the quotes"),
+        (["--log", "nowhere/at/all.log"], "--log nowhere/at/all.log: cannot be written"),
+        (["--host", "no.such.host.invalid"], "there is no such address"),
+    ],
+)
+def test_what_cannot_be_done_is_told_before_anything_is_started(tmp_path, arguments, told):
+    with Launch(tmp_path, *arguments) as launch:
+        code, out, err = launch.ended()
+    assert (code, out) == (2, "")
+    assert told in err
+    assert launch.pids == []
+
+
+def test_without_sglang_it_says_how_to_get_it(tmp_path):
+    with Launch(tmp_path, PYTHONPATH="") as launch:
+        code, _, err = launch.ended()
+    assert code == 2
+    assert "pip install 'concur-batch[sglang]'" in err
+    assert "--python PATH" in err
