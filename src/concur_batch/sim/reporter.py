@@ -35,6 +35,7 @@ class Reporter:
         self._recent = RecentHits()
         self._hit_rate = 0.0
         self._throughput = 0.0
+        self.last_throughput = 0.0  # of the last decode report, however long ago
         self._retracted = 0
         self._running_before = 0  # when the prefill batch under way was made
         self._decode_steps = 0
@@ -123,7 +124,7 @@ class Reporter:
             tokens, since = burst.size * interval, burst.end(at - interval)
         else:
             tokens, since = self._since_tick + burst.size * at, self._last_tick
-        self._throughput = tokens / (now - since) if now > since else 0.0
+        self._throughput = self.last_throughput = tokens / (now - since) if now > since else 0.0
         self._last_tick = now
         if self._engine.options.is_old:
             self._hit_rate = 0.0  # scheduler_metrics_mixin.py of 0.5.8 writes it with every decode report

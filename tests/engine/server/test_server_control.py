@@ -86,14 +86,16 @@ def test_flush_waits_for_nobody_unless_told_to():
         await asyncio.sleep(2)
         busy = await post(app, "/flush_cache", None)
         loop = asyncio.get_running_loop()
+        tired = await get(app, "/flush_cache?timeout=1")
         patient, time = await get(app, "/flush_cache?timeout=60"), loop.time()
         await asked
         idle = await get(app, "/flush_cache")
         wrong = await get(app, "/flush_cache?timeout=-1")
-        return busy, patient, time, idle, wrong, app.state.core.cache.evictable
+        return busy, tired, patient, time, idle, wrong, app.state.core.cache.evictable
 
-    busy, patient, time, idle, wrong, cached = run_virtual(story())
+    busy, tired, patient, time, idle, wrong, cached = run_virtual(story())
     assert (busy.status, busy.text) == (400, "Flush cache failed.\n")
+    assert (tired.status, tired.text) == (400, "Timed out waiting for idle state.")
     assert (patient.status, patient.text) == (idle.status, idle.text) == (200, FLUSHED)
     assert time == pytest.approx(10.0, abs=0.1)
     assert wrong.status == 400

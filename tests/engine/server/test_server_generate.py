@@ -51,18 +51,20 @@ def test_sessions_carry_the_conversation():
         twice = await post(app, "/open_session", {"capacity_of_str_len": 1000, "session_id": "s"})
         body = {"text": "hello", "sampling_params": {"max_new_tokens": 10}, "session_params": {"id": "s"}}
         first = await post(app, "/generate", body | {"rid": "one"})
-        second = await post(app, "/generate", body)
-        branch = await post(app, "/generate", body | {"session_params": {"id": "s", "rid": "one"}})
+        second = await post(app, "/generate", body | {"rid": "two", "session_params": {"id": "s", "rid": "one"}})
+        third = await post(app, "/generate", body | {"session_params": {"id": "s", "rid": "two"}})
+        anew = await post(app, "/generate", body)
+        unknown = await post(app, "/generate", body | {"session_params": {"id": "s", "rid": "nobody"}})
         closed = await post(app, "/close_session", {"session_id": "s"})
         after = await post(app, "/generate", body)
-        return opened, twice, first, second, branch, closed, after
+        return opened, twice, (first, second, third, anew), unknown, closed, after
 
-    opened, twice, first, second, branch, closed, after = run_virtual(story())
+    opened, twice, turns, unknown, closed, after = run_virtual(story())
     assert (opened.status, opened.json) == (200, "s")
     assert twice.status == 400
     assert "still open" in twice.json["error"]["message"]
-    prompts = [answer.json["meta_info"]["prompt_tokens"] for answer in (first, second, branch)]
-    assert prompts == [5, 20, 20]
+    assert [answer.json["meta_info"]["prompt_tokens"] for answer in turns] == [5, 20, 35, 5]
+    assert (unknown.status, unknown.json) == (400, {"error": {"message": "Invalid request session id"}})
     assert (closed.status, closed.text) == (200, "")
     assert after.json == {"error": {"message": "Invalid request: session id s does not exist"}}
 
@@ -71,7 +73,6 @@ def test_sessions_carry_the_conversation():
     "body",
     [
         {},
-        {"text": "a", "input_ids": [1]},
         {"text": ""},
         {"input_ids": ["a"]},
         {"input_ids": [-1]},
@@ -84,6 +85,27 @@ def test_generate_refuses(body):
     (reply,) = asked("/generate", body)
     assert reply.status == 400
     assert reply.json.get("message") or reply.json["error"]["message"]
+
+
+def test_generate_takes_ids_before_text():
+    (reply,) = asked("/generate", {"text": "abc", "input_ids": [1, 2]})
+    assert reply.json["meta_info"]["prompt_tokens"] == 2
+
+
+@pytest.mark.parametrize("fields", [{"sampling_params": {"max_new_tokens": -1}}, {"text": "a" * 20_000}, {"text": ""}])
+def test_generate_refuses_in_the_stream_itself(fields):
+    body = {"text": "a"} | fields
+    whole, stream = asked("/generate", body, body | {"stream": True})
+    told = {"message": whole.json["error"]["message"], "type": "invalid_request_error", "code": 400, "retryable": False}
+    assert (stream.status, stream.events) == (200, [{"error": told}])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_tokens_where_none_are_asked_for(stream):
+    (reply,) = asked("/generate", {"text": "hello", "stream": stream, "sampling_params": {"max_new_tokens": 0}})
+    said = reply.events[0] if stream else reply.json
+    assert (said["text"], said["output_ids"], said["meta_info"]["completion_tokens"]) == ("", [], 0)
+    assert said["meta_info"]["finish_reason"] == {"type": "length", "length": 0}
 
 
 def test_completions_give_text():
@@ -106,6 +128,13 @@ def test_completions_take_one_prompt_of_either_kind(prompt):
 def test_completions_refuse(prompt):
     (reply,) = asked("/v1/completions", {"prompt": prompt})
     assert (reply.status, reply.json["code"]) == (400, 400)
+
+
+@pytest.mark.parametrize("most", [0, -1])
+def test_completions_must_have_a_token(most):
+    (reply,) = asked("/v1/completions", {"prompt": "hello", "max_tokens": most})
+    assert (reply.status, reply.json["type"]) == (400, "Bad Request")
+    assert "max_tokens must be positive" in reply.json["message"]
 
 
 @pytest.mark.parametrize("speed", [1.0, 1e6])

@@ -1,7 +1,7 @@
 """What the server tells of itself, to us and to others."""
 
 import pytest
-from served import captured, get, server, shape
+from served import captured, chat, get, post, server, shape
 
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.statistics import from_models, from_server_info
@@ -31,6 +31,15 @@ def test_our_adapter_knows_it_for_what_it_is():
     assert can.session_close
     assert can.priority
     assert from_models(told("/v1/models"), can).models == ("tiny",)
+
+
+def test_the_last_throughput_is_told_also_when_all_is_idle():
+    async def story():
+        app = server()
+        await post(app, "/v1/chat/completions", chat(max_tokens=60))
+        return (await get(app, "/server_info")).json["internal_states"][0]["last_gen_throughput"]
+
+    assert run_virtual(story()) == pytest.approx(1.0, rel=0.05)
 
 
 def test_models():

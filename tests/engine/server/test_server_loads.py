@@ -64,11 +64,16 @@ def test_text_has_the_lines_of_the_captured_one():
     assert names(answer.text) == names(captured("loads_prometheus.txt"))
 
 
-@pytest.mark.parametrize(("query", "status"), [("include=nope", 400), ("dp_rank=x", 400), ("dp_rank=0", 200), ("dp_rank=1", 200)])
+@pytest.mark.parametrize(("query", "status"), [("dp_rank=x", 400), ("dp_rank=0", 200), ("dp_rank=1", 200)])
 def test_checks_its_parameters(query, status):
     answer = run_virtual(get(server(), f"/v1/loads?{query}"))
     assert answer.status == status
     assert status == 400 or len(answer.json["loads"]) == (1 if query.endswith("0") else 0)
+
+
+def test_falls_over_a_part_that_is_not_there_as_sglang_does():
+    answer = run_virtual(get(server(), "/v1/loads?include=core,nope"))
+    assert (answer.status, answer.text) == (500, "Internal Server Error")
 
 
 def test_the_old_version_has_get_load_instead():

@@ -51,13 +51,15 @@ def test_an_id_that_is_in_flight():
     [
         b"{not json",
         b"",
-        b"[]",
+        b"5",
         b"\xff",
         {"model": "tiny"},
         chat(session_id=5),
         chat(max_tokens="many"),
         chat(concur_turn={"tokens": "x"}),
         {"messages": [{"content": "no role"}]},
+        {"messages": [{"role": "nobody", "content": "x"}]},
+        {"messages": [{"role": "user"}]},
         {"messages": [{"role": "user", "content": 5}]},
         {"messages": [{"role": "assistant", "tool_calls": [{"function": {}}]}]},
         {"messages": ["hi"]},
@@ -83,6 +85,23 @@ def test_a_body_that_is_not_said_to_be_json():
     assert "application/json" in answer.json["message"]
 
 
+def test_a_list_is_more_than_sglang_can_take():
+    answer = run_virtual(post(server(), "/v1/chat/completions", b" []"))
+    assert (answer.status, answer.headers["content-type"], answer.text) == (
+        500,
+        "text/plain; charset=utf-8",
+        "Internal Server Error",
+    )
+
+
+def test_what_the_scheduler_refuses_comes_in_a_stream_that_has_begun():
+    body = chat("x" * 16_375, max_tokens=1)
+    status, whole = refused(body)
+    stream = run_virtual(post(server(), "/v1/chat/completions", body | {"stream": True}))
+    assert (status, stream.status) == (400, 200)
+    assert stream.events == [{"error": whole | {"type": "BAD_REQUEST"}}]
+
+
 def test_no_such_path_or_method():
     async def story():
         app = server()
@@ -90,7 +109,7 @@ def test_no_such_path_or_method():
 
     nope, method = run_virtual(story())
     assert (nope.status, nope.json) == (404, {"detail": "Not Found"})
-    assert (method.status, method.json) == (405, {"detail": "Method Not Allowed"})
+    assert (method.status, method.headers["allow"], method.json) == (405, "POST", {"detail": "Method Not Allowed"})
 
 
 def test_a_key_where_one_is_asked_for():

@@ -16,7 +16,7 @@ from concur_batch.engine.server.door import Door
 from concur_batch.engine.server.generate import generate
 from concur_batch.engine.server.loads import get_load, loads
 from concur_batch.engine.server.metrics import metrics
-from concur_batch.engine.server.problems import Problem
+from concur_batch.engine.server.problems import Fault, Problem
 from concur_batch.engine.server.replying import as_json
 from concur_batch.engine.server.serve import ServerSettings
 from concur_batch.engine.server.service import Service
@@ -35,9 +35,8 @@ def make_app(settings: ServerSettings, *, record: bool, epoch: float) -> Starlet
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Door, tally=service.tally, api_key=settings.api_key, paths=paths)],
-        exception_handlers={Problem: _problem, HTTPException: _http_problem},
+        exception_handlers={Problem: _problem, HTTPException: _http_problem, Fault: _fault},
     )
-    app.router.redirect_slashes = False
     app.state.service, app.state.pump, app.state.core = service, service.pump, core
     if isinstance(core, RecordingCore):
         app.state.arrivals = core.arrivals
@@ -67,6 +66,9 @@ def _routes(settings: ServerSettings) -> list[Route]:
         Route("/pause_generation", control.pause_generation, methods=["POST"]),
         Route("/continue_generation", control.continue_generation, methods=["POST"]),
     ]
+    for route in routes:
+        assert route.methods is not None
+        route.methods.discard("HEAD")  # which starlette adds to GET, and FastAPI does not
     return [*routes, Route("/metrics", metrics)] if settings.metrics else routes
 
 
@@ -78,4 +80,10 @@ async def _problem(_: Request, problem: Exception) -> Response:
 async def _http_problem(_: Request, problem: Exception) -> Response:
     """As FastAPI words what no route takes."""
     assert isinstance(problem, HTTPException)
-    return as_json({"detail": problem.detail}, problem.status_code)
+    response = as_json({"detail": problem.detail}, problem.status_code)
+    response.headers.update(problem.headers or {})
+    return response
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    return Response("Internal Server Error", 500, media_type="text/plain")

@@ -11,6 +11,9 @@ from concur_batch.engine.server.problems import Problem
 
 T = TypeVar("T")
 
+# In any case of letters but for `user` (openai/protocol.py: ChatCompletionMessageGenericParam).
+_ROLES = ("system", "assistant", "tool", "function", "developer", "latest_reminder", "root")
+
 
 class Turn(msgspec.Struct, kw_only=True):
     """`concur_turn`: the turn to answer with. `rollout` and `step` name its place; without them `rid` and the conversation do."""
@@ -76,7 +79,7 @@ class Sampling(msgspec.Struct, kw_only=True):
 
 
 class SessionParams(msgspec.Struct, kw_only=True):
-    """Which open session the request continues; `rid`: after which of its requests, by default the last."""
+    """Which open session the request belongs to; `rid`: which of its requests it continues, by default none."""
 
     id: str
     rid: str | None = None
@@ -138,10 +141,11 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
     if not messages:
         raise Problem("Messages cannot be empty.")
     for place, message in enumerate(messages):
-        if not isinstance(message.get("role"), str):
-            raise malformed(f"('body', 'messages', {place}, 'role'): Input should be a role")
+        role = message.get("role")
+        if not isinstance(role, str) or (role != "user" and role.lower() not in _ROLES):
+            raise malformed(f"('body', 'messages', {place}, 'role'): Input should be 'user' or one of {_ROLES}")
         content = message.get("content")
-        if not (content is None or isinstance(content, str) or _are_parts(content)):
+        if not ((content is None and role != "user") or isinstance(content, str) or _are_parts(content)):
             raise malformed(f"('body', 'messages', {place}, 'content'): Input should be a valid string or list of parts")
         calls = message.get("tool_calls")
         if not (calls is None or isinstance(calls, list)):

@@ -11,10 +11,10 @@ from starlette.responses import Response
 
 from concur_batch.engine.server.bodies import ChatBody, read
 from concur_batch.engine.server.plan import Plan, plan_chat
-from concur_batch.engine.server.problems import Problem
-from concur_batch.engine.server.replying import DONE, EventStream, as_json, event, while_connected
+from concur_batch.engine.server.problems import Fault, Problem
+from concur_batch.engine.server.replying import DONE, as_json, event, while_connected
 from concur_batch.engine.server.service import Service
-from concur_batch.engine.server.steps import check_single, check_survived, opened
+from concur_batch.engine.server.steps import check_single, check_survived, streamed
 from concur_batch.engine.server.usage import meta_info, metadata, sglext, usage
 from concur_batch.engine.server.utterance import Utterance
 
@@ -22,12 +22,13 @@ from concur_batch.engine.server.utterance import Utterance
 async def chat_completions(request: Request) -> Response:
     """One reply, whole or as a stream."""
     service: Service = request.app.state.service
+    if (await request.body()).lstrip().startswith(b"["):
+        raise Fault  # while it looks for a field, before it is checked
     body = await read(request, ChatBody, json_only=True)
     check_single(body.n)
     plan = plan_chat(service, body)
     if body.stream:
-        tokens = await while_connected(request, opened(service.stream(plan.call)))
-        return EventStream(_events(service, body, plan, tokens), tokens)
+        return await streamed(request, service.stream(plan.call), lambda tokens: _events(service, body, plan, tokens))
     await while_connected(request, service.generate(plan.call))
     check_survived(plan.call)
     return as_json(_completion(service, body, plan))

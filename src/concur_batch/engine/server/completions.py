@@ -12,9 +12,9 @@ from concur_batch.engine.server.bodies import CompletionBody, malformed, read
 from concur_batch.engine.server.filler import run_of_ids
 from concur_batch.engine.server.plan import Plan, plan_filler
 from concur_batch.engine.server.problems import Problem
-from concur_batch.engine.server.replying import DONE, EventStream, as_json, event, while_connected
+from concur_batch.engine.server.replying import DONE, as_json, event, while_connected
 from concur_batch.engine.server.service import Service
-from concur_batch.engine.server.steps import check_single, check_survived, opened
+from concur_batch.engine.server.steps import check_single, check_survived, streamed
 from concur_batch.engine.server.usage import metadata, sglext, usage
 from concur_batch.engine.server.utterance import Utterance
 from concur_batch.sim.runs import Run
@@ -27,12 +27,13 @@ async def completions(request: Request) -> Response:
     service: Service = request.app.state.service
     body = await read(request, CompletionBody, json_only=True)
     check_single(body.n)
+    if body.max_tokens is not None and body.max_tokens <= 0:
+        raise malformed("('body', 'max_tokens'): Value error, max_tokens must be positive")
     prompt, echo = _prompt(service, body.prompt)
     plan = plan_filler(service, body, prompt, body.max_tokens, ignore_eos=body.ignore_eos)
     echo = echo if body.echo else ""
     if body.stream:
-        tokens = await while_connected(request, opened(service.stream(plan.call)))
-        return EventStream(_events(service, body, plan, tokens, echo), tokens)
+        return await streamed(request, service.stream(plan.call), lambda tokens: _events(service, body, plan, tokens, echo))
     await while_connected(request, service.generate(plan.call))
     check_survived(plan.call)
     call = plan.call

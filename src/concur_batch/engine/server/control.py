@@ -30,7 +30,7 @@ async def abort_request(request: Request) -> Response:
     body = await read(request, AbortBody)
     if body.abort_all:
         service.abort_all()
-    elif body.rid:
+    elif body.rid is not None:
         service.abort(body.rid)
     return Response()
 
@@ -47,7 +47,11 @@ async def flush_cache(request: Request) -> Response:
         raise Problem(told, kind="Bad Request")
     old = service.options.is_old
     flushed = await service.flush(0.0 if old else timeout_s)
-    return Response(_FLUSHED if flushed or old else "Flush cache failed.\n", 200 if flushed else 400)
+    if flushed:
+        return Response(_FLUSHED)
+    if old:
+        return Response(_FLUSHED, 400)
+    return Response("Timed out waiting for idle state." if timeout_s else "Flush cache failed.\n", 400)
 
 
 async def pause_generation(request: Request) -> Response:

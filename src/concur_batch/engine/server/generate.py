@@ -13,7 +13,7 @@ from concur_batch.engine.server.completions import tokens_of
 from concur_batch.engine.server.filler import ids_of, run_of_ids
 from concur_batch.engine.server.plan import Plan, plan_filler
 from concur_batch.engine.server.problems import NativeProblem, Problem
-from concur_batch.engine.server.replying import DONE, EventStream, as_json, event, while_connected
+from concur_batch.engine.server.replying import DONE, EventStream, as_json, event, refusal, while_connected
 from concur_batch.engine.server.service import Said, Service
 from concur_batch.engine.server.steps import check_single, check_survived, opened
 from concur_batch.engine.server.usage import meta_info
@@ -24,16 +24,22 @@ from concur_batch.sim.runs import Run, length
 async def generate(request: Request) -> Response:
     """One reply, whole or as a stream. Always filler."""
     service: Service = request.app.state.service
-    try:
-        return await _generate(request, service)
-    except Problem as problem:
-        if problem.kind == "BadRequestError":  # the body as such was good
-            raise NativeProblem(problem.message, problem.status) from None
-        raise
-
-
-async def _generate(request: Request, service: Service) -> Response:
     body = await read(request, GenerateBody)
+    try:
+        return await _generate(request, service, body)
+    except Problem as problem:
+        if problem.kind != "BadRequestError":
+            raise
+        if body.stream:  # has begun before anything was looked at
+            return EventStream(refusal(_streamed(problem)))
+        raise NativeProblem(problem.message, problem.status) from None
+
+
+def _streamed(problem: Problem) -> dict[str, Any]:
+    return {"message": problem.message, "type": "invalid_request_error", "code": problem.status, "retryable": False}
+
+
+async def _generate(request: Request, service: Service, body: GenerateBody) -> Response:
     sampling = body.sampling_params
     check_single(sampling.n)
     if body.session_id is not None and body.session_params is not None:
@@ -56,16 +62,19 @@ async def _generate(request: Request, service: Service) -> Response:
 
 
 def _prompt(service: Service, body: GenerateBody) -> list[Run]:
-    if (body.text is None) == (body.input_ids is None):
+    if body.input_ids is not None:
+        prompt = tokens_of(body.input_ids)
+    elif body.text is not None:
+        prompt = service.tokenizer.text(body.text)
+    else:
         raise Problem("Either text, input_ids or input_embeds should be provided.")
-    prompt = service.tokenizer.text(body.text) if body.text is not None else tokens_of(body.input_ids or [])
     if not length(prompt) and body.session_params is None:
         raise Problem("texts cannot be empty and tokenizer must be initialized")
     return prompt
 
 
 def _history(service: Service, body: GenerateBody) -> list[Run]:
-    """What the session has said so far."""
+    """What the session has said up to the request that is named; without a name this one begins anew (session_controller.py)."""
     params = body.session_params
     if params is None:
         return []
@@ -73,10 +82,10 @@ def _history(service: Service, body: GenerateBody) -> list[Run]:
     if said is None:
         raise Problem(f"Invalid request: session id {params.id} does not exist")
     if params.rid is None:
-        return said[-1].tokens if said else []
+        return []
     found = next((one.tokens for one in said if one.rid == params.rid), None)
     if found is None:
-        raise Problem(f"Invalid request: request {params.rid} is not part of session {params.id}")
+        raise Problem("Invalid request session id")
     return found
 
 
@@ -111,7 +120,7 @@ async def _events(
     try:
         check_survived(call)
     except Problem as problem:
-        yield event({"error": {"message": problem.message, "type": "invalid_request_error", "code": problem.status}})
+        yield event({"error": _streamed(problem)})
         yield DONE
         return
     for count in range(told + 1, call.generated):

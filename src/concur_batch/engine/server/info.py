@@ -80,8 +80,15 @@ async def server_info(request: Request) -> Response:
         **arguments,
         "world_size": options.gpus,
         "effective_max_running_requests_per_dp": options.max_running_requests,
-        "last_gen_throughput": service.core.reporter.gauges.gen_throughput,
-        "memory_usage": {"weight": 0.0, "kvcache": kv_cache_gb(service), "token_capacity": capacity, "graph": _GRAPHS},
+        "last_gen_throughput": service.core.reporter.last_throughput,
+        "memory_usage": {
+            "weight": 0.0,
+            "kvcache": kv_cache_gb(service),
+            "startup_available": 0.0,
+            "token_capacity": capacity,
+            "token_capacity_swa": None,
+            "graph": _GRAPHS,
+        },
     }
     return as_json(
         {

@@ -115,7 +115,7 @@ def check_lengths(service: Service, prompt: list[Run], asked: int | None) -> Non
 
 def _call(body: Common, prompt: list[Run], output: list[Run], asked: int | None, *, ignore_eos: bool) -> Call:
     return Call(
-        rid=body.rid or uuid.uuid4().hex,
+        rid=uuid.uuid4().hex if body.rid is None else body.rid,
         prompt=prompt,
         output=output,
         max_new_tokens=asked,

@@ -25,6 +25,18 @@ class Problem(Exception):
         return {"object": "error", "message": self.message, "type": self.kind, "param": None, "code": self.status}
 
 
+class LateProblem(Problem):
+    """What SGLang's scheduler refuses, and not its HTTP process: a stream has then begun, and the refusal is all there is in it."""
+
+    def body(self) -> dict[str, Any]:
+        """The JSON body."""
+        return super().body() | {"type": "BAD_REQUEST"}
+
+
+class Fault(Exception):
+    """SGLang falls over this request: 500, and words that tell nothing."""
+
+
 class NativeProblem(Problem):
     """The same, of the native endpoints (`/generate`, sessions): they nest a message alone (http_server.py:2257)."""
 

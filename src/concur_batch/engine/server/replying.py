@@ -41,12 +41,18 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     return await _first(asyncio.ensure_future(work), request.receive)
 
 
+async def refusal(error: dict[str, Any]) -> AsyncGenerator[bytes, None]:
+    """The events of a stream that tells of an error and nothing else."""
+    yield event({"error": error})
+    yield DONE
+
+
 class EventStream(Response):
     """Server-sent events, made from a source that is closed when the client goes away, at whatever point."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncGenerator[bytes, None], source: AsyncGenerator[int, None]) -> None:
+    def __init__(self, events: AsyncGenerator[bytes, None], source: AsyncGenerator[int, None] | None = None) -> None:
         self._events = events
         self._source = source
         self.status_code = 200
@@ -55,7 +61,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's form
         """Answer."""
-        async with aclosing(self._source), aclosing(self._events):
+        async with aclosing(self._source or self._events), aclosing(self._events):
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             with suppress(Gone):  # nobody to tell
                 await _first(asyncio.ensure_future(self._send_all(send)), receive)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from concur_batch.errors import InputError
@@ -68,6 +68,7 @@ def serve(settings: ServerSettings) -> int:
     from concur_batch.engine.server.listener import listen  # noqa: PLC0415 - as above
 
     with _bound(settings.host, settings.port) as bound:
+        settings = replace(settings, port=bound.getsockname()[1])
         return listen(build(settings), bound, settings)
 
 

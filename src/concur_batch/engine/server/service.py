@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
 from concur_batch.engine.pump import Pump
-from concur_batch.engine.server.problems import Problem
+from concur_batch.engine.server.problems import LateProblem, Problem
 from concur_batch.engine.server.serve import ServerSettings
 from concur_batch.engine.server.tally import Tally
 from concur_batch.sim.call import Call
@@ -16,10 +16,11 @@ from concur_batch.sim.core import EngineCore, PauseMode, Refused
 from concur_batch.sim.runs import Run
 
 _FLUSH_RETRY_S = 0.02
+_BY_SCHEDULER = "Input length"  # how it words its own refusals
 
 
 class Said(NamedTuple):
-    """The last request of an open session: all its tokens, and the rid it had."""
+    """A request of an open session: all its tokens, and the rid it had."""
 
     rid: str
     tokens: list[Run]
@@ -74,13 +75,17 @@ class Service:
             self._leave(call)
 
     async def stream(self, call: Call) -> AsyncGenerator[int, None]:
-        """How many tokens there are, whenever there are more. Raises Problem before the first; closing it ends the call."""
+        """How many tokens there are, whenever there are more. Raises Problem, LateProblem for what the scheduler refuses, before
+        the first; closing it ends the call.
+        """
         self._enter(call)
         try:
             async for generated in self.pump.stream(call):
-                yield generated
+                if call.max_new_tokens != 0:
+                    yield generated
         except Refused as error:
-            raise Problem(str(error)) from None
+            told = str(error)
+            raise (LateProblem if told.startswith(_BY_SCHEDULER) else Problem)(told) from None
         finally:
             self._leave(call)
 
@@ -97,6 +102,8 @@ class Service:
 
     def _leave(self, call: Call) -> None:
         del self._calls[call.rid]
+        if call.max_new_tokens == 0:
+            call.generated = 0  # the prefill makes a token, which nobody is told
         if call.finish_reason is not None:
             self.tally.ended(call)
         elif call.rid in self.core:  # its client is gone

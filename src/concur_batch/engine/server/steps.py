@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
-from concur_batch.engine.server.problems import Problem
+from starlette.requests import Request
+from starlette.responses import Response
+
+from concur_batch.engine.server.problems import LateProblem, Problem
+from concur_batch.engine.server.replying import EventStream, refusal, while_connected
 from concur_batch.sim.call import Call
 
 _OUT_OF_MEMORY = "Out of memory"  # how the scheduler's own abort begins; all others are somebody's wish
@@ -20,6 +24,19 @@ def check_survived(call: Call) -> None:
     """Raises Problem where the engine gave the request up, for want of memory (schedule_batch.py:3516)."""
     if call.finish_reason == "abort" and (call.message or "").startswith(_OUT_OF_MEMORY):
         raise Problem(call.message or _OUT_OF_MEMORY, 500, "InternalServerError")
+
+
+async def streamed(
+    request: Request,
+    source: AsyncGenerator[int, None],
+    events: Callable[[AsyncGenerator[int, None]], AsyncGenerator[bytes, None]],
+) -> Response:
+    """The events made of a call's tokens. Raises Problem where it is refused before a status is sent."""
+    try:
+        tokens = await while_connected(request, opened(source))
+    except LateProblem as problem:
+        return EventStream(refusal(problem.body()), source)
+    return EventStream(events(tokens), tokens)
 
 
 async def opened(source: AsyncGenerator[int, None]) -> AsyncGenerator[int, None]:
