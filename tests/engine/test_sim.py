@@ -258,3 +258,21 @@ def test_the_truth_is_told_to_whoever_reports():
 
     run_virtual(story())
     assert [(call.first_token_at, call.retractions) for call in ended] == [(pytest.approx(1.0), 0)]
+
+
+def test_what_is_held_back_for_a_reply_follows_what_was_asked_for():
+    """Of a reply whose length is not told, the scheduler holds back a part of the context for what may come."""
+
+    async def story(sampling):
+        sim = engine(1000)
+        calls = [
+            request(request_id=f"t#{n}/1", messages=prompt(150, f"p{n}"), turn=turn(20), sampling=sampling) for n in range(4)
+        ]
+        replies = await asyncio.gather(*(sim.complete(call) for call in calls))
+        assert {(reply.completion_tokens, reply.finish_reason) for reply in replies} == {(20, "stop")}
+        return asyncio.get_running_loop().time()
+
+    together = 6.0 + 19 * (0.9 + 4 * 0.1)  # one prefill batch, and all four in each decode step
+    assert run_virtual(story({"max_tokens": 20})) == pytest.approx(together)
+    assert run_virtual(story({"ignore_eos": True})) == pytest.approx(together)
+    assert run_virtual(story({})) > 1.2 * together

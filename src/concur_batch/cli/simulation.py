@@ -119,7 +119,7 @@ def _bound(traces: Sequence[AgentTrace], profile: Profile, options: ServerOption
     """None where limits end agents early: the bound is that of the whole workload."""
     limits = config.limits
     early = (limits.max_steps, limits.max_output_tokens, limits.max_total_tokens, limits.timeout_s)
-    if any(limit is not None for limit in early) or config.sampling:
+    if any(limit is not None for limit in early) or config.sampling.keys() - {"ignore_eos"}:
         return None
     return lower_bound_s(
         traces,

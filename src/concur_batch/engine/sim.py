@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
 from concur_batch.engine.pump import Pump
@@ -11,7 +11,7 @@ from concur_batch.engine.scripted_turn import finish_reason_of, message_of
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
 from concur_batch.sim.call import Call
 from concur_batch.sim.core import EngineCore, Refused
-from concur_batch.sim.runs import head, length
+from concur_batch.sim.runs import Run, head, length
 from concur_batch.sim.tokens import Tokenizer, text_of
 
 
@@ -83,12 +83,13 @@ class SimEngine:
                 "lengthen the script, or name a model server with --engine"
             )
         message = message_of(turn, request.rollout, request.step)
+        output = self._tokenizer.reply(message)
         call = Call(
             rid=request.request_id,
             prompt=self._tokenizer.prompt(request.messages, request.tools),
-            output=self._tokenizer.reply(message),
-            max_new_tokens=_max_new_tokens(request),
-            ignore_eos=request.sampling.get("ignore_eos") is True,
+            output=output,
+            max_new_tokens=_max_new_tokens(request, output),
+            ignore_eos=_ignores_end(request),
             priority=request.priority or 0,
             session=request.session_id,
         )
@@ -165,6 +166,13 @@ class SimEngine:
         await asyncio.sleep(0)
 
 
-def _max_new_tokens(request: Request) -> int | None:
+def _ignores_end(request: Request) -> bool:
+    return request.sampling.get("ignore_eos") is True
+
+
+def _max_new_tokens(request: Request, output: Sequence[Run]) -> int | None:
+    """What was asked for; a reply that ignores its end can only have ended where its `max_tokens` did."""
     limit = request.sampling.get("max_completion_tokens") or request.sampling.get("max_tokens")
-    return limit if isinstance(limit, int) else None
+    if isinstance(limit, int):
+        return limit
+    return length(output) if _ignores_end(request) else None
