@@ -90,13 +90,13 @@ def test_serves_until_it_is_told_to_end(tmp_path, number):
 
 
 def test_killed_it_leaves_no_process(tmp_path):
-    with Launch(tmp_path, "--then", "sh -c 'echo here; exec sleep 600'", "--", "--stubborn") as launch:
+    with Launch(tmp_path, "--then", "sh -c 'echo here; exec sleep 600'", "--", "--leaving") as launch:
         assert launch.url()
         assert launch.url() == "here"
         below = psutil.Process(launch.process.pid).children(recursive=True)
         assert len(below) >= 5  # guard, server, two workers that left its session, and the command
         launch.process.kill()
-        _, left = psutil.wait_procs(below, timeout=25)
+        _, left = psutil.wait_procs(below, timeout=40)
         assert left == []
 
 
@@ -154,6 +154,37 @@ def test_signals_are_for_the_command_which_may_finish(tmp_path):
         assert launch.url() == "here"
         launch.process.send_signal(signal.SIGINT)
         assert launch.ended()[:2] == (7, "drained\n")
+
+
+def test_ctrl_c_on_a_terminal_comes_once(tmp_path):
+    program = tmp_path / "counts.py"
+    program.write_text(
+        "import signal, time\n"
+        "came = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: came.append(1))\n"
+        "print('here', flush=True)\n"
+        "while not came:\n"
+        "    time.sleep(0.1)\n"
+        "time.sleep(1)\n"
+        "print('came', len(came), flush=True)\n"
+    )
+    command = [*CONCUR, "engine", "launch", "m", "--then", f"python {program}"]
+    with subprocess.Popen(
+        [sys.executable, "-c", f"import pty; raise SystemExit(pty.spawn({command!r}) >> 8)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(FAKE), "FAKE_PIDS": str(tmp_path / "pids"), "TMPDIR": str(tmp_path)},
+    ) as terminal:
+        said = [terminal.stdout.readline()]
+        while b"here" not in said[-1]:
+            assert said[-1], said
+            said.append(terminal.stdout.readline())
+        terminal.stdin.write(b"\x03")
+        terminal.stdin.flush()
+        rest = terminal.stdout.read()
+        assert b"came 1" in rest
+    assert terminal.returncode == 0
 
 
 def test_a_server_that_dies_ends_the_command_too(tmp_path):

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-GRACE_S = 10.0  # for a server to end by itself
+GRACE_S = 15.0  # for a server to end by itself: SGLang looks every 5 s whether it is asked to
 _POLL_S = 0.1
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -66,11 +66,15 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """First politely; then whatever is left of its group and below us."""
-    _strike(server.pid, signal.SIGTERM)
+    """First politely, and only the process that was started: SGLang takes the end of its workers for a crash, and studies it.
+
+    Then whatever is left of its group and below us.
+    """
+    server.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(GRACE_S)
-    _strike(server.pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):  # all of it ended
+        os.killpg(server.pid, signal.SIGKILL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         server.wait(GRACE_S)
     end = time.monotonic() + GRACE_S
@@ -79,11 +83,6 @@ def _end(server: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(OSError):
                 os.kill(child, signal.SIGKILL)
         time.sleep(0.01)
-
-
-def _strike(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(OSError):  # all of it ended
-        os.killpg(group, number)
 
 
 def _reap() -> bool:

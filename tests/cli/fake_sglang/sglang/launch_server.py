@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -35,10 +34,7 @@ def main():
     sys.stderr.write("the fake starts\n")
     if "--fail" in sys.argv:
         sys.exit("ValueError: --enable-session-radix-cache requires UnifiedRadixCache")
-    stubborn = "--stubborn" in sys.argv
-    if stubborn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    workers = [subprocess.Popen(["sleep", "600"], start_new_session=stubborn) for _ in range(2)]
+    workers = [subprocess.Popen(["sleep", "600"], start_new_session="--leaving" in sys.argv) for _ in range(2)]
     Path(os.environ["FAKE_PIDS"]).write_text(json.dumps([os.getpid(), *(worker.pid for worker in workers)]))
     time.sleep(float(option("--slow") or 0))
     ThreadingHTTPServer((option("--host"), int(option("--port"))), Answers).serve_forever()
