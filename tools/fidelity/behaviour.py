@@ -1,0 +1,97 @@
+"""Whether a simulation behaves as the server it stands for: the same load on both, over a sweep of windows and other controllers.
+
+    python tools/fidelity/behaviour.py --runs 5 --out results
+
+Starts SGLang on the CPU (tools/sglang_cpu, the model whose prefill takes time), fits a profile to it, replays a load that is
+several times its KV pool under each controller, and simulates what was sent with the fitted costs. Medians of the real runs are
+judged. --again FOLDER simulates and judges anew what an earlier call has measured. Nothing else should run on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import behaviour_load
+from behaviour_verdict import Figures, policy, table, verdict
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+import policies
+from program import command
+from served_run import Load, server_info
+
+SERVE = Path(__file__).parents[1] / "sglang_cpu" / "serve"
+SERVER = ("--model", "ffn", "--pool", "20000", "--chunked-prefill-size", "4096")
+CONTROLLERS = "off,fixed:4,fixed:6,fixed:8,fixed:10,fixed:12,fixed:16,aimd"
+FITTED, MEASURED, SENT = "fitted.toml", "measured.json", "sent.jsonl"
+
+
+@contextlib.contextmanager
+def server(out: Path, seconds: float) -> Iterator[str]:
+    """SGLang on the CPU for as long as the block; its URL."""
+    argv = [str(SERVE), *SERVER, "--for", str(seconds), "--log", str(out / "server.log")]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        if not url:
+            raise SystemExit(f"the server did not start; see {out / 'server.log'}")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def measure(url: str, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
+    """Fit, then all real runs; writes profile, figures and what was sent into `out`."""
+    subprocess.run([command(), "engine", "fit", url, "--output", str(out / FITTED), "--seconds", str(fit_s)], check=True)
+    load = Load(url=url, trace=behaviour_load.drawn(out / "drawn.jsonl"), timeout_s=600.0)
+    print(f"SGLang {server_info(url)['version']}", flush=True)
+    done = policies.compare(load, controllers, runs, out / "runs", json_file=out / MEASURED, budget_s=float("inf"))
+    first = out / "runs" / f"{done[0]['controller'].replace(':', '-')}-0"
+    behaviour_load.write(behaviour_load.sent(first), out / SENT)
+
+
+def simulate(out: Path, controller: str) -> Figures:
+    """What was sent, on the fitted engine; with the controller's own settings, as in the real runs."""
+    argv = [command(), "simulate", str(out / SENT), "--profile", str(out / FITTED), "--controller", controller, "--json"]
+    argv += ["--set", "sampling.ignore_eos=true"]  # as the replay asks
+    figures: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+    return figures
+
+
+def judge(out: Path) -> list[str]:
+    """Tables and verdict as Markdown."""
+    runs = json.loads((out / MEASURED).read_text())["runs"]
+    names = list(dict.fromkeys(run["controller"] for run in runs))
+    found = [policy(name, [run for run in runs if run["controller"] == name], simulate(out, name)) for name in names]
+    return [*table(found), "", *(f"- {line}" for line in verdict(found))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5, help="of each controller")
+    parser.add_argument("--controllers", default=CONTROLLERS, help="with commas")
+    parser.add_argument("--fit-s", type=float, default=120.0, help="seconds for fitting")
+    parser.add_argument("--out", type=Path, default=Path("fidelity"), help="folder for everything measured")
+    parser.add_argument("--engine", help="a server that runs already, in place of one that is started")
+    parser.add_argument("--again", type=Path, metavar="FOLDER", help="judge what lies there, measure nothing")
+    given = parser.parse_args()
+    if given.again is None:
+        (given.out / "runs").mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        with server(given.out, 7200.0) if given.engine is None else contextlib.nullcontext(given.engine) as url:
+            measure(url, given.out, given.controllers.split(","), given.runs, given.fit_s)
+        print(f"measured in {time.monotonic() - began:.0f} s\n")
+    print("\n".join(judge(given.again or given.out)))
+
+
+if __name__ == "__main__":
+    main()

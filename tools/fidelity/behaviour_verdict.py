@@ -1,0 +1,120 @@
+"""Whether simulated runs behave as the real ones did: makespans, cached shares, the knee of the sweep, the order of policies."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import Any, NamedTuple
+
+KNEE_MISSED = 0.1  # share of history: where the cache no longer holds what the window lets in
+MAKESPAN_WITHIN = 0.10
+KNEE_WITHIN = 0.10
+HIT_WITHIN = 0.03
+
+Figures = Mapping[str, Any]
+"""Of one run, with `makespan_s`, `hit_rate`, `miss_rate` and `finished` among them."""
+
+
+class Policy(NamedTuple):
+    """One controller, on both sides."""
+
+    name: str
+    makespan_s: float  # median of the real runs
+    least_s: float
+    most_s: float
+    simulated_s: float
+    hit: float  # median
+    least_hit: float
+    most_hit: float
+    simulated_hit: float
+    miss: float  # median
+    simulated_miss: float
+
+    @property
+    def error(self) -> float:
+        """Of the simulated makespan; above 0: the simulation is slower."""
+        return self.simulated_s / self.makespan_s - 1
+
+    @property
+    def hit_error(self) -> float:
+        """Of the simulated cached share."""
+        return self.simulated_hit - self.hit
+
+
+def policy(name: str, real: Sequence[Figures], simulated: Figures) -> Policy:
+    """The medians of the real runs beside the simulated one."""
+    times = [run["makespan_s"] for run in real]
+    hits = [run["hit_rate"] for run in real]
+    return Policy(
+        name=name,
+        makespan_s=statistics.median(times),
+        least_s=min(times),
+        most_s=max(times),
+        simulated_s=simulated["makespan_s"],
+        hit=statistics.median(hits),
+        least_hit=min(hits),
+        most_hit=max(hits),
+        simulated_hit=simulated["hit_rate"],
+        miss=statistics.median(run["miss_rate"] for run in real),
+        simulated_miss=simulated["miss_rate"],
+    )
+
+
+def knee(missed: Mapping[int, float]) -> float | None:
+    """The window at which the missed share of the history passes 10 %, between those of the sweep by line. None: nowhere."""
+    windows = sorted(missed)
+    for low, high in pairwise(windows):
+        if missed[low] <= KNEE_MISSED < missed[high]:
+            return low + (high - low) * (KNEE_MISSED - missed[low]) / (missed[high] - missed[low])
+    return None
+
+
+def order_kept(policies: Sequence[Policy]) -> tuple[int, int]:
+    """(pairs in the same order on both sides, all pairs), over the pairs that the real runs tell apart: spreads that do not overlap."""
+    told = [(a, b) for a, b in combinations(policies, 2) if a.most_s < b.least_s or b.most_s < a.least_s]
+    kept = sum((a.makespan_s < b.makespan_s) == (a.simulated_s < b.simulated_s) for a, b in told)
+    return kept, len(told)
+
+
+def windows(policies: Sequence[Policy]) -> dict[int, Policy]:
+    """The sweep."""
+    return {int(each.name.partition(":")[2]): each for each in policies if each.name.startswith("fixed:")}
+
+
+def table(policies: Sequence[Policy]) -> list[str]:
+    """Markdown."""
+    lines = [
+        "| controller | makespan, real: median (spread), s | simulated, s | error | cached, real: median (spread) | simulated | difference |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for p in policies:
+        real = f"{p.makespan_s:.1f} ({p.least_s:.1f}-{p.most_s:.1f})"
+        hit = f"{p.hit:.3f} ({p.least_hit:.3f}-{p.most_hit:.3f})"
+        lines.append(
+            f"| `{p.name}` | {real} | {p.simulated_s:.1f} | {p.error:+.1%} | {hit} | {p.simulated_hit:.3f} | {p.hit_error:+.3f} |"
+        )
+    return lines
+
+
+def verdict(policies: Sequence[Policy]) -> list[str]:
+    """One line per thing asked, with what was found."""
+    sweep = windows(policies)
+    real = knee({n: p.miss for n, p in sweep.items()})
+    simulated = knee({n: p.simulated_miss for n, p in sweep.items()})
+    kept, pairs = order_kept(policies)
+    worst = max(policies, key=lambda p: abs(p.error))
+    furthest = max(policies, key=lambda p: abs(p.hit_error))
+    within = sum(abs(p.error) <= MAKESPAN_WITHIN for p in policies)
+    near = sum(abs(p.hit_error) <= HIT_WITHIN for p in policies)
+    found = "knee: not within the sweep on both sides"
+    if real is not None and simulated is not None:
+        found = (
+            f"knee (10 % of the history missed): real window {real:.1f}, simulated {simulated:.1f}: {simulated / real - 1:+.1%}"
+        )
+    return [
+        f"{found}; wanted within {KNEE_WITHIN:.0%}",
+        f"makespan: {within} of {len(policies)} within {MAKESPAN_WITHIN:.0%}; worst {worst.name}: {worst.error:+.1%}",
+        f"cached share: {near} of {len(policies)} within {HIT_WITHIN}; furthest {furthest.name}: {furthest.hit_error:+.3f}",
+        f"order: {kept} of the {pairs} pairs that the real runs tell apart are in the same order",
+    ]
