@@ -38,18 +38,22 @@ class Storage:
             self.cache.evict(tokens - self.cache.free)
 
     def keep_prompt(self, call: Call) -> None:
-        """What has been prefilled goes into the tree, in whole pages, and stays locked (`cache_unfinished_req`)."""
+        """What has been prefilled goes into the tree, in whole pages, and stays locked (`checkpoint_into_tree`)."""
         page = self.cache.page
+        prompt, whole = (end - end % page for end in (call.prompt_tokens, call.prefilled))
+        beyond_prompt = 0 < prompt < call.depth
         # After a retraction, what had been generated becomes a node of its own again.
         for end in (min(call.prefilled, call.prompt_tokens), call.prefilled):
             stop = end - end % page
             new = stop - call.depth
-            if new > 0:
+            if new > 0 or (stop == whole and end == call.prefilled):  # less than a page is not kept, but touches the path
                 assert call.node is not None
                 node, taken = self.cache.insert(call.node, call.depth, call.sequence(), stop)
                 self.cache.lock(node, call.node)
                 self.cache.give_back(new - taken)
                 call.node, call.depth, call.held = node, stop, call.held - new
+        if beyond_prompt:  # it was found in the tree together with what had been generated
+            self.cache.match(call.sequence(), prompt)
 
     def need(self, calls: list[Call], steps: int) -> int:
         """New slots for so many decode steps. A step stores the token that the step before has generated."""
