@@ -91,19 +91,31 @@ def replay(arrivals: Iterable[Arrival], options: ServerOptions, cost: Cost) -> E
     """A core that has been given the same in the same iterations, run to its end. Its `log` holds its decisions."""
     core = EngineCore(options, cost)
     core.log = []
+    feed(core, arrivals)
+    return core
+
+
+def feed(core: EngineCore, arrivals: Iterable[Arrival], *, strict: bool = True) -> None:
+    """Give a new core all of it, and run it to its end.
+
+    Args:
+        core: has been given nothing yet.
+        arrivals: by iteration.
+        strict: raise ValueError where an iteration never begins, since the arrivals are another core's; else what was to come
+            in it comes when the core stands.
+    """
     now = 0.0
     for arrival in arrivals:
-        now = _start_of(core, arrival.iteration, now)
+        now = _start_of(core, arrival.iteration, now, strict=strict)
         if not arrival.underway and (end := core.next_time()) is not None:
             now = end
             core.run_to(now)
         _give(core, arrival, now)
     while (end := core.next_time()) is not None:
         core.run_to(end)
-    return core
 
 
-def _start_of(core: EngineCore, iteration: int, now: float) -> float:
+def _start_of(core: EngineCore, iteration: int, now: float, *, strict: bool) -> float:
     """Run until so many iterations have been started; returns the moment at which the last of them began."""
     while core.started(now) < iteration:
         began = core.began(iteration)
@@ -111,6 +123,8 @@ def _start_of(core: EngineCore, iteration: int, now: float) -> float:
             return began
         end = core.next_time()
         if end is None:
+            if not strict:
+                break
             raise ValueError(f"iteration {iteration} never begins: this is not what the core was given")
         now = end
         core.run_to(now)
