@@ -71,6 +71,12 @@ def test_what_is_missing_comes_with_its_flag():
     assert len(server.bodies) == 2  # what is not told need not be tried again
 
 
+def test_a_report_that_is_only_said_to_be_on():
+    _, found, _ = check(sglang_routes(enable_cache_report=True), caching(reports=False))
+    assert found["cache report"].state == "missing"
+    assert "measured" not in found
+
+
 def test_no_statistics_at_all():
     routes = sglang_routes()
     del routes["/metrics"], routes["/v1/loads"]

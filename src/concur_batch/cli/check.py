@@ -91,7 +91,7 @@ def as_dict(facts: Facts, found: Sequence[Finding]) -> dict[str, Any]:
         "dp_ranks": facts.ranks if facts.info else None,
         "statistics": list(facts.sources),
         "resident": facts.stats is not None and facts.stats.resident is not None,
-        "cache_report": can.cache_report or (turns.told if turns is not None else can.cache_report),
+        "cache_report": can.cache_report if turns is None else turns.told,
         "radix_cache": not facts.info.get("disable_radix_cache") if facts.info else None,
         "session_cache": can.session_close,
         "priority": can.priority,

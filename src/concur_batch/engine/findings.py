@@ -91,9 +91,10 @@ def _cache(facts: Facts) -> Iterator[Finding]:
     elif can.kind != "openai":
         yield Finding("radix cache", "ok", "on")
     flag = "--enable-prompt-tokens-details" if can.kind == "openai" else "--enable-cache-report"
-    if can.cache_report or (turns is not None and turns.told):
+    reported = can.cache_report if turns is None else turns.told  # what is seen counts for more than what is said
+    if reported:
         yield Finding("cache report", "ok", "replies carry cached_tokens")
-    elif can.cache_report is False or turns is not None:
+    elif reported is False:
         whose = "; that is vLLM's flag" if can.kind == "openai" else ""
         told = "replies do not carry cached_tokens: what each agent missed is not known"
         yield Finding("cache report", "missing", told, f"give the server {flag}{whose}", (flag,))
