@@ -41,6 +41,8 @@ class Measuring:
         self.out.mkdir(parents=True, exist_ok=True)
         self.work.mkdir(parents=True, exist_ok=True)
         self.done: list[dict[str, Any]] = []
+        self.kept: dict[str, Any] = {"runs": self.done}  # what results.json holds
+        self.runs = self.work / "runs" / str(os.getpid())
         self.context = CPU_CONTEXT_TOKENS if given.cpu else model.CONTEXT_TOKENS
         self._log = (self.out / "run.log").open("a", encoding="utf-8")
 
@@ -54,9 +56,10 @@ class Measuring:
         print(line, flush=True)
         print(line, file=self._log, flush=True)
 
-    def keep(self, name: str, content: Any) -> None:
-        """As JSON beside the results."""
-        (self.out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    def keep(self, **parts: Any) -> None:
+        """In results.json, besides the runs so far."""
+        self.kept.update(parts)
+        (self.out / "results.json").write_text(json.dumps(self.kept, indent=1) + "\n", encoding="utf-8")
 
     def selection(self) -> plan.Selection:
         """Which agents, as the options say."""
@@ -106,7 +109,7 @@ class Measuring:
         argv = [sys.executable, str(BENCH / "policies.py"), "--engine", url, "--trace", str(self.out / "trace.jsonl")]
         argv += ["--controllers", controller, "--agents", str(given.agents), "--json", str(figures)]
         argv += ["--token-scale", str(given.token_scale), "--time-scale", str(given.time_scale)]
-        argv += ["--out", str(self.work / "runs" / f"{os.getpid()}-{number}")]
+        argv += ["--out", str(self.runs / str(number))]
         argv += ["--timeout-s", f"{self.left_s() - CLOSING_S - DRAIN_S:.0f}"]
         with (self.out / "runs.log").open("ab") as log:
             driver = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
@@ -124,7 +127,7 @@ class Measuring:
             )
             return False
         self.done.append({**json.loads(figures.read_text())["runs"][0], "run": number})
-        self.keep("results.json", {"runs": self.done})
+        self.keep()
         return True
 
     def compare(self, url: str, controllers: list[str]) -> None:
@@ -203,7 +206,8 @@ def measured(of: Measuring) -> None:
     of.say(f"plan: {json.dumps(figures)}")
     of.say(f"controllers: {', '.join(names)}")
     (of.out / "trace.jsonl").write_text("\n".join(chosen.rows) + "\n", encoding="utf-8")
-    of.keep("plan.json", {**figures, "controllers": names, "token_scale": given.token_scale, "time_scale": given.time_scale})
+    scales = {"token_scale": given.token_scale, "time_scale": given.time_scale}
+    of.keep(plan={**figures, **scales, "controllers": names})
     if given.dry_run:
         of.say(" ".join(of.server_argv(30000, pool, ())))
         return
@@ -221,7 +225,7 @@ def measured(of: Measuring) -> None:
 
         info = server_info(running.url)
         real = int(info["max_total_num_tokens"])
-        of.keep("server.json", {key: value for key, value in info.items() if key != "internal_states"})
+        of.keep(server={key: value for key, value in info.items() if key != "internal_states"})
         of.say(f"pool: {real:,} tokens, the working set is {figures['working_set_tokens'] / real:.1f} times that")
         if real < pool and not given.controllers:
             names = plan.controllers(plan.windows(chosen.agents, real), default_policy())
@@ -250,6 +254,7 @@ def main() -> int:
     if not given.dry_run:
         if not given.cpu:
             of.archive("kernels.tar.gz", given.work.absolute() / "kernels")
+        of.archive("journals.tar.gz", of.runs)
         of.table()
     return code or int(not of.done and not given.dry_run)
 

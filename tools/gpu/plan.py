@@ -15,6 +15,7 @@ SWEEP = (0.6, 0.8, 1.0, 1.25, 1.5)
 """Fixed windows, as multiples of the agents whose contexts fit the pool on average."""
 
 HEADROOM_TOKENS = 1024  # a prompt may come out some per cent longer than recorded
+LEAST_POOL_TOKENS = 4096  # the texts by which `replay` learns how a server counts have up to 3,200 tokens
 LARGEST = 1.25  # the pool holds the largest agent with this to spare: alone it must run
 
 
@@ -65,7 +66,7 @@ def pool_tokens(agents: Sequence[AgentTrace], overflow: float) -> int:
     """The KV pool that the working set overflows so many times; never less than the largest agent needs alone."""
     wanted = working_set_tokens(agents) / overflow
     least = LARGEST * max(agent.final_tokens for agent in agents)
-    return round(max(wanted, least))
+    return round(max(wanted, least, LEAST_POOL_TOKENS))
 
 
 def mean_private_tokens(agents: Sequence[AgentTrace]) -> float:

@@ -81,6 +81,7 @@ class Server:
             self._process = subprocess.Popen(
                 argv, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
             )
+        self.group = self._process.pid
 
     def wait(self, seconds: float, say: Callable[[str], None]) -> None:
         """Return when it answers. Raises StageError, with the end of its log, where it ends or takes too long."""
@@ -100,9 +101,9 @@ class Server:
         """First politely. Its workers are in its process group."""
         for word, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, word)
+                os.killpg(self.group, word)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(seconds)
                 break
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)  # workers that outlived it
+            os.killpg(self.group, signal.SIGKILL)  # workers that outlived it
