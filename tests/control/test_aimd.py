@@ -94,6 +94,15 @@ def test_what_the_engine_prefilled_stands_in_for_a_cache_report():
     assert controller.update(sample(1, locked=0.9, cached=None, prefill_tokens=950)).reason == "cut"
 
 
+def test_a_miss_counts_once_also_where_both_the_engine_and_the_replies_tell_of_it():
+    """The engine computes in one interval what is replied in the next."""
+    controller = aimd(first=64)
+    computed, replied = {"prompt": 0, "cached": None, "prefill_tokens": 500}, {"prompt": 1000, "cached": 500}
+    reasons = [controller.update(sample(2 * n + 1, locked=0.9, **replied, prefill_tokens=0)).reason for n in range(3)]
+    reasons += [controller.update(sample(2 * n + 8, locked=0.9, **computed)).reason for n in range(3)]
+    assert reasons == ["hold"] * 6
+
+
 @pytest.mark.parametrize(("rounding", "agents"), [("floor", 4), ("nearest", 5), ("ceil", 5)])
 def test_rounding(rounding, agents):
     assert aimd(first=9, rounding=rounding).update(sample(1, locked=0.9, cached=0)).agents == agents

@@ -46,7 +46,8 @@ class AimdParameters(BaseModel):
 class _Point(NamedTuple):
     time: float
     prompt: int
-    cached: int
+    cached: int | None  # told by replies
+    prefill: int | None  # told by the engine
     u: float | None
 
 
@@ -61,6 +62,7 @@ class Aimd:
         self._points: deque[_Point] = deque()
         self._stepped: float | None = None  # time of the last step of the law
         self._slow_start = p.slow_start
+        self._replies_tell = False  # of their cached tokens
         self._tells_u = False  # this engine has told U before: without a reading now, there is no evidence now
 
     @property
@@ -72,8 +74,8 @@ class Aimd:
         """One step of the law per interval; between two steps the window holds."""
         u = self._utilisation(sample)
         self._tells_u = self._tells_u or u is not None
-        cached = _cached(sample)
-        self._points.append(_Point(sample.time, 0 if cached is None else sample.prompt_tokens, cached or 0, u))
+        self._replies_tell = self._replies_tell or sample.cached_tokens is not None
+        self._points.append(_Point(sample.time, sample.prompt_tokens, sample.cached_tokens, sample.prefill_tokens, u))
         horizon = sample.time - max(self._p.h_window_s, self._p.u_window_s)
         while self._points[0].time <= horizon:
             self._points.popleft()
@@ -152,10 +154,18 @@ class Aimd:
         return told[-1]
 
     def _hit_rate(self, now: float) -> float | None:
-        """Cached / prompt tokens over the last `h_window_s`. None: no prompt tokens, so no evidence."""
+        """Cached / prompt tokens over the last `h_window_s`. None: no prompt tokens, so no evidence.
+
+        From replies, or else what the engine did not have to compute. Never from both: what is computed in one interval is
+        replied in another, so each miss would count twice.
+        """
         recent = [point for point in self._points if point.time > now - self._p.h_window_s]
-        prompt = sum(point.prompt for point in recent)
-        return max(0.0, sum(point.cached for point in recent) / prompt) if prompt else None
+        if self._replies_tell:
+            told = [(point.prompt, point.cached) for point in recent if point.cached is not None]
+        else:
+            told = [(point.prompt, point.prompt - point.prefill) for point in recent if point.prefill is not None]
+        prompt = sum(prompt for prompt, _ in told)
+        return max(0.0, sum(cached for _, cached in told) / prompt) if prompt else None
 
 
 def _cached(sample: Sample) -> int | None:
