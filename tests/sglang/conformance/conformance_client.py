@@ -68,6 +68,7 @@ class Target:
 
     kind: str  # sglang, sim
     port: int
+    fresh: str = ""  # /metrics before anything was asked of it
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64))
 
     def ask(

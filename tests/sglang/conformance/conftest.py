@@ -22,7 +22,7 @@ class Flavour(NamedTuple):
 
     pool_tokens: int = 20_000
     flags: str = ""
-    keys: str = ""
+    keys: str = "max_running_requests=64"
 
 
 FLAVOURS = {
@@ -34,7 +34,7 @@ FLAVOURS = {
     "small": Flavour(
         pool_tokens=2_000,
         flags="--enable-session-radix-cache --schedule-conservativeness 0.05",
-        keys="session_cache=true schedule_conservativeness=0.05",
+        keys="max_running_requests=64 session_cache=true schedule_conservativeness=0.05",
     ),
 }
 
@@ -54,7 +54,7 @@ def simulating(flavour: Flavour) -> Iterator[int]:
     """The program as users start it, with iterations as long as the CPU server's. Gives its port."""
     command = [PROGRAM, "engine", "sim", "--port", "0", "--profile", HERE / "cpu.toml", "--pool-tokens", str(flavour.pool_tokens)]
     command += ["--chars-per-token", "1", "--template-tokens", "--model", "tiny"]
-    for key in ("max_running_requests=64", *flavour.keys.split()):
+    for key in flavour.keys.split():
         command += ["--set", f"sim.{key}"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -90,6 +90,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             folder = tmp_path_factory.mktemp(name)
             port = _open.enter_context(_serving()(folder, *flavour.flags.split(), pool_tokens=flavour.pool_tokens)).port
         found = Target(kind, port)
+        found.fresh = found.get("/metrics").text
         _open.callback(found.close)
         yield found
 
