@@ -8,6 +8,7 @@ step since, and when the engine goes idle.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 HIT_RATE_WINDOW_S = 15.0  # of the estimate of how much of the queue has to be computed
@@ -50,6 +51,8 @@ class Gauges:
     sum_seq_lens: int = 0
     new_token_ratio: float = 0.0
     retracted: int = 0  # since the last report
+    running_by: Mapping[int, int] = field(default_factory=dict)  # by priority; with priority scheduling only
+    queued_by: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

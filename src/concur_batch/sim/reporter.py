@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from concur_batch.sim.burst import Burst
@@ -37,7 +39,8 @@ class Reporter:
         self._throughput = 0.0
         self.last_throughput = 0.0  # of the last decode report, however long ago
         self._retracted = 0
-        self._running_before = 0  # when the prefill batch under way was made
+        self._running_before: Sequence[Call] = ()  # when the prefill batch under way was made
+        self._priorities: set[int] = set()  # that there ever were
         self._decode_steps = 0
         self._since_publish = 0  # decode steps since the last snapshot
         self._since_tick = 0  # tokens since the last decode report
@@ -47,7 +50,7 @@ class Reporter:
 
     def prefill_started(self) -> None:
         """A batch has been made; the requests in it do not run yet."""
-        self._running_before = len(self._engine.running)
+        self._running_before = self._engine.running
 
     def prefill_ended(self, now: float, seconds: float, batch: list[tuple[Call, int]], fresh: list[tuple[Call, int]]) -> None:
         """A batch has been computed, and is not processed yet. `fresh`: those that had not been prefilled at all before it, each
@@ -128,7 +131,7 @@ class Reporter:
         self._last_tick = now
         if self._engine.options.is_old:
             self._hit_rate = 0.0  # scheduler_metrics_mixin.py of 0.5.8 writes it with every decode report
-        self._write_gauges(now, burst.size, used, burst.context + burst.size * (at - 1))
+        self._write_gauges(now, self._engine.running, used, burst.context + burst.size * (at - 1))
 
     def retracted(self, calls: list[Call]) -> None:
         """These lost their KV and wait again."""
@@ -151,15 +154,20 @@ class Reporter:
 
     def _write_idle(self, now: float) -> None:
         self._throughput = 0.0
-        self._write_gauges(now, 0, self._engine.cache.locked)
+        self._write_gauges(now, (), self._engine.cache.locked)
 
-    def _write_gauges(self, now: float, running: int, used: int, sum_seq_lens: int | None = None) -> None:
+    def _write_gauges(self, now: float, running: Sequence[Call], used: int, sum_seq_lens: int | None = None) -> None:
         engine = self._engine
         cache = engine.cache
+        by_priority: list[Mapping[int, int]] = [{}, {}]
+        if engine.options.priority_scheduling:
+            by_priority = [self._by_priority(calls) for calls in (running, engine.waiting)]
         self._written = now
         self.gauges = Gauges(
-            running=running,
+            running=len(running),
             queued=len(engine.waiting),
+            running_by=by_priority[0],
+            queued_by=by_priority[1],
             used=used,
             available=cache.capacity - used - cache.evictable,
             evictable=cache.evictable,
@@ -170,6 +178,12 @@ class Reporter:
             retracted=self._retracted,
         )
         self._retracted = 0
+
+    def _by_priority(self, calls: Sequence[Call]) -> Mapping[int, int]:
+        """A priority that was told once is told from then on (metrics_collector.py: _log_gauge_queue_count)."""
+        counts = Counter(call.priority for call in calls)
+        self._priorities |= counts.keys()
+        return {priority: counts[priority] for priority in sorted(self._priorities)}
 
     def _publish(self, now: float, used: int) -> None:
         engine, counters = self._engine, self.counters

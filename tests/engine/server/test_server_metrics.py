@@ -90,7 +90,7 @@ def test_gauges_are_as_old_as_the_last_report_and_counters_are_not():
         await asyncio.sleep(1 + 45)  # a prefill batch, and 45 decode steps: the gauges are of the fortieth
         text = (await get(app, "/metrics")).text
         await post(app, "/abort_request", {"abort_all": True})
-        await asyncio.sleep(2)
+        await asyncio.sleep(3)
         return text, (await get(app, "/metrics")).text
 
     text, after = run_virtual(story())
@@ -100,6 +100,29 @@ def test_gauges_are_as_old_as_the_last_report_and_counters_are_not():
     assert value(text, "sglang:gen_throughput") == pytest.approx(1.0, rel=0.05)
     assert value(after, "sglang:num_aborted_requests_total") == 1
     assert value(after, "sglang:num_requests_total", is_streaming="false") == 1
+
+
+def test_queues_are_told_by_priority_and_in_all():
+    """Under the priority that a request without one gets, too; what was told once is told from then on."""
+
+    async def story():
+        app = server(priority_scheduling=True, max_running_requests=1)
+        asked = [
+            asyncio.ensure_future(post(app, "/v1/chat/completions", chat("x" * 96, max_tokens=60, priority=priority)))
+            for priority in (7, 3, 3, None)
+        ]
+        await asyncio.sleep(45)
+        busy = (await get(app, "/metrics")).text
+        await asyncio.gather(*asked)
+        return busy, (await get(app, "/metrics")).text
+
+    busy, idle = run_virtual(story())
+    lowest = "-9223372036854775808"
+    told = {"": 3, "3": 2, lowest: 1}
+    assert {priority: value(busy, "sglang:num_queue_reqs", priority=priority) for priority in told} == told
+    assert {priority: value(busy, "sglang:num_running_reqs", priority=priority) for priority in ("", "7")} == {"": 1, "7": 1}
+    assert {value(idle, "sglang:num_running_reqs", priority=priority) for priority in ("", "7", "3", lowest)} == {0}
+    assert value(idle, "sglang:num_requests_total", priority="") == 1
 
 
 def test_histograms_take_a_request_when_it_ends():

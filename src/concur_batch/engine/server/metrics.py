@@ -46,8 +46,10 @@ class _Readings(Collector):
         gauges = service.core.reporter.gauges
         if gauges is not service.unwritten:
             written = written_gauges(service.options, service.core.cache.capacity, gauges)
+            by_priority = {"num_running_reqs": gauges.running_by, "num_queue_reqs": gauges.queued_by}
             for name, value in (written | constant_gauges(service.options)).items():
-                yield _gauge(name, [(labels, value)])
+                counts = by_priority.get(name, {})
+                yield _gauge(name, [(labels, value), *((_with_priority(labels, one), count) for one, count in counts.items())])
             own = (*labels[:3], ("pid", str(os.getpid())), *labels[3:])
             yield _gauge("num_retracted_reqs", [(own, gauges.retracted)])
             yield _gauge("num_paused_reqs", [(own, 0)])
@@ -61,7 +63,7 @@ def _scheduler_counters(service: Service, labels: Labels) -> Iterator[Metric]:
     if counters.prefill_compute:
         modes = {"prefill_compute": counters.prefill_compute, "prefill_cache": counters.prefill_cache, "decode": counters.decode}
         yield _counter("realtime_tokens", "Tokens processed.", _by_mode(labels, modes))
-    if counters.prefill_compute and not service.options.is_old:
+    if not service.options.is_old:
         hits = {"input": counters.input, "device_hit": counters.device_hit, "host_hit": counters.host_hit, "storage_hit": 0}
         yield _counter("prefill_effective_tokens", "Prompt tokens by source, retracted requests once.", _by_mode(labels, hits))
     if counters.retracted_requests:
@@ -76,6 +78,11 @@ def _scheduler_counters(service: Service, labels: Labels) -> Iterator[Metric]:
         yield _counter("evicted_tokens", "KV tokens freed by eviction.", _by_rank(service, cache.evicted_total))
     if counters.load_back:
         yield _counter("load_back_tokens", "KV tokens brought back from host memory.", _by_rank(service, counters.load_back))
+
+
+def _with_priority(labels: Labels, priority: int) -> Labels:
+    """The same labels for one priority; those of the total have it empty."""
+    return tuple((name, str(priority) if name == "priority" else value) for name, value in labels)
 
 
 def _by_mode(labels: Labels, modes: dict[str, int]) -> list[tuple[Labels, float]]:

@@ -12,6 +12,7 @@ from concur_batch.engine.server.bodies import ChatBody, Common, Turn, check_mess
 from concur_batch.engine.server.filler import MARK, filler, own_length, seed_of
 from concur_batch.engine.server.problems import Problem
 from concur_batch.engine.server.service import Service
+from concur_batch.engine.server.tally import NO_PRIORITY
 from concur_batch.sim.call import Call
 from concur_batch.sim.runs import Run, length
 from concur_batch.sim.tokens import MOST_TOKENS, Tokenizer
@@ -120,7 +121,7 @@ def _call(body: Common, prompt: list[Run], output: list[Run], asked: int | None,
         output=output,
         max_new_tokens=asked,
         ignore_eos=ignore_eos,
-        priority=body.priority or 0,
+        priority=NO_PRIORITY if body.priority is None else body.priority,
         session=body.session_id,
         streamed=body.stream,
     )

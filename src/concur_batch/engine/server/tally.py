@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 from concur_batch.engine.server.histograms import FIRST_TOKEN_S, QUEUE_S, SHORT_S, TOKENS, WHOLE_S, Histogram
 from concur_batch.engine.server.serve import ServerSettings
 from concur_batch.sim.call import Call
+
+NO_PRIORITY = -sys.maxsize - 1  # of a request that names none: behind all others (scheduler.py: _set_or_validate_priority)
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -89,7 +93,7 @@ class Tally:
         labels: Labels = (("engine_type", "unified"), ("model_name", self._model))
         if call is None or not self._options.priority_scheduling:
             return labels
-        return (*labels, ("priority", str(call.priority)))
+        return (*labels, ("priority", "" if call.priority == NO_PRIORITY else str(call.priority)))
 
     def _count_cached(self, call: Call, labels: Labels) -> None:
         if self._options.is_old:
