@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
 import os
 import shlex
@@ -26,6 +27,7 @@ FLAGS = shlex.split(
 # Tried in turn where the one before does not start: the plain server, then without what compiles and captures most.
 FALLBACKS: tuple[tuple[str, ...], ...] = ((), ("--cuda-graph-backend-decode", "disabled", "--disable-overlap-schedule"))
 CPU_SERVE = CHECKOUT / "tools" / "sglang_cpu" / "serve"
+_PR_SET_PDEATHSIG = 1
 _POLL_S = 1.0
 _TOLD_EVERY_S = 20.0
 
@@ -35,6 +37,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is gone (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def gpu_argv(model: Path, port: int, pool: int, context: int, extra: Sequence[str]) -> list[str]:
@@ -79,7 +86,13 @@ class Server:
             out.write(f"$ {shlex.join(argv)}\n".encode())
             out.flush()
             self._process = subprocess.Popen(
-                argv, env=dict(environment), stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+                argv,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                process_group=0,
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - there are no threads here
             )
         self.group = self._process.pid
 
