@@ -159,7 +159,7 @@ def test_a_reply_is_cut_where_it_may_not_go_on():
     assert (full.finish_reason, full.generated) == ("length", 98)
 
 
-def test_abort_ends_a_waiting_request_at_once_and_a_running_one_after_its_step():
+def test_abort_ends_a_waiting_request_at_once_and_a_running_one_after_one_more_step():
     engine = core(max_running_requests=1)
     runs, waits = call("runs", out=100), call("waits")
     engine.add(runs, 0.0)
@@ -169,10 +169,31 @@ def test_abort_ends_a_waiting_request_at_once_and_a_running_one_after_its_step()
     assert engine.abort("runs", 3.5)
     assert not engine.abort("nobody", 3.5)
     run_out(engine)
-    assert (runs.finish_reason, runs.finished_at, runs.generated) == ("abort", pytest.approx(4.0), 4)
+    assert (runs.finish_reason, runs.finished_at, runs.generated) == ("abort", pytest.approx(5.0), 5)
     assert engine.is_idle
     assert engine.cache.locked == 0
     audit(engine.cache)
+
+
+def test_the_last_step_of_an_aborted_request_waits_for_prefills():
+    engine = core()
+    runs, comes = call("runs", out=100), call("comes", ("other", 100), out=3)
+    engine.add(runs, 0.0)
+    engine.run_to(4.0)
+    engine.abort("runs", 4.5)
+    engine.add(comes, 4.6)
+    run_out(engine)
+    assert (runs.finish_reason, comes.first_token_at) == ("abort", pytest.approx(6.0))
+    assert runs.finished_at == pytest.approx(7.1)  # both were in that step
+
+
+def test_an_aborted_request_has_not_ended_by_itself_although_its_last_step_brings_its_last_token():
+    engine = core()
+    one = call("one", out=5)
+    engine.add(one, 0.0)
+    engine.abort("one", 3.5)  # with the third token under way
+    engine.run_to(5.0)
+    assert (one.finish_reason, one.generated) == ("abort", 5)
 
 
 def test_abort_in_prefill_and_between_chunks():

@@ -80,3 +80,16 @@ def test_prompt_and_reply_are_nodes_of_their_own_also_where_another_request_has_
     again(cache, request)
     prefill(storage, request)
     assert path(request.node) == [20, 5, 1]
+
+
+def test_a_step_that_lacks_room_evicts_all_idle_kv_even_where_that_is_too_little():
+    cache = RadixCache(40)
+    storage = Storage(cache)
+    leave(cache, "idle", 1)
+    runs = [admitted(cache, (name, 13), out=20, rid=name) for name in "abc"]
+    for request in runs:
+        prefill(storage, request)
+    assert (cache.free, cache.evictable) == (0, 1)
+    assert not storage.evict_for_step(runs)
+    assert (cache.free, cache.evictable) == (1, 0)
+    assert storage.evict_for_step(runs[:1])

@@ -73,6 +73,7 @@ class EngineCore(Queues):
         self._burst: Burst | None = None  # being decoded
         self._sums = _Sums([], 0, 0, streamed=False)
         self._aborting: dict[str, str] = {}
+        self._last_step: list[str] = []  # of these, those who ran when the decode step under way began
         self._undecayed = 0  # the step that retracted does not count for the ratio
         self._events: list[Event] = []
 
@@ -110,7 +111,9 @@ class EngineCore(Queues):
         return rid in self._calls
 
     def abort(self, rid: str, now: float, message: str = "Abort before prefill") -> bool:
-        """End that request: at once while it waits, else after the iteration under way. False: it is not here."""
+        """End that request: at once while it waits, after the chunk under way while it is prefilled in chunks, after one more
+        decode step while it runs. False: it is not here.
+        """
         self.run_to(now)
         call = self._calls.get(rid)
         if call is None:
@@ -261,7 +264,8 @@ class EngineCore(Queues):
         running, sums = self.running, self._sums
         if sums.calls is not running:
             sums = self._sums = _sums_of(running)
-        if sums.streamed or (self.waiting and (not self.is_full or self.options.priority_scheduling)):
+        self._last_step = list(self._aborting)
+        if sums.streamed or self._aborting or (self.waiting and (not self.is_full or self.options.priority_scheduling)):
             steps = 1  # every token is told, or those who wait are looked at before every step
         else:
             steps = self.storage.steps_with_room(running, sums.least)
@@ -274,13 +278,15 @@ class EngineCore(Queues):
         elif self._burst is not None:
             self._decoded(self._burst, self._burst.steps)
             self._burst = None
+            for rid in self._last_step:  # before it can end by itself, with its last token
+                self._end_aborted_one(rid, now)
             if self._sums.streamed or not self._sums.least:
                 stay = self._settled(self.running, now)
                 if len(stay) < len(self.running):
                     self.is_full = False
                     self.running = stay
         if self._aborting:
-            self._end_aborted(now)
+            self._end_aborted(now, running=self.paused is not None)
 
     def _end_prefill(self, now: float) -> None:
         batch, self._batch = self._batch, []
@@ -341,13 +347,14 @@ class EngineCore(Queues):
         """Retract requests until one more step finds room; the last one is aborted (schedule_batch.py: retract_decode)."""
         keep = self.retraction_order()
         victims: list[Call] = []
-        while len(keep) > 1 and (not victims or not self.storage.steps_with_room(keep, 1)):
+        self.storage.evict_for_step(keep)  # all idle KV goes before anybody is asked to
+        while len(keep) > 1 and (not victims or not self.storage.evict_for_step(keep)):
             victim = keep.pop()
             victims.append(victim)
             self.release(victim, len(keep))
         kept = {call.rid for call in keep}
         self.running = [call for call in self.running if call.rid in kept]
-        if keep and not self.storage.steps_with_room(keep, 1):
+        if keep and not self.storage.evict_for_step(keep):
             last = self.running[0]
             self.running = []
             self.storage.release(last)
@@ -359,23 +366,28 @@ class EngineCore(Queues):
         self.ratio.after_retraction(self.running)
         self.is_full = False
 
-    def _end_aborted(self, now: float) -> None:
-        """What was aborted while an iteration ran."""
-        for rid, message in list(self._aborting.items()):
+    def _end_aborted(self, now: float, *, running: bool = True) -> None:
+        """What was aborted while an iteration ran; what runs gets one more step unless told otherwise (scheduler.py: abort_request)."""
+        for rid in list(self._aborting):
             call = self._calls.get(rid)
-            if call is None:  # it finished with that iteration
-                continue
-            if call in self.running:
-                self.running = [other for other in self.running if other is not call]
-                self.is_full = False
-                self.storage.finish(call, tag=False)
-            elif call is self.chunked:
-                self.chunked = None
-                self.storage.release(call)
-            elif call in self.waiting:
-                self.drop_waiting(call)
-            self._end(call, now, "abort", message)
-        self._aborting.clear()
+            if running or call is None or call is self.chunked or call in self.waiting:
+                self._end_aborted_one(rid, now)
+
+    def _end_aborted_one(self, rid: str, now: float) -> None:
+        message = self._aborting.pop(rid, "")
+        call = self._calls.get(rid)
+        if call is None:  # it finished with that iteration
+            return
+        if call in self.running:
+            self.running = [other for other in self.running if other is not call]
+            self.is_full = False
+            self.storage.finish(call, tag=False)
+        elif call is self.chunked:
+            self.chunked = None
+            self.storage.release(call)
+        elif call in self.waiting:
+            self.drop_waiting(call)
+        self._end(call, now, "abort", message)
 
     def _end(self, call: Call, now: float, reason: FinishReason, message: str | None = None) -> None:
         del self._calls[call.rid]

@@ -76,6 +76,13 @@ class Storage:
                 high = middle - 1
         return low
 
+    def evict_for_step(self, calls: list[Call]) -> bool:
+        """Evict what one more decode step lacks, also where that will not do; whether it does (`check_decode_capacity`)."""
+        need, cache = self.need(calls, 1), self.cache
+        if cache.free < need:
+            cache.evict(need if self._over_evict else need - cache.free)
+        return cache.free >= need
+
     def decode(self, calls: list[Call], steps: int) -> None:
         """So many decode steps of these requests, which must find room: their slots, and what they generate."""
         page, cache = self.cache.page, self.cache

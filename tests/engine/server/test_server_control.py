@@ -72,7 +72,7 @@ def test_a_client_that_goes_away_ends_its_request(stream, after_s):
         before = requests_of(app), len(app.state.service._calls)
         gone.set()
         await asked
-        await asyncio.sleep(1.0)  # the iteration under way
+        await asyncio.sleep(2.0)  # the iteration under way, and the last step
         app.state.pump.settle()
         return before[1], requests_of(app), app.state.core.cache.locked, app.state.service._calls
 
