@@ -117,8 +117,8 @@ class OpenAIEngine:
         return reply
 
     async def _send_plainer(self, body: dict[str, Any], refusal: Answer) -> Answer:
-        """Send again, once, without the help that the refusal names. Where that is taken, or refused for another reason, the
-        help is left out from now on; else it was not to blame, and the refusal stands.
+        """Send again, once, without the help that the refusal names. Where that is taken, the help is left out from now on; else
+        it may not have been to blame: a refusal can quote a request that is wrong in another place.
         """
         refused = refused_fields(refusal.status, refusal.body, body)
         if not refused:
@@ -126,9 +126,7 @@ class OpenAIEngine:
         for field in refused:
             del body[field]
         answer = await self._transport.chat(body)
-        if answer.status == refusal.status and answer.body == refusal.body:
-            return refusal
-        if not self._refused.issuperset(refused):
+        if answer.status < 300 and not self._refused.issuperset(refused):
             told = fault(refusal.status, refusal.headers, refusal.body, self._where)
             _log.warning("left out from now on: %s; it was refused: %s", ", ".join(refused), told)
             self._refused.update(refused)
