@@ -247,6 +247,7 @@ def test_the_ratio_after_a_retraction_is_that_of_the_moment():
         if not decisions(engine, "retract"):
             engine.run_to(engine.next_time())
     stay = engine.running
+    assert [one.rid for one in stay] == ["a", "b"]
     estimate = (sum(one.generated for one in stay) + 20 * len(stay)) / (120 * len(stay) + 1)
     assert engine.ratio.current == pytest.approx(estimate)
     engine.run_to(engine.next_time())  # the step that retracted; it does not count
@@ -329,6 +330,32 @@ def test_loading_from_the_host_takes_its_time():
         engine.add(last, 1000.0 * int(rid))
         run_out(engine)
     assert last.finished_at - last.arrived_at == pytest.approx(18.9)
+
+
+def test_after_a_retraction_those_who_stay_run_in_the_order_of_whom_to_keep():
+    engine = core(300, schedule_conservativeness=0.01)
+    for rid, prompt in (("long", 90), ("short", 60), ("middle", 70)):  # admitted together, and so with equal outputs
+        engine.add(call(rid, (rid, prompt), out=100, max_new_tokens=100), 0.0 if rid == "long" else 0.5)
+    while not decisions(engine, "retract"):
+        engine.run_to(engine.next_time())
+    order = [call.rid for call in engine.running]
+    assert order == [call.rid for call in engine.retraction_order()]
+    run_out(engine)
+    audit(engine.cache)
+
+
+def test_to_look_up_a_waiting_prompt_cuts_nothing_off_it():
+    engine = core(500, chunked_prefill_size=64)
+    engine.add(call("first", ("p", 50), out=5), 0.0)
+    run_out(engine)
+    engine._passes._passes = 0  # the next pass looks at all who wait
+    engine.pause("in_place", 100.0)
+    engine.add(call("long", ("q", 200), out=5), 100.0)
+    engine.add(call("again", ("p", 50), out=5), 100.0)
+    engine.resume(100.0)  # a chunk of the long one; the other one's turn has not come
+    assert [node.tokens for node in engine.cache.root.children.values()] == [50]
+    run_out(engine)
+    assert 49 in [node.tokens for node in engine.cache.root.children.values()]
 
 
 def test_pausing_holds_retracts_or_aborts():

@@ -352,8 +352,7 @@ class EngineCore(Queues):
             victim = keep.pop()
             victims.append(victim)
             self.release(victim, len(keep))
-        kept = {call.rid for call in keep}
-        self.running = [call for call in self.running if call.rid in kept]
+        self.running = keep  # in that order: of two that end together, the first is the first to be evicted
         if keep and not self.storage.evict_for_step(keep):
             last = self.running[0]
             self.running = []

@@ -66,15 +66,19 @@ class PrefillPass:
         if q.options.priority_scheduling:
             q.waiting.sort(key=lambda call: (-call.priority, call.arrival))
         elif q.options.schedule_policy == "lpm" and len(q.waiting) <= QUEUE_MATCH_MOST:
-            matches = {call.rid: self._match(call) for call in q.waiting}
+            matches = {call.rid: self._look_up(call) for call in q.waiting}
             q.waiting.sort(key=lambda call: -matches[call.rid].device_tokens - matches[call.rid].host_tokens)
             return
         if q.options.is_old or not q.waiting:
             return
         if self._passes % REFRESH_INTERVAL == 0:  # the head last, so that LRU eats the tail of the queue first
             for call in reversed(q.waiting[:QUEUE_MATCH_MOST]):
-                self._match(call)
+                self._look_up(call)
         self._passes += 1
+
+    def _look_up(self, call: Call) -> Match:
+        """All that is cached of it, perhaps the whole prompt (common.py: touch_waiting_prefix, match_kv_cache)."""
+        return self._queues.cache.match(call.sequence(), call.length)
 
     def _match(self, call: Call) -> Match:
         """At least one token is always computed (schedule_batch.py:1766)."""
