@@ -68,7 +68,7 @@ class Target:
 
     kind: str  # sglang, sim
     port: int
-    fresh: str = ""  # /metrics before anything was asked of it
+    fresh: str = ""  # /metrics before it had done anything
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(64))
 
     def ask(

@@ -90,6 +90,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             folder = tmp_path_factory.mktemp(name)
             port = _open.enter_context(_serving()(folder, *flavour.flags.split(), pool_tokens=flavour.pool_tokens)).port
         found = Target(kind, port)
+        found.get("/ready")
         found.fresh = found.get("/metrics").text
         _open.callback(found.close)
         yield found
