@@ -91,9 +91,9 @@ class Tally:
         if self._options.is_old:
             return (("model_name", self._model),)
         labels: Labels = (("engine_type", "unified"), ("model_name", self._model))
-        if call is None or not self._options.priority_scheduling:
+        if not self._options.priority_scheduling:
             return labels
-        return (*labels, ("priority", "" if call.priority == NO_PRIORITY else str(call.priority)))
+        return (*labels, ("priority", "" if call is None or call.priority == NO_PRIORITY else str(call.priority)))
 
     def _count_cached(self, call: Call, labels: Labels) -> None:
         if self._options.is_old:
