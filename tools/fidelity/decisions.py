@@ -23,12 +23,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import aiohttp
 from decisions_load import put
 from decisions_recording import compact, read
 from decisions_replay import Comparison, compare, replayed
 from decisions_scenarios import SCENARIOS, Scenario
 
 HERE = Path(__file__).parent
+IDLE = '{"idle":true}\n'
+PATIENCE_S = 20.0  # for the scheduler to become idle
 LONGEST_S = 300.0  # a server's life
 
 
@@ -56,9 +59,22 @@ def record(scenario: Scenario, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         raw, log = Path(folder, "decisions.jsonl"), Path(folder, "server.log")
         with recorded_server(scenario, raw, log) as url:
-            asyncio.run(asyncio.wait_for(put(url, scenario.load), LONGEST_S))
-            time.sleep(1)  # the scheduler becomes idle, and with that writes the last lines
+            try:
+                asyncio.run(asyncio.wait_for(put(url, scenario.load), LONGEST_S))
+            except aiohttp.ClientError as problem:
+                raise SystemExit(
+                    f"decisions.py: {problem!r}; the server's log ends with:\n{log.read_text()[-2000:]}"
+                ) from problem
+            end = time.monotonic() + PATIENCE_S
+            while not _tail(raw).endswith(IDLE) and time.monotonic() < end:  # with that line it has written all others
+                time.sleep(0.2)
         compact(raw, path)
+
+
+def _tail(raw: Path) -> str:
+    with raw.open("rb") as file:
+        file.seek(max(0, raw.stat().st_size - len(IDLE)))
+        return file.read().decode()
 
 
 def compared(path: Path) -> Comparison:

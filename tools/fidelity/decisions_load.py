@@ -38,7 +38,7 @@ class Load:
 async def put(url: str, load: Load) -> int:
     """Send it all; returns how many requests were answered."""
     timeout = aiohttp.ClientTimeout(total=None)
-    async with aiohttp.ClientSession(url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as http:
+    async with aiohttp.ClientSession(url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0, force_close=True)) as http:
         answered = await asyncio.gather(*(_converse(http, load, i) for i in range(load.conversations)))
     return sum(answered)
 

@@ -20,7 +20,7 @@ class Scenario:
 
 
 # Short prompts and long replies: what runs grows beyond the pool where little is reserved for it.
-GROWING = Load(conversations=30, turns=2, shared=100, start=300, observation=150, output=450, asked=600, fixed=0.1)
+GROWING = Load(conversations=24, turns=2, shared=100, start=150, observation=100, output=350, asked=300, fixed=0.0, pause_s=0.1)
 CHUNKS = "--chunked-prefill-size 1024"
 
 SCENARIOS = {
@@ -29,14 +29,14 @@ SCENARIOS = {
         what="admits more than the pool can hold, so that decoding runs out of room",
         flags=f"{CHUNKS} --schedule-conservativeness 0.05",
         load=replace(GROWING, seed=1),
-        pool_tokens=8_000,
+        pool_tokens=3_000,
     ),
     "pages": Scenario(what="a page of 16 tokens", flags=f"{CHUNKS} --page-size 16", load=Load(seed=2)),
     "pages-retraction": Scenario(
         what="a page of 16 tokens, and decoding runs out of room",
         flags=f"{CHUNKS} --page-size 16 --schedule-conservativeness 0.05",
         load=replace(GROWING, seed=3),
-        pool_tokens=8_000,
+        pool_tokens=3_000,
     ),
     "slots": Scenario(what="four places in the running batch", flags="--max-running-requests 4", load=Load(seed=4)),
     "sessions": Scenario(

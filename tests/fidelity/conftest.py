@@ -1,0 +1,6 @@
+"""The programs in tools/fidelity as modules."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "fidelity"))
