@@ -19,7 +19,7 @@ PROGRAM = Path(run.__file__)
 @pytest.fixture
 def trace(tmp_path: Path) -> Path:
     path = tmp_path / "trace.jsonl"
-    path.write_text("\n".join(row(600 + 10 * n, 8) for n in range(12)))
+    path.write_text("\n".join(row(1200 + 10 * n, 8) for n in range(12)))
     return path
 
 
@@ -46,7 +46,14 @@ def test_without_wheels_nothing_is_begun(trace: Path, tmp_path: Path) -> None:
     assert "--wheels is missing" in told.stderr
 
 
+def test_an_empty_folder_of_wheels_is_told(trace: Path, tmp_path: Path) -> None:
+    told = called("--trace", trace, "--out", tmp_path / "out", "--wheels", tmp_path)
+    assert told.returncode == 1
+    assert f"there are no wheels in {tmp_path}; run `tools/gpu/wheels" in told.stderr
+
+
 def test_a_machine_that_is_not_the_right_one_is_told(trace: Path, tmp_path: Path) -> None:
+    (tmp_path / "one-1.0-py3-none-any.whl").touch()
     told = called("--trace", trace, "--out", tmp_path / "out", "--wheels", tmp_path)
     assert told.returncode == 1
     assert "PyTorch" in told.stderr

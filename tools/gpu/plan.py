@@ -15,7 +15,7 @@ SWEEP = (0.6, 0.8, 1.0, 1.25, 1.5)
 """Fixed windows, as multiples of the agents whose contexts fit the pool on average."""
 
 HEADROOM_TOKENS = 1024  # a prompt may come out some per cent longer than recorded
-LEAST_POOL_TOKENS = 4096  # the texts by which `replay` learns how a server counts have up to 3,200 tokens
+LEAST_POOL_TOKENS = 6144  # the texts by which `replay` learns how a server counts have up to 4,800 tokens there
 LARGEST = 1.25  # the pool holds the largest agent with this to spare: alone it must run
 
 

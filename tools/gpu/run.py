@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from install import CHECKOUT, HERE, StageError, environment, install
+from install import CHECKOUT, HERE, StageError, environment, install, wheels_in
 
 INSTALL_S = 180.0
 
@@ -90,6 +90,7 @@ def main() -> int:
     else:
         began = time.monotonic()
         try:
+            wheels_in(given.wheels)  # said at once, not after PyTorch's import
             print(f"run: {machine()}", flush=True)
             site = install(given.wheels.absolute(), given.work.absolute(), min(INSTALL_S, given.until - began))
         except StageError as stopped:
