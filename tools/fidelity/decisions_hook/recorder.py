@@ -63,7 +63,7 @@ def attach(module):
 
     @after(scheduler, "_add_request_to_queue")
     def came(_self, _result, req, *again, **is_retracted):
-        if any(again) or any(is_retracted.values()):
+        if any(again) or any(is_retracted.values()) or req.retraction_count:  # it was preempted
             return
         sampling = req.sampling_params
         lines.write(
