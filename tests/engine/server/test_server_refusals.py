@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from served import captured, chat, get, post, server
+from served import ask, captured, chat, get, post, server
 
 from concur_batch.virtual import run_virtual
 
@@ -110,6 +110,17 @@ def test_no_such_path_or_method():
     nope, method = run_virtual(story())
     assert (nope.status, nope.json) == (404, {"detail": "Not Found"})
     assert (method.status, method.headers["allow"], method.json) == (405, "POST", {"detail": "Method Not Allowed"})
+
+
+def test_paths_are_taken_as_fastapi_takes_them():
+    async def story():
+        app = server()
+        return await ask(app, "HEAD", "/v1/models"), await get(app, "/server_info/")
+
+    head, slash = run_virtual(story())
+    assert (head.status, head.headers["allow"]) == (405, "GET")
+    assert (slash.status, slash.text) == (307, "")
+    assert slash.headers["location"].endswith("/server_info")
 
 
 def test_a_key_where_one_is_asked_for():

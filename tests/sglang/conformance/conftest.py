@@ -51,7 +51,7 @@ def _serving() -> Callable[..., AbstractContextManager[Any]]:
 
 @contextmanager
 def simulating(flavour: Flavour) -> Iterator[int]:
-    """The program as users start it, with iterations as long as the CPU server's. Gives its port."""
+    """The program as users start it, with iterations of some milliseconds. Gives its port."""
     command = [PROGRAM, "engine", "sim", "--port", "0", "--profile", HERE / "cpu.toml", "--pool-tokens", str(flavour.pool_tokens)]
     command += ["--chars-per-token", "1", "--template-tokens", "--model", "tiny"]
     for key in flavour.keys.split():

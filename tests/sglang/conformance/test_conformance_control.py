@@ -12,7 +12,7 @@ FLUSHED = (
     "Cache flushed.\nPlease check backend logs for more details. "
     "(When there are running or waiting requests, the operation will not be performed.)\n"
 )
-LONG = {"max_tokens": 4_000}
+LONG = {"max_tokens": 6_000}
 NOBODY_WAITS_S = 10  # SGLang looks every 4 seconds whether the client of a whole reply is still there
 
 
@@ -30,7 +30,7 @@ def test_conformance_a_victim_gets_what_has_been_said(target):
     (choice,) = answer.json["choices"]
     assert (answer.status, choice["finish_reason"], choice["matched_stop"]) == (200, "abort", None)
     said = answer.json["usage"]["completion_tokens"]
-    assert 10 < said < 4_000
+    assert 10 < said < 6_000
     assert len(choice["message"]["content"]) == said
     assert answer.json["usage"]["total_tokens"] == answer.json["usage"]["prompt_tokens"] + said
 
@@ -48,7 +48,7 @@ def test_conformance_a_stream_ends_with_abort_usage_and_done(target):
 
 
 def test_conformance_a_native_victim_is_told_why(target):
-    asked = target.later(NATIVE, native(max_new_tokens=4_000, rid="native"))
+    asked = target.later(NATIVE, native(max_new_tokens=6_000, rid="native"))
     target.until_running(1)
     abort(target, rid="native")
     reason = asked.result().json["meta_info"]["finish_reason"]
@@ -109,7 +109,7 @@ def test_conformance_aborts_are_counted(target):
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", [CHAT, NATIVE])
 def test_conformance_a_client_that_goes_away_frees_its_tokens(target, stream, path):
-    body = chat(stream=stream, **LONG) if path == CHAT else native(max_new_tokens=4_000, stream=stream)
+    body = chat(stream=stream, **LONG) if path == CHAT else native(max_new_tokens=6_000, stream=stream)
     with target.asking("POST", path, body):
         target.until_running(1)
     until(lambda: target.load()["num_running_reqs"] == 0, NOBODY_WAITS_S)
@@ -173,7 +173,7 @@ def test_conformance_a_pause_holds_what_runs_until_it_continues(target, mode):
     paused = target.post("/pause_generation", {"mode": mode})
     assert (paused.status, paused.json) == (200, {"message": "Generation paused successfully.", "status": "ok"})
     late = target.later(CHAT, chat())
-    time.sleep(2)  # 150 tokens would have been said
+    time.sleep(1.2)  # 150 tokens would have been said
     assert not asked.done()
     assert not late.done()
     continued = target.post("/continue_generation", {})

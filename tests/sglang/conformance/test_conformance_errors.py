@@ -189,7 +189,7 @@ def test_conformance_a_list_for_a_request_is_too_much(target):
 
 def test_conformance_an_id_in_flight_is_refused(target):
     rid = f"dup-{time.time_ns()}"
-    first = target.later(CHAT, chat(rid=rid, max_tokens=2_000))
+    first = target.later(CHAT, chat(rid=rid, max_tokens=6_000))
     target.until_running(1)
     second = target.post(CHAT, chat(rid=rid))
     target.post("/abort_request", {"rid": rid})

@@ -127,7 +127,7 @@ def test_conformance_health_takes_a_second_and_a_token_of_an_idle_engine(target,
 
 
 def test_conformance_health_of_a_busy_engine_takes_a_second_and_nothing_else(target):
-    asked = target.later(CHAT, chat(max_tokens=3_000))
+    asked = target.later(CHAT, chat(max_tokens=8_000))
     target.until_running(1)
     before, began = target.value("realtime_tokens_total", mode="prefill_compute"), time.monotonic()
     assert target.get("/health").status == 200

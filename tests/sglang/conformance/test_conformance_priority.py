@@ -7,7 +7,7 @@ from conformance_client import CHAT, TEXT, chat, new, until
 from conformance_series import NOT_SIMULATED, listed, series_of
 
 FLAVOUR = "priority"
-LONG = {"max_tokens": 3_000}
+LONG = {"max_tokens": 8_000}
 
 
 def finished(calls):
