@@ -53,7 +53,7 @@ def install(folder: Path, work: Path, seconds: float) -> Path:
         if ended.returncode != 0:
             raise StageError(f"pip install ended with code {ended.returncode}; its words are above")
         unfinished.rename(site)
-    shutil.copytree(HERE / "stubs", site, dirs_exist_ok=True)
+    shutil.copytree(HERE / "stubs", site, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     _write_command(work / "bin" / "concur")
     return site
 

@@ -174,7 +174,8 @@ def measure(of: Measuring) -> None:
         say(shlex.join(of.server_argv(30000, pool, ())))
         return
     (of.out / "trace.jsonl").write_text("\n".join(chosen.rows) + "\n", encoding="utf-8")
-    of.record.keep(plan={**figures, "token_scale": given.token_scale, "time_scale": given.time_scale, "controllers": names})
+    scales = {"token_scale": given.token_scale, "time_scale": given.time_scale}
+    of.record.keep(machine=given.machine, plan={**figures, **scales, "controllers": names})
     prepare(of)
     with of.served(pool) as running:
         sys.path.insert(0, str(BENCH))

@@ -55,6 +55,7 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--start-s", type=float, default=300.0, help="how long the server may take to start (default 300)")
     parser.add_argument("--cpu", action="store_true", help="the small model on a CPU (tools/sglang_cpu) in place of the GPU")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and the command lines")
+    parser.add_argument("--machine", default="", help=argparse.SUPPRESS)  # what `machine` found
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)  # when all ends, by the system's monotonic clock
     given = parser.parse_args(argv)
     if given.trace is None:
@@ -91,7 +92,8 @@ def main() -> int:
         began = time.monotonic()
         try:
             wheels_in(given.wheels)  # said at once, not after PyTorch's import
-            print(f"run: {machine()}", flush=True)
+            argv += ["--machine", machine()]
+            print(f"run: {argv[-1]}", flush=True)
             site = install(given.wheels.absolute(), given.work.absolute(), min(INSTALL_S, given.until - began))
         except StageError as stopped:
             print(f"run: {stopped}", file=sys.stderr)
