@@ -20,6 +20,7 @@ IDS = range(97)  # of the tiny model, without its special ids; all of them are o
 class Load:
     """So many conversations, each of up to `turns` turns; token counts are drawn around these."""
 
+    waves: int = 1  # one after the other, with the engine idle between them
     conversations: int = 24
     turns: int = 6
     shared: int = 400  # tokens at the start of all
@@ -39,8 +40,12 @@ async def put(url: str, load: Load) -> int:
     """Send it all; returns how many requests were answered."""
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(url, timeout=timeout, connector=aiohttp.TCPConnector(limit=0, force_close=True)) as http:
-        answered = await asyncio.gather(*(_converse(http, load, i) for i in range(load.conversations)))
-    return sum(answered)
+        answered = 0
+        for first in range(0, load.waves * load.conversations, load.conversations):
+            wave = range(first, first + load.conversations)
+            answered += sum(await asyncio.gather(*(_converse(http, load, i) for i in wave)))
+            await asyncio.sleep(1)
+    return answered
 
 
 async def _converse(http: aiohttp.ClientSession, load: Load, i: int) -> int:

@@ -20,7 +20,8 @@ class Scenario:
 
 
 # Short prompts and long replies: what runs grows beyond the pool where little is reserved for it.
-GROWING = Load(conversations=24, turns=2, shared=100, start=150, observation=100, output=350, asked=300, fixed=0.0, pause_s=0.1)
+# The ratio rises with the first retraction and starts over when the engine is idle, therefore the waves.
+GROWING = Load(waves=5, conversations=14, turns=1, shared=100, start=150, output=350, asked=250, fixed=0.0, pause_s=0.02)
 CHUNKS = "--chunked-prefill-size 1024"
 
 SCENARIOS = {
@@ -29,14 +30,14 @@ SCENARIOS = {
         what="admits more than the pool can hold, so that decoding runs out of room",
         flags=f"{CHUNKS} --schedule-conservativeness 0.05",
         load=replace(GROWING, seed=1),
-        pool_tokens=3_000,
+        pool_tokens=2_500,
     ),
     "pages": Scenario(what="a page of 16 tokens", flags=f"{CHUNKS} --page-size 16", load=Load(seed=2)),
     "pages-retraction": Scenario(
         what="a page of 16 tokens, and decoding runs out of room",
         flags=f"{CHUNKS} --page-size 16 --schedule-conservativeness 0.05",
         load=replace(GROWING, seed=3),
-        pool_tokens=3_000,
+        pool_tokens=2_500,
     ),
     "slots": Scenario(what="four places in the running batch", flags="--max-running-requests 4", load=Load(seed=4)),
     "sessions": Scenario(
