@@ -17,7 +17,7 @@ def test_the_simulator_keeps_state_as_sglang_does(tmp_path):
     if not environment:
         pytest.skip("CONCUR_SGLANG_VENV names no environment with SGLang (tools/sglang_cpu/README.md)")
     found = tmp_path / "found.json"
-    command = [Path(environment, "bin", "python"), PROGRAM, "--sequences", "10", "--seed", "1", "--json", found]
+    command = [Path(environment, "bin", "python"), PROGRAM, "--sequences", "6", "--seed", "1", "--json", found]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     findings = json.loads(found.read_text())
