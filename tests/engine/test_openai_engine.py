@@ -1,4 +1,5 @@
 import asyncio
+import json
 import socket
 
 import pytest
@@ -61,6 +62,18 @@ def test_completes_and_says_who_it_is():
     assert sent["Authorization"] == "Bearer secret"
     assert sent["Content-Type"] == "application/json"
     assert not [name for name in sent if name.lower().startswith("x-stainless-") and name.lower() != "x-stainless-retry-count"]
+
+
+def test_a_server_that_has_told_cached_tokens_means_none_by_silence():
+    """As SGLang 0.5.17 does with --enable-cache-report."""
+    silent = json.loads(captured("chat_warm.json"))
+    silent["usage"]["prompt_tokens_details"] = None
+    chat = in_turn(says(json.dumps(silent)), says(captured("chat_warm.json")), says(json.dumps(silent)))
+
+    async def story(engine, server):
+        return [(await engine.complete(request(step=n))).cached_tokens for n in (1, 2, 3)]
+
+    assert with_engine(ChatServer(chat), story) == [None, 930, 0]
 
 
 def test_names_the_account_where_the_environment_does(monkeypatch):

@@ -64,6 +64,7 @@ class OpenAIEngine:
         self._calls = itertools.count(1)
         self._rids: dict[str, str] = {}  # request_id -> rid, of the calls in flight
         self._aborts: set[asyncio.Task[None]] = set()
+        self._tells_cached = False  # a reply has told its cached tokens
         self._refused: set[str] = set()  # fields that a call had to be sent without
 
     @property
@@ -114,6 +115,10 @@ class OpenAIEngine:
             raise unreadable(answer.body, self._where, "a chat completion")
         if reply.finish_reason == "abort":
             raise EngineBusy(f"{self._where}: the server aborted the request")
+        if reply.cached_tokens is not None:
+            self._tells_cached = True
+        elif self._tells_cached:  # SGLang up to 0.5.17 says nothing of a prompt of which nothing was cached
+            return replace(reply, cached_tokens=0)
         return reply
 
     async def _send_plainer(self, body: dict[str, Any], refusal: Answer) -> Answer:

@@ -9,7 +9,7 @@ from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
 from concur_batch.engine.pump import Pump
 from concur_batch.engine.scripted_turn import finish_reason_of, message_of
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
-from concur_batch.sim.call import Call
+from concur_batch.sim.call import NO_PRIORITY, Call
 from concur_batch.sim.core import EngineCore, Refused
 from concur_batch.sim.runs import Run, head, length
 from concur_batch.sim.tokens import Tokenizer, text_of
@@ -90,7 +90,7 @@ class SimEngine:
             output=output,
             max_new_tokens=_max_new_tokens(request, output),
             ignore_eos=_ignores_end(request),
-            priority=request.priority or 0,
+            priority=NO_PRIORITY if request.priority is None else request.priority,
             session=request.session_id,
         )
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from concur_batch.sim.radix import Node
 
 FinishReason: TypeAlias = Literal["stop", "length", "abort"]
+
+
+NO_PRIORITY = -sys.maxsize - 1  # of a request that names none: behind all others (scheduler.py: _set_or_validate_priority)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

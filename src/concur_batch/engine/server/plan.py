@@ -12,8 +12,7 @@ from concur_batch.engine.server.bodies import ChatBody, Common, Turn, check_mess
 from concur_batch.engine.server.filler import MARK, filler, own_length, seed_of
 from concur_batch.engine.server.problems import Problem
 from concur_batch.engine.server.service import Service
-from concur_batch.engine.server.tally import NO_PRIORITY
-from concur_batch.sim.call import Call
+from concur_batch.sim.call import NO_PRIORITY, Call
 from concur_batch.sim.runs import Run, length
 from concur_batch.sim.tokens import MOST_TOKENS, Tokenizer
 from concur_batch.task import Message, ScriptedTurn

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 from concur_batch.engine.server.histograms import FIRST_TOKEN_S, QUEUE_S, SHORT_S, TOKENS, WHOLE_S, Histogram
 from concur_batch.engine.server.serve import ServerSettings
-from concur_batch.sim.call import Call
-
-NO_PRIORITY = -sys.maxsize - 1  # of a request that names none: behind all others (scheduler.py: _set_or_validate_priority)
+from concur_batch.sim.call import NO_PRIORITY, Call
 
 Labels = tuple[tuple[str, str], ...]
 
