@@ -17,7 +17,7 @@ from program import journal
 # Short replies and tools, long observations: prefill is most of the work, as with agents on GPUs. Contexts end near 3,000
 # tokens, so that a pool of 20,000 holds seven at their longest and some eleven at their mean.
 DRAWN = WorkloadParameters(
-    agents=40,
+    agents=24,
     shared_tokens=300,
     start_tokens=700,
     least_steps=6,

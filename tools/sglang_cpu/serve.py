@@ -32,9 +32,8 @@ ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "CUDA_VISIBLE_DEVICES": "",
 }
-# OpenMP threads unless the user says otherwise. With two of them on two busy cores, their waiting made one stream of the tiny
-# model five times slower; the ffn model has enough to compute for two.
-THREADS = {"tiny": "1", "ffn": "2"}
+# Unless the user says otherwise. With two OpenMP threads on two busy cores, their waiting made both models many times slower.
+DEFAULTS = {"OMP_NUM_THREADS": "1"}
 FLAGS = shlex.split(
     "--load-format dummy --device cpu --dtype bfloat16 --served-model-name tiny --random-seed 1 --context-length 16384 "
     "--max-running-requests 64 --attention-backend torch_native --sampling-backend pytorch --grammar-backend none "
@@ -86,7 +85,7 @@ def start(port: int, size: str, pool_tokens: int, extra: Sequence[str], log: IO[
     command += ["--host", HOST, "--port", str(port), "--max-total-tokens", str(pool_tokens), *FLAGS, *extra]
     return subprocess.Popen(
         command,
-        env={"OMP_NUM_THREADS": THREADS[size], **os.environ, **ENVIRONMENT},
+        env={**DEFAULTS, **os.environ, **ENVIRONMENT},
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
