@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from concur_batch.sim.workload import AgentTrace
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "fidelity"))
 import behaviour_load
+import behaviour_twin
 import behaviour_verdict as judge
 
 
@@ -21,14 +23,17 @@ def run(makespan, hit=0.8, miss=0.0):
 
 
 def policy(name, real, simulated, hit=0.8, sim_hit=0.8, miss=0.0, sim_miss=0.0):
-    return judge.policy(name, [run(seconds, hit, miss) for seconds in real], run(simulated, sim_hit, sim_miss))
+    twins = [run(simulated, sim_hit, sim_miss)] * len(real)
+    return judge.policy(name, [run(seconds, hit, miss) for seconds in real], twins, twins)
 
 
 def test_medians_are_judged_and_spreads_told():
-    found = policy("off", [60.0, 50.0, 100.0], 66.0, hit=0.25, sim_hit=0.2)
+    real, fitted, paced = [run(60.0, 0.25), run(50.0, 0.2), run(100.0, 0.3)], [run(66.0)] * 3, [run(63.0), run(60.0), run(90.0)]
+    found = judge.policy("off", real, fitted, paced)
     assert (found.makespan_s, found.least_s, found.most_s) == (60.0, 50.0, 100.0)
-    assert found.error == pytest.approx(0.1)
-    assert found.hit_error == pytest.approx(-0.05)
+    assert found.fitted_error == pytest.approx(0.1)
+    assert (found.error, found.least_error, found.most_error) == pytest.approx((0.05, -0.1, 0.2))
+    assert found.hit_error == pytest.approx(0.55)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +67,9 @@ def test_the_verdict_names_what_is_off():
         "cached share: 2 of 3 within 0.03; furthest fixed:12: -0.100",
         "order: 3 of the 3 pairs that the real runs tell apart are in the same order",
     ]
-    assert judge.table(found)[2:][1] == "| `fixed:8` | 30.0 (30.0-30.0) | 31.0 | +3.3% | 0.800 (0.800-0.800) | 0.800 | +0.000 |"
+    assert judge.table(found)[2:][1] == (
+        "| `fixed:8` | 30.0 (30.0-30.0) | 31.0, +3.3% | +3.3% (+3.3% to +3.3%) | 0.800 (0.800-0.800) | +0.000 |"
+    )
 
 
 def test_a_drawn_load_is_a_trace(tmp_path):
@@ -102,3 +109,10 @@ def _reply(rollout, step, *, prompt, generated, cached):
 
 def _tool_finished(rollout, t):
     return r.ToolFinished(t=t, rollout=rollout, step=1, n=2, tool="wait", output="", seconds=0.4)
+
+
+def test_a_profile_is_slowed_down_as_a_whole(tmp_path):
+    profile = tmp_path / "fitted.toml"
+    profile.write_text('name = "tiny"\npool_tokens = 20000\n\n[cost]  # seconds\nprefill_fixed_s = 0.5\ndecode_fixed_s = 0.01\n')
+    slow = tomllib.loads(behaviour_twin.scaled(profile, 2.0, tmp_path / "slow.toml").read_text())
+    assert slow == {"name": "tiny", "pool_tokens": 20000, "cost": {"prefill_fixed_s": 1.0, "decode_fixed_s": 0.02}}

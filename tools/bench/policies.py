@@ -48,7 +48,7 @@ def compare(
             for controller in controllers:
                 if time.monotonic() - began > budget_s:
                     return done
-                found = {"run": number, **run(load, controller, out / f"{controller.replace(':', '-')}-{number}")}
+                found = {"run": number, **run(load, controller, out / folder(controller, number))}
                 done.append(found)
                 if json_file is not None:
                     json_file.write_text(json.dumps({"load": _told(load), "runs": done}, indent=1) + "\n")
@@ -59,6 +59,11 @@ def compare(
     except KeyboardInterrupt:
         print("interrupted; what has been run:")
     return done
+
+
+def folder(controller: str, number: int) -> str:
+    """Name of the run directory of that run."""
+    return f"{controller.replace(':', '-')}-{number}"
 
 
 def _told(load: Load) -> dict[str, Any]:

@@ -3,8 +3,9 @@
     python tools/fidelity/behaviour.py --runs 5 --out results
 
 Starts SGLang on the CPU (tools/sglang_cpu, the model whose prefill takes time), fits a profile to it, replays a load that is
-several times its KV pool under each controller, and simulates what was sent with the fitted costs. Medians of the real runs are
-judged. --again FOLDER simulates and judges anew what an earlier call has measured. Nothing else should run on the machine.
+several times its KV pool under each controller, and simulates for each run what it sent: with the costs as fitted, and at the speed that the
+machine had in that run (its seconds per prefilled token), since machines that are shared slow down and speed up. Medians are judged.
+--again FOLDER simulates and judges anew what an earlier call has measured. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -12,15 +13,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import behaviour_load
-from behaviour_verdict import Figures, policy, table, verdict
+from behaviour_twin import Twin, twin
+from behaviour_verdict import policy, table, verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 import policies
@@ -30,7 +36,7 @@ from served_run import Load, server_info
 SERVE = Path(__file__).parents[1] / "sglang_cpu" / "serve"
 SERVER = ("--model", "ffn", "--pool", "20000", "--chunked-prefill-size", "4096")
 CONTROLLERS = "off,fixed:4,fixed:6,fixed:8,fixed:10,fixed:12,fixed:16,aimd"
-FITTED, MEASURED, SENT = "fitted.toml", "measured.json", "sent.jsonl"
+FITTED, MEASURED, RUNS = "fitted.toml", "measured.json", "runs"
 
 
 @contextlib.contextmanager
@@ -50,29 +56,30 @@ def server(out: Path, seconds: float) -> Iterator[str]:
 
 
 def measure(url: str, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
-    """Fit, then all real runs; writes profile, figures and what was sent into `out`."""
+    """Fit, then all real runs; writes profile, figures and run directories into `out`."""
     subprocess.run([command(), "engine", "fit", url, "--output", str(out / FITTED), "--seconds", str(fit_s)], check=True)
     load = Load(url=url, trace=behaviour_load.drawn(out / "drawn.jsonl"), timeout_s=600.0)
     print(f"SGLang {server_info(url)['version']}", flush=True)
-    done = policies.compare(load, controllers, runs, out / "runs", json_file=out / MEASURED, budget_s=float("inf"))
-    first = out / "runs" / f"{done[0]['controller'].replace(':', '-')}-0"
-    behaviour_load.write(behaviour_load.sent(first), out / SENT)
-
-
-def simulate(out: Path, controller: str) -> Figures:
-    """What was sent, on the fitted engine; with the controller's own settings, as in the real runs."""
-    argv = [command(), "simulate", str(out / SENT), "--profile", str(out / FITTED), "--controller", controller, "--json"]
-    argv += ["--set", "sampling.ignore_eos=true"]  # as the replay asks
-    figures: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
-    return figures
+    policies.compare(load, controllers, runs, out / RUNS, json_file=out / MEASURED, budget_s=float("inf"))
 
 
 def judge(out: Path) -> list[str]:
     """Tables and verdict as Markdown."""
     runs = json.loads((out / MEASURED).read_text())["runs"]
-    names = list(dict.fromkeys(run["controller"] for run in runs))
-    found = [policy(name, [run for run in runs if run["controller"] == name], simulate(out, name)) for name in names]
-    return [*table(found), "", *(f"- {line}" for line in verdict(found))]
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as executor:
+
+        def of(run: dict[str, Any]) -> Twin:
+            name = policies.folder(run["controller"], run["run"])
+            return twin(out / RUNS / name, run["controller"], out / FITTED, Path(scratch) / name)
+
+        twins = list(executor.map(of, runs))
+    found = []
+    for name in dict.fromkeys(run["controller"] for run in runs):
+        own = [(run, its) for run, its in zip(runs, twins, strict=True) if run["controller"] == name]
+        found.append(policy(name, [run for run, _ in own], [its.fitted for _, its in own], [its.paced for _, its in own]))
+    speeds = sorted(its.slowness for its in twins)
+    spread = f"- the machine's prefill took {speeds[0]:.2f} to {speeds[-1]:.2f} times what was fitted, median {statistics.median(speeds):.2f}"
+    return [*table(found), "", spread, *(f"- {line}" for line in verdict(found))]
 
 
 def main() -> None:
@@ -85,7 +92,7 @@ def main() -> None:
     parser.add_argument("--again", type=Path, metavar="FOLDER", help="judge what lies there, measure nothing")
     given = parser.parse_args()
     if given.again is None:
-        (given.out / "runs").mkdir(parents=True, exist_ok=True)
+        (given.out / RUNS).mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         with server(given.out, 7200.0) if given.engine is None else contextlib.nullcontext(given.engine) as url:
             measure(url, given.out, given.controllers.split(","), given.runs, given.fit_s)
