@@ -29,9 +29,9 @@ from behaviour_twin import Twin, twin
 from behaviour_verdict import policy, table, verdict
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-import policies
+from policies import folder
 from program import command
-from served_run import Load, server_info
+from served_run import Load, run, server_info
 
 SERVE = Path(__file__).parents[1] / "sglang_cpu" / "serve"
 SERVER = ("--model", "ffn", "--pool", "20000", "--chunked-prefill-size", "4096")
@@ -55,12 +55,27 @@ def server(out: Path, seconds: float) -> Iterator[str]:
         process.wait(30)
 
 
-def measure(url: str, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
-    """Fit, then all real runs; writes profile, figures and run directories into `out`."""
-    subprocess.run([command(), "engine", "fit", url, "--output", str(out / FITTED), "--seconds", str(fit_s)], check=True)
-    load = Load(url=url, trace=behaviour_load.drawn(out / "drawn.jsonl"), timeout_s=600.0)
-    print(f"SGLang {server_info(url)['version']}", flush=True)
-    policies.compare(load, controllers, runs, out / RUNS, json_file=out / MEASURED, budget_s=float("inf"))
+def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
+    """Fit, then all real runs in rounds; writes profile, figures and run directories into `out`.
+
+    Every round has a server of its own: on a CPU, SGLang grows by a gigabyte in ten minutes of this, and gets slower.
+    """
+    trace = behaviour_load.drawn(out / "drawn.jsonl")
+    done: list[dict[str, Any]] = []
+    for number in range(runs):
+        with server(out, 3600.0) if given_url is None else contextlib.nullcontext(given_url) as url:
+            if not number:
+                argv = [command(), "engine", "fit", url, "--output", str(out / FITTED), "--seconds", str(fit_s)]
+                subprocess.run(argv, check=True)
+                print(f"SGLang {server_info(url)['version']}", flush=True)
+            load = Load(url=url, trace=trace, timeout_s=600.0)
+            for controller in controllers:
+                found = run(load, controller, out / RUNS / folder(controller, number))
+                done.append({"run": number, **found})
+                (out / MEASURED).write_text(json.dumps({"runs": done}, indent=1) + "\n")
+                print(
+                    f"{controller} {number + 1}/{runs}: {found['makespan_s']:.1f} s, {found['hit_rate']:.1%} cached", flush=True
+                )
 
 
 def judge(out: Path) -> list[str]:
@@ -68,15 +83,15 @@ def judge(out: Path) -> list[str]:
     runs = json.loads((out / MEASURED).read_text())["runs"]
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(os.cpu_count()) as executor:
 
-        def of(run: dict[str, Any]) -> Twin:
-            name = policies.folder(run["controller"], run["run"])
-            return twin(out / RUNS / name, run["controller"], out / FITTED, Path(scratch) / name)
+        def of(real: dict[str, Any]) -> Twin:
+            name = folder(real["controller"], real["run"])
+            return twin(out / RUNS / name, real["controller"], out / FITTED, Path(scratch) / name)
 
         twins = list(executor.map(of, runs))
     found = []
-    for name in dict.fromkeys(run["controller"] for run in runs):
-        own = [(run, its) for run, its in zip(runs, twins, strict=True) if run["controller"] == name]
-        found.append(policy(name, [run for run, _ in own], [its.fitted for _, its in own], [its.paced for _, its in own]))
+    for name in dict.fromkeys(real["controller"] for real in runs):
+        own = [(real, its) for real, its in zip(runs, twins, strict=True) if real["controller"] == name]
+        found.append(policy(name, [real for real, _ in own], [its.fitted for _, its in own], [its.paced for _, its in own]))
     speeds = sorted(its.slowness for its in twins)
     spread = f"- the machine's prefill took {speeds[0]:.2f} to {speeds[-1]:.2f} times what was fitted, median {statistics.median(speeds):.2f}"
     return [*table(found), "", spread, *(f"- {line}" for line in verdict(found))]
@@ -94,8 +109,7 @@ def main() -> None:
     if given.again is None:
         (given.out / RUNS).mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        with server(given.out, 7200.0) if given.engine is None else contextlib.nullcontext(given.engine) as url:
-            measure(url, given.out, given.controllers.split(","), given.runs, given.fit_s)
+        measure(given.engine, given.out, given.controllers.split(","), given.runs, given.fit_s)
         print(f"measured in {time.monotonic() - began:.0f} s\n")
     print("\n".join(judge(given.again or given.out)))
 
