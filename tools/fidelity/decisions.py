@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the simulated engine decides as the real one: batch by batch, for the same arrivals (docs/fidelity.md, L1).
+"""Whether the simulated engine decides as the real one: batch by batch, for the same arrivals (docs/fidelity.md, "Decisions").
 
     decisions.py run [SCENARIO ...]     starts the real server for each, gives it load, and compares
     decisions.py compare FILE ...       compares with recordings that `run --keep FOLDER` has left

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the simulator's cache, ratio and orders are those of SGLang's own classes (docs/fidelity.md, L0).
+"""Whether the simulator's cache, ratio and orders are those of SGLang's own classes (docs/fidelity.md, "State").
 
 Run it with the Python of an environment that holds SGLang:
 
