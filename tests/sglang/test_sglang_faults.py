@@ -10,7 +10,7 @@ import time
 import pytest
 from batch import Batch, ask
 from batch_proxy import cutting
-from conftest import serving
+from serving import serving
 
 from concur_batch import records as r
 from concur_batch.engine.base import Request

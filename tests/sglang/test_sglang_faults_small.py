@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 from batch import Batch, ask
-from conftest import serving
 from prometheus_client.parser import text_string_to_metric_families
+from serving import serving
 
 from concur_batch import records as r
 from concur_batch.engine.base import Request

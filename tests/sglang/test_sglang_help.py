@@ -4,7 +4,7 @@ import re
 
 import pytest
 from batch import Batch
-from conftest import serving
+from serving import serving
 
 from concur_batch import records as r
 

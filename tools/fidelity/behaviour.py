@@ -58,7 +58,7 @@ def server(out: Path, seconds: float) -> Iterator[str]:
 def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
     """Fit, then all real runs in rounds; writes profile, figures and run directories into `out`.
 
-    Every round has a server of its own: on a CPU, SGLang grows by a gigabyte in ten minutes of this, and gets slower.
+    Every round has a server of its own: on a CPU, SGLang grows by some 100 MB a minute under this load.
     """
     trace = behaviour_load.drawn(out / "drawn.jsonl")
     done: list[dict[str, Any]] = []

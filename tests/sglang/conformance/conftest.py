@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from conformance_client import Target
+from serving import serving
 
 HERE = Path(__file__).parent
 PROGRAM = Path(sys.executable).with_name("concur")
@@ -37,16 +37,6 @@ FLAVOURS = {
         keys="max_running_requests=64 session_cache=true schedule_conservativeness=0.05",
     ),
 }
-
-
-def _serving() -> Callable[..., AbstractContextManager[Any]]:
-    """`serving` of the folder above; `import conftest` would give this file."""
-    spec = importlib.util.spec_from_file_location("sglang_conftest", HERE.parent / "conftest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.serving  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -88,7 +78,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             port = _open.enter_context(simulating(flavour))
         else:
             folder = tmp_path_factory.mktemp(name)
-            port = _open.enter_context(_serving()(folder, *flavour.flags.split(), pool_tokens=flavour.pool_tokens)).port
+            port = _open.enter_context(serving(folder, *flavour.flags.split(), pool_tokens=flavour.pool_tokens)).port
         found = Target(kind, port)
         found.get("/ready")
         found.fresh = found.get("/metrics").text
