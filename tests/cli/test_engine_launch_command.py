@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,23 +18,29 @@ import pytest
 
 CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 FAKE = Path(__file__).parent / "fake_sglang"
+PATIENCE_S = 120  # for anything that would otherwise be waited for for ever
 
 
 class Launch:
-    """One call of it. Its server's processes are in `pids`, once they are there."""
+    """One call of it, on any free port unless `arguments` name one, and without a terminal.
+
+    Its server's processes are in `pids`, once they are there. It is killed where a test takes too long.
+    """
 
     def __init__(self, folder, *arguments, **environment):
         self._pids = folder / "pids"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CONCUR_")}
         self.process = subprocess.Popen(
-            [*CONCUR, "engine", "launch", "some/model", *arguments],
+            [*CONCUR, "engine", "launch", "some/model", "--port", "0", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=folder,
             env=clean | {"PYTHONPATH": str(FAKE), "FAKE_PIDS": str(self._pids), "TMPDIR": str(folder)} | environment,
+            start_new_session=True,
         )
+        self._patience = patience(self.process)
 
     def __enter__(self):
         return self
@@ -40,7 +48,8 @@ class Launch:
     def __exit__(self, *_):
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
-        self.process.communicate()
+        self.process.communicate(timeout=60)
+        self._patience.cancel()
         self.wait_gone()
 
     @property
@@ -56,11 +65,25 @@ class Launch:
         assert "Traceback" not in err, err
         return self.process.returncode, out, err
 
+    def wait_started(self):
+        end = time.monotonic() + 60
+        while not self.pids:
+            assert time.monotonic() < end, "the server has not started"
+            time.sleep(0.05)
+
     def wait_gone(self):
         end = time.monotonic() + 20
         while any(alive(pid) for pid in self.pids):
             assert time.monotonic() < end, "something of the server is left"
             time.sleep(0.05)
+
+
+def patience(process):
+    """Kills it in the end, so that nobody who reads its output waits for ever."""
+    timer = threading.Timer(PATIENCE_S, process.kill)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def alive(pid):
@@ -76,7 +99,7 @@ def argv(url):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serves_until_it_is_told_to_end(tmp_path, number):
-    with Launch(tmp_path, "--port", "0") as launch:
+    with Launch(tmp_path) as launch:
         url = launch.url()
         assert argv(url)[:6] == ["--model-path", "some/model", "--host", "127.0.0.1", "--port", url.rpartition(":")[2]]
         assert argv(url)[6:] == ["--enable-metrics", "--enable-cache-report", "--enable-session-radix-cache"]
@@ -119,7 +142,7 @@ def test_a_port_that_is_taken(tmp_path, where):
 
 def test_a_key_is_used_and_not_shown(tmp_path):
     env = "import os; print(os.environ['CONCUR_ENGINE'], os.environ['CONCUR_API_KEY'])"
-    with Launch(tmp_path, "--port", "0", "--then", f'python -c "{env}"', "--", "--api-key", "sesame") as launch:
+    with Launch(tmp_path, "--then", f'python -c "{env}"', "--", "--api-key", "sesame") as launch:
         url = launch.url()
         code, out, err = launch.ended()
     assert (code, out) == (0, f"{url} sesame\n")
@@ -156,7 +179,8 @@ def test_signals_are_for_the_command_which_may_finish(tmp_path):
         assert launch.ended()[:2] == (7, "drained\n")
 
 
-def test_ctrl_c_on_a_terminal_comes_once(tmp_path):
+@pytest.mark.parametrize("stdin", ["/dev/tty", "/dev/null"])
+def test_ctrl_c_on_a_terminal_comes_once(tmp_path, stdin):
     program = tmp_path / "counts.py"
     program.write_text(
         "import signal, time\n"
@@ -168,7 +192,8 @@ def test_ctrl_c_on_a_terminal_comes_once(tmp_path):
         "time.sleep(1)\n"
         "print('came', len(came), flush=True)\n"
     )
-    command = [*CONCUR, "engine", "launch", "m", "--then", f"python {program}"]
+    command = [*CONCUR, "engine", "launch", "m", "--port", "0", "--then", f"python {program}"]
+    command = ["sh", "-c", f"exec {shlex.join(command)} <{stdin}"]
     with subprocess.Popen(
         [sys.executable, "-c", f"import pty; raise SystemExit(pty.spawn({command!r}) >> 8)"],
         stdin=subprocess.PIPE,
@@ -176,6 +201,7 @@ def test_ctrl_c_on_a_terminal_comes_once(tmp_path):
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(FAKE), "FAKE_PIDS": str(tmp_path / "pids"), "TMPDIR": str(tmp_path)},
     ) as terminal:
+        timer = patience(terminal)
         said = [terminal.stdout.readline()]
         while b"here" not in said[-1]:
             assert said[-1], said
@@ -183,6 +209,7 @@ def test_ctrl_c_on_a_terminal_comes_once(tmp_path):
         terminal.stdin.write(b"\x03")
         terminal.stdin.flush()
         rest = terminal.stdout.read()
+        timer.cancel()
         assert b"came 1" in rest
     assert terminal.returncode == 0
 
@@ -217,8 +244,7 @@ def test_a_server_that_does_not_start(tmp_path):
 
 def test_interrupted_while_it_loads(tmp_path):
     with Launch(tmp_path, "--", "--slow", "600") as launch:
-        while not launch.pids:
-            time.sleep(0.05)
+        launch.wait_started()
         launch.process.send_signal(signal.SIGINT)
         code, out, _ = launch.ended()
         assert (code, out) == (130, "")

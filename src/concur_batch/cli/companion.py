@@ -57,8 +57,14 @@ def _program(name: str) -> str:
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal's own signals go to our process group."""
+    """Whether the terminal's own signals go to our process group, wherever standard input comes from."""
     try:
-        return os.tcgetpgrp(0) == os.getpgrp()
+        terminal = os.open("/dev/tty", os.O_RDONLY)
+    except OSError:  # there is none
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:
         return False
+    finally:
+        os.close(terminal)

@@ -35,7 +35,10 @@ def main():
     if "--fail" in sys.argv:
         sys.exit("ValueError: --enable-session-radix-cache requires UnifiedRadixCache")
     workers = [subprocess.Popen(["sleep", "600"], start_new_session="--leaving" in sys.argv) for _ in range(2)]
-    Path(os.environ["FAKE_PIDS"]).write_text(json.dumps([os.getpid(), *(worker.pid for worker in workers)]))
+    pids = Path(os.environ["FAKE_PIDS"])
+    whole = pids.with_suffix(".whole")
+    whole.write_text(json.dumps([os.getpid(), *(worker.pid for worker in workers)]))
+    whole.rename(pids)  # nobody reads half of it
     time.sleep(float(option("--slow") or 0))
     ThreadingHTTPServer((option("--host"), int(option("--port"))), Answers).serve_forever()
 
