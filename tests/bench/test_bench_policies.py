@@ -25,25 +25,69 @@ def test_without_requests_there_is_no_quantile():
     assert served_run.quantile({1.0: 0, INF: 0}, 0.5) is None
 
 
-def series(**values):
-    return {(f"sglang:{name}", labels): value for name, found in values.items() for labels, value in found.items()}
+SCHEDULER = {"engine_type": "unified", "model_name": "tiny", "moe_ep_rank": "0", "pp_rank": "0", "tp_rank": "0"}
+REQUESTS = {"engine_type": "unified", "is_streaming": "false", "model_name": "tiny"}
+TTFT = "time_to_first_token_seconds"
 
 
-def test_counters_are_told_as_differences_without_counting_a_priority_twice():
-    compute, cache = (("mode", "prefill_compute"), ("priority", "")), (("mode", "prefill_cache"), ("priority", ""))
-    twice = (("mode", "prefill_compute"), ("priority", "3"))
-    before = series(realtime_tokens_total={compute: 100.0, cache: 7.0})
+def series(*told):
+    """Name, labels, value, as `metrics` has them."""
+    return {(f"sglang:{name}", tuple(sorted(labels.items()))): value for name, labels, value in told}
+
+
+def first_tokens(labels, count, total, **buckets):
+    """A histogram of times to the first token; `buckets`: counts up to 1 and up to 3 seconds."""
+    edges = {"1.0": buckets["to_1"], "3.0": buckets["to_3"], "+Inf": count}
+    return [
+        (f"{TTFT}_count", labels, count),
+        (f"{TTFT}_sum", labels, total),
+        *((f"{TTFT}_bucket", {**labels, "le": edge}, value) for edge, value in edges.items()),
+    ]
+
+
+def test_counters_are_told_as_differences():
+    compute, cache = ({**SCHEDULER, "mode": mode} for mode in ("prefill_compute", "prefill_cache"))
+    before = series(("realtime_tokens_total", compute, 100.0), ("realtime_tokens_total", cache, 7.0))
     after = series(
-        realtime_tokens_total={compute: 150.0, cache: 9.0, twice: 40.0},
-        evicted_tokens_total={(): 12.0},
-        time_to_first_token_seconds_sum={(): 6.0},
-        time_to_first_token_seconds_count={(): 3.0},
-        time_to_first_token_seconds_bucket={(("le", "1.0"),): 0.0, (("le", "3.0"),): 3.0, (("le", "+Inf"),): 3.0},
+        ("realtime_tokens_total", compute, 150.0),
+        ("realtime_tokens_total", cache, 9.0),
+        ("evicted_tokens_total", {"cache_type": "RadixCache", "tp_rank": "0"}, 12.0),
+        *first_tokens(REQUESTS, 3.0, 6.0, to_1=0.0, to_3=3.0),
     )
     found = served_run.counted(before, after)
     assert (found["prefill_computed_tokens"], found["evicted_tokens"], found["retractions"]) == (50.0, 12.0, None)
     assert found["ttft_mean_s"] == 2.0
     assert 1.0 < found["ttft_p50_s"] < found["ttft_p99_s"] < 3.0
+
+
+def test_a_scheduler_has_a_total_over_priorities():
+    compute = {**SCHEDULER, "mode": "prefill_compute"}
+    before = series(("realtime_tokens_total", {**compute, "priority": ""}, 100.0))
+    after = series(
+        ("realtime_tokens_total", {**compute, "priority": ""}, 150.0),
+        ("realtime_tokens_total", {**compute, "priority": "3"}, 40.0),
+        ("realtime_tokens_total", {**compute, "priority": "", "dp_rank": "1", "tp_rank": "1"}, 20.0),
+        ("num_retracted_requests_total", {**SCHEDULER, "priority": "3"}, 2.0),
+        ("num_retracted_requests_total", {**SCHEDULER, "priority": "4"}, 1.0),
+    )
+    found = served_run.counted(before, after)
+    assert (found["prefill_computed_tokens"], found["retractions"]) == (70.0, 3.0)
+
+
+@pytest.mark.parametrize("warmed_up", [False, True])  # by requests without a priority, which have a series of their own
+def test_requests_are_counted_under_each_priority(warmed_up):
+    before = series(*first_tokens({**REQUESTS, "priority": ""}, 4.0, 400.0, to_1=0.0, to_3=0.0)) if warmed_up else {}
+    after = {
+        **before,
+        **series(
+            *first_tokens({**REQUESTS, "priority": "0"}, 3.0, 7.0, to_1=0.0, to_3=3.0),
+            *first_tokens({**REQUESTS, "priority": "-9"}, 1.0, 1.0, to_1=1.0, to_3=1.0),
+        ),
+    }
+    found = served_run.counted(before, after)
+    assert found["ttft_mean_s"] == 2.0
+    assert found["ttft_p50_s"] == pytest.approx(1 + 2 / 3)
+    assert found["ttft_p99_s"] < 3.0
 
 
 def figures(controller, makespan, *, finished=True):

@@ -92,10 +92,9 @@ def counted(before: Series, after: Series) -> dict[str, Any]:
     count, total = (_grown(before, after, f"{TTFT}_{part}", {}) for part in ("count", "sum"))
     found["ttft_mean_s"] = total / count if count else None
     buckets: dict[float, float] = {}
-    for (name, labels), value in after.items():
-        if name == f"{TTFT}_bucket":
-            edge = float(dict(labels)["le"])
-            buckets[edge] = buckets.get(edge, 0.0) + value - before.get((name, labels), 0.0)
+    for labels, grown in _differences(before, after, f"{TTFT}_bucket", {}):
+        edge = float(labels["le"])
+        buckets[edge] = buckets.get(edge, 0.0) + grown
     for share in (0.5, 0.99):
         found[f"ttft_p{share * 100:.0f}_s"] = quantile(buckets, share)
     return found
@@ -151,13 +150,24 @@ def flush(url: str, patience_s: float = 60.0) -> None:
 
 
 def _grown(before: Series, after: Series, name: str, labels: Mapping[str, str]) -> float | None:
-    """Over all series of that name with these labels. A total over priorities is left out for none: see `priority`."""
+    """Of all those series together; None where there is none."""
+    found = _differences(before, after, name, labels)
+    return sum(grown for _, grown in found) if found else None
+
+
+def _differences(before: Series, after: Series, name: str, labels: Mapping[str, str]) -> list[tuple[dict[str, str], float]]:
+    """Each series of that name with these labels, so that nothing counts twice. Under priority scheduling:
+
+    - of a scheduler's, which name its rank, the one with an empty priority is the total: others are left out beside it;
+    - of requests', each counts, and an empty priority is that of requests sent without one.
+    """
     found = [
-        value - before.get((series, of), 0.0)
+        (dict(of), value - before.get((series, of), 0.0))
         for (series, of), value in after.items()
-        if series == name and labels.items() <= dict(of).items() and not dict(of).get("priority")
+        if series == name and labels.items() <= dict(of).items()
     ]
-    return sum(found) if found else None
+    totals = [one for one in found if not one[0].get("priority")]
+    return totals if totals and "tp_rank" in totals[0][0] else found
 
 
 def _ask(url: str, body: bytes | None = None) -> bytes:
