@@ -295,3 +295,7 @@ def test_the_page_lists_no_other_key():
         if line.startswith("| `") and "." in line.split("`")[1]
     }
     assert listed == {".".join(path) for path in KEYS}
+
+
+def test_variables_of_single_commands_are_no_keys():
+    assert made(env={"CONCUR_SIM_API_KEY": "secret"}).sim == made().sim

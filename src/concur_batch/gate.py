@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 
 from concur_batch.control.base import Admission, AgentView, Limit
 from concur_batch.recorder import Recorder
@@ -39,6 +40,11 @@ class Gate:
     def paused(self) -> int:
         """Agents waiting to return."""
         return len(self._paused)
+
+    @property
+    def paused_rollouts(self) -> AbstractSet[str]:
+        """Who they are."""
+        return self._paused.keys()
 
     @property
     def committed_tokens(self) -> int:

@@ -93,7 +93,7 @@ class Lane:
     @property
     def standing(self) -> int:
         """Agents that stand still: paused, or waiting for the engine."""
-        return self.gate.paused + len(self.presence.waiting)
+        return len(self.gate.paused_rollouts | self.presence.waiting)  # one with several calls may be both
 
     def committed_share(self) -> float:
         """Of the pool, in contexts of active agents; where the pool is not known, by number of agents."""

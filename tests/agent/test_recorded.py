@@ -78,7 +78,7 @@ def replayed(server, row=ROW, scale=None, task_id="t"):
 
     async def story():
         agent = Replay(scale)
-        await agent.prepare(server, "m")
+        agent.wording = await measure(server, "m")
         return await agent(Task(id=task_id, index=0, source="trace:1", fields=row), desk), asyncio.get_running_loop().time()
 
     output, seconds = run_virtual(story())

@@ -129,3 +129,11 @@ def test_the_window_stays_within_bounds_whatever_comes(readings, max_agents):
 def test_agents_that_are_all_in_tools_are_no_evidence_either():
     limit = aimd().update(Sample(engine="e", time=1, locked=0.0, running_requests=0, active=8))
     assert (limit.agents, limit.reason) == (8, "no-evidence")
+
+
+def test_replies_that_fall_silent_leave_the_word_to_the_engine():
+    """As after a restart without --enable-cache-report; before, the replies alone counted."""
+    controller = aimd(first=64, h_window_s=5.0)
+    assert path(controller, [sample(1, locked=0.9, cached=900, prefill_tokens=1000)]) == [64]
+    assert path(controller, [sample(t, locked=0.9, cached=None, prefill_tokens=950) for t in (10, 11)]) == [32, 16]
+    assert path(controller, [sample(20, locked=0.9, cached=None, prefill_tokens=100)]) == [16]

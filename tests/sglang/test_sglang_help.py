@@ -35,6 +35,6 @@ def test_a_batch_with_and_without(helping, tmp_path, on):
     assert (seen.sessions, seen.priority, seen.note) == (on, on, None)
 
     # Every agent's end was told, after the last of its requests had left something that is now released.
-    released = {session: int(leaves) for session, leaves in RELEASED.findall(helping.log.read_text()[said:])}
+    released = {session.partition("-")[2]: int(leaves) for session, leaves in RELEASED.findall(helping.log.read_text()[said:])}
     assert released.keys() == ({f"{task}#0" for task in batch.tasks} if on else set())
     assert all(leaves > 0 for leaves in released.values())

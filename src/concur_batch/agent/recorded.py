@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from concur_batch.agent.context import Context
-from concur_batch.agent.wording import Wording, measure
-from concur_batch.engine.base import Engine
+from concur_batch.agent.wording import Wording
 from concur_batch.sim.trace import WrongRow, trace_of
 from concur_batch.sim.workload import AgentTrace, scaled
 from concur_batch.task import Message, Task
@@ -47,24 +46,20 @@ class Scale:
 
 
 class Replay:
-    """Implements `agent.base.Agent`. One for all rollouts of a run; `prepare` comes before the first of them.
+    """Implements `agent.base.Agent`. One for all rollouts of a run.
 
-    A resumed run prepares again: the same tokenizer gives the same figures, and so the same texts as before.
+    `wording`: what the server counts (`wording.measure`); set before the first of them, and the same when the run is resumed.
     """
 
     __concur_schema__: ClassVar[type[BaseModel]] = TraceRow
 
     def __init__(self, scale: Scale | None = None) -> None:
         self._scale = scale or Scale()
-        self._wording: Wording | None = None
-
-    async def prepare(self, engine: Engine, model: str) -> None:
-        """Find out how this server counts. Raises EngineError."""
-        self._wording = await measure(engine, model)
+        self.wording: Wording | None = None
 
     async def __call__(self, task: Task, ctx: Context) -> str | None:
         """The whole conversation. Returns the last reply's text."""
-        wording = self._wording
+        wording = self.wording
         assert wording is not None
         trace = scaled(trace_of(task.fields, self._scale.shared_tokens), self._scale.tokens, self._scale.time)
         key = f"{task.id}/{ctx.seed}"  # no other rollout has it

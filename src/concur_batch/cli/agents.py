@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import msgspec
 from pydantic import BaseModel
 
 from concur_batch.agent.base import Agent, schema_of
 from concur_batch.agent.recorded import REPLAY, Replay, Scale
 from concur_batch.agent.registry import find_agent
+from concur_batch.agent.wording import Wording, measure
+from concur_batch.cli.directory import WORDING
 from concur_batch.config import Config
 from concur_batch.engine.base import Engine
 from concur_batch.errors import InputError
@@ -34,7 +38,17 @@ class Agents:
         """The row schema of that agent (None: the run's default), where it has one of its own."""
         return schema_of(self.find(name or self._default))
 
-    async def prepare(self, engines: Sequence[tuple[Engine, str]]) -> None:
-        """Once it is known whom the run is to work with. `engines`: each with the model to ask for. Raises EngineError."""
-        if self._default == REPLAY:
-            await self._replay.prepare(*engines[0])
+    async def prepare(self, engines: Sequence[tuple[Engine, str]], run_dir: Path, *, resumed: bool) -> None:
+        """Once it is known whom the run is to work with. `engines`: each with the model to ask for. Raises EngineError.
+
+        What the server counts is kept in the run directory: a resumed run says what it said before, also where another server
+        counts a little otherwise by now.
+        """
+        if self._default != REPLAY:
+            return
+        kept = run_dir / WORDING
+        if resumed and kept.exists():
+            self._replay.wording = msgspec.json.decode(kept.read_bytes(), type=Wording)
+            return
+        self._replay.wording = await measure(*engines[0])
+        kept.write_bytes(msgspec.json.encode(self._replay.wording))

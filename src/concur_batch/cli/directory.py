@@ -17,7 +17,8 @@ CONFIG = "config.json"
 INDEX = "job.index"
 LOGS = "logs"
 WORKSPACES = "workspaces"
-_LEFTOVERS = ("lock", "stdin.part", "checked-job.index", "shuffled-rows.jsonl")  # of a start that was killed
+WORDING = "wording.json"  # of a replay: how the server counts
+_LEFTOVERS = ("lock", WORDING, "stdin.part", "checked-job.index", "shuffled-rows.jsonl")  # of a start that was killed
 
 
 def choose(out: str | None, jobs: Sequence[str]) -> Path:

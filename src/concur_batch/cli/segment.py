@@ -29,7 +29,7 @@ from concur_batch.dashboard.display import show
 from concur_batch.engine.base import Engine
 from concur_batch.errors import ConcurError, EngineDown, InputError
 from concur_batch.jobs.job import Job
-from concur_batch.journal.writer import JournalWriter
+from concur_batch.journal.writer import JournalWriter, segments
 from concur_batch.lane import Lane
 from concur_batch.plan import Retry, plan
 from concur_batch.recorder import Recorder
@@ -77,7 +77,7 @@ async def _segment(batch: Batch) -> Outcome:
         await _probe_all(engines, config)
         served = [(engine, _model(engine, config)) for engine in engines]
         agents = Agents(config)
-        await agents.prepare(served)
+        await agents.prepare(served, batch.run_dir, resumed=bool(segments(batch.run_dir)))
         writer = JournalWriter(batch.run_dir)
     except BaseException:
         for engine in engines:

@@ -32,6 +32,7 @@ FALLBACKS = {  # other programs' variables, below the file; the first that is se
     "SGLANG_API_KEY": ("engine", "api_key"),
     "OPENAI_API_KEY": ("engine", "api_key"),
 }
+NOT_KEYS = {"CONCUR_CONFIG", "CONCUR_SIM_API_KEY"}  # ours, but options of single commands
 OPTIONS = {"engine.urls": "--engine", "tools.sources": "--tools", "agent.name": "--agent", "controller.name": "--controller"}
 _LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
 
@@ -97,7 +98,7 @@ def fallbacks(env: Mapping[str, str]) -> list[Given]:
 def from_env(env: Mapping[str, str]) -> Iterator[Given]:
     """Our own variables, in order of name; empty ones count as not set."""
     for name in sorted(env):
-        if name.startswith(PREFIX) and env[name] and name != "CONCUR_CONFIG":
+        if name.startswith(PREFIX) and env[name] and name not in NOT_KEYS:
             path = SHORT.get(name) or _LONG.get(name) or _free_variable(name)
             if path is not None:
                 yield Given(path, env[name], f"environment {name}", text=True)

@@ -62,7 +62,6 @@ class Aimd:
         self._points: deque[_Point] = deque()
         self._stepped: float | None = None  # time of the last step of the law
         self._slow_start = p.slow_start
-        self._replies_tell = False  # of their cached tokens
         self._tells_u = False  # this engine has told U before: without a reading now, there is no evidence now
 
     @property
@@ -74,7 +73,6 @@ class Aimd:
         """One step of the law per interval; between two steps the window holds."""
         u = self._utilisation(sample)
         self._tells_u = self._tells_u or u is not None
-        self._replies_tell = self._replies_tell or sample.cached_tokens is not None
         self._points.append(_Point(sample.time, sample.prompt_tokens, sample.cached_tokens, sample.prefill_tokens, u))
         horizon = sample.time - max(self._p.h_window_s, self._p.u_window_s)
         while self._points[0].time <= horizon:
@@ -160,9 +158,8 @@ class Aimd:
         replied in another, so each miss would count twice.
         """
         recent = [point for point in self._points if point.time > now - self._p.h_window_s]
-        if self._replies_tell:
-            told = [(point.prompt, point.cached) for point in recent if point.cached is not None]
-        else:
+        told = [(point.prompt, point.cached) for point in recent if point.cached is not None]
+        if not told:
             told = [(point.prompt, point.prompt - point.prefill) for point in recent if point.prefill is not None]
         prompt = sum(prompt for prompt, _ in told)
         return max(0.0, sum(cached for _, cached in told) / prompt) if prompt else None

@@ -59,7 +59,8 @@ class OpenAIEngine:
         self._transport = Transport(address, api_key, connect_timeout_s=connect_timeout_s)
         self._capabilities = Capabilities()
         self._readings = Readings(self._transport, self._capabilities, self._where, metrics_interval_s)
-        # Two runs of the same job on one server must not share request ids: SGLang refuses an id that is in flight.
+        # Two runs of the same job on one server must not share ids: SGLang refuses a request's that is in flight, and the end of
+        # one run's session would give away the KV of the other's.
         self._nonce = secrets.token_hex(4)
         self._calls = itertools.count(1)
         self._rids: dict[str, str] = {}  # request_id -> rid, of the calls in flight
@@ -81,6 +82,7 @@ class OpenAIEngine:
         """Ask the server what it is. Raises EngineDown where it cannot be reached, EngineError where it is no model server."""
         can = _without(await probe(self._transport, self._where, self._probe_timeout_s), self._refused)
         self._capabilities = can
+        self._tells_cached = False  # another server may stand there now
         self._readings = Readings(self._transport, can, self._where, self._readings.metrics_interval_s)
         return can
 
@@ -89,6 +91,8 @@ class OpenAIEngine:
         can = self._capabilities
         rid = f"{self._nonce}-{next(self._calls)}-{request.request_id}"
         body = chat_body(request, can, rid)
+        if "session_id" in body:
+            body["session_id"] = self._session(body["session_id"])
         self._rids[request.request_id] = rid
         try:
             async with asyncio.timeout(self._request_timeout_s):
@@ -174,7 +178,10 @@ class OpenAIEngine:
     async def close_session(self, session_id: str) -> None:
         """Say that this agent's KV is dead: it is then evicted before that of live ones."""
         if self._capabilities.session_close:
-            await self._tell("/close_session", {"session_id": session_id})
+            await self._tell("/close_session", {"session_id": self._session(session_id)})
+
+    def _session(self, session_id: str) -> str:
+        return f"{self._nonce}-{session_id}"
 
     async def aclose(self) -> None:
         """Close connections. No call may follow."""
