@@ -1,6 +1,7 @@
 """Figures of runs on a server: percentiles from histograms, differences of counters, medians in a table."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,17 @@ def test_requests_are_counted_under_each_priority(warmed_up):
     assert found["ttft_mean_s"] == 2.0
     assert found["ttft_p50_s"] == pytest.approx(1 + 2 / 3)
     assert found["ttft_p99_s"] < 3.0
+
+
+def test_a_run_that_is_cut_has_the_time_to_drain_that_it_is_given(monkeypatch, tmp_path):
+    deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); time.sleep(60)"
+    load = served_run.Load(url="", trace=tmp_path, timeout_s=0.3, drain_s=0.3)
+    monkeypatch.setattr(served_run.Load, "argv", lambda *_: [sys.executable, "-c", deaf])
+    for name, told in {"flush": None, "metrics": {}, "figures": {}}.items():
+        monkeypatch.setattr(served_run, name, lambda _, told=told: told)
+    began = time.monotonic()
+    assert served_run.run(load, "off", tmp_path / "off-0")["finished"] is False
+    assert time.monotonic() - began < 10
 
 
 def figures(controller, makespan, *, finished=True):

@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--max-agents", type=int, help="most live agents under every controller")
     parser.add_argument("--more", default="", help="further options of `concur run`, as one text")
     parser.add_argument("--timeout-s", type=float, default=1800.0, help="of one run; it is then cut, and marked")
+    parser.add_argument("--drain-s", type=float, default=60.0, help="for the steps under way in a run that is cut (default 60)")
     parser.add_argument("--budget-s", type=float, default=float("inf"), help="no further run is begun after it")
     parser.add_argument("--json", type=Path, help="all figures of all runs")
     parser.add_argument("--out", type=Path, help="folder to keep the run directories in")
@@ -148,6 +149,7 @@ def main() -> None:
         token_scale=given.token_scale,
         time_scale=given.time_scale,
         timeout_s=given.timeout_s,
+        drain_s=given.drain_s,
         more=more,
     )
     with tempfile.TemporaryDirectory() as scratch:

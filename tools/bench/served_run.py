@@ -25,14 +25,13 @@ COUNTED = {
     "evicted_tokens": ("sglang:evicted_tokens_total", {}),
     "retractions": ("sglang:num_retracted_requests_total", {}),
 }
-_DRAIN_S = 60  # after Ctrl-C: steps under way end
 
 Series = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What every run of a comparison is given. `more`: options of `concur run`."""
+    """What every run of a comparison is given. `drain_s`: for steps under way where it is cut; `more`: options of `concur run`."""
 
     url: str
     trace: Path
@@ -40,6 +39,7 @@ class Load:
     token_scale: float = 1.0
     time_scale: float = 1.0
     timeout_s: float = 1800.0
+    drain_s: float = 60.0
     more: Sequence[str] = ()
 
     def argv(self, controller: str, out: Path) -> list[str]:
@@ -60,7 +60,7 @@ def run(load: Load, controller: str, out: Path) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_DRAIN_S)
+                process.wait(load.drain_s)
             code = None
         finally:
             process.kill()

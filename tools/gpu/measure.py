@@ -27,7 +27,9 @@ from concur_batch.config.model import Controller
 
 CPU_CONTEXT_TOKENS = 16_384  # of tools/sglang_cpu
 CLOSING_S = 25.0  # to end the server and to write what is kept
-DRAIN_S = 20.0  # of a run that is cut: what is under way ends
+DRAIN_S = 12.0  # of a run that is cut: what is under way ends
+DRIVER_S = 8.0  # its start and the emptying of the cache before the run, its figures after it
+CUT_S = CLOSING_S + DRIVER_S + DRAIN_S  # what no run may use
 
 
 class Measuring:
@@ -85,21 +87,26 @@ class Measuring:
             finally:
                 running.stop()
 
-    def one(self, url: str, controller: str, number: int) -> bool:
-        """One run by tools/bench/policies.py, in a process of its own. Whether it gave figures."""
-        given, figures, said = self.given, self.work / "one.json", self.out / "runs.log"
-        figures.unlink(missing_ok=True)
-        left = self.record.left_s()
+    def driver_argv(self, url: str, controller: str, number: int, figures: Path) -> list[str]:
+        """Of tools/bench/policies.py. A run that is cut has drained and told its figures before CLOSING_S begins."""
+        given = self.given
         argv = [sys.executable, str(BENCH / "policies.py"), "--engine", url, "--trace", str(self.out / "trace.jsonl")]
         argv += ["--controllers", controller, "--agents", str(given.agents), "--json", str(figures)]
         argv += ["--token-scale", str(given.token_scale), "--time-scale", str(given.time_scale)]
-        argv += ["--out", str(self.runs / str(number)), "--timeout-s", f"{left - CLOSING_S - DRAIN_S:.0f}"]
+        argv += ["--out", str(self.runs / str(number)), "--timeout-s", f"{self.record.left_s() - CUT_S:.1f}"]
+        return [*argv, "--drain-s", str(DRAIN_S)]
+
+    def one(self, url: str, controller: str, number: int) -> bool:
+        """One run by tools/bench/policies.py, in a process of its own. Whether it gave figures."""
+        figures, said = self.work / "one.json", self.out / "runs.log"
+        figures.unlink(missing_ok=True)
+        argv = self.driver_argv(url, controller, number, figures)
         with said.open("ab") as log:
             driver = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0)
             code: int | None = None
             try:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    code = driver.wait(left - CLOSING_S)
+                    code = driver.wait(self.record.left_s() - CLOSING_S)
             finally:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(driver.pid, signal.SIGKILL)
@@ -114,7 +121,7 @@ class Measuring:
         """Round after round while the time lasts. A run that would be cut far from its end is not begun."""
         for number in range(self.given.runs):
             for controller in controllers:
-                if self.record.left_s() - CLOSING_S - DRAIN_S < max(5.0, 0.7 * self.record.longest_s()):
+                if self.record.left_s() - CUT_S < max(5.0, 0.7 * self.record.longest_s()):
                     self.record.say(f"no time left for {controller} and what comes after it")
                     return
                 if self.one(url, controller, number):
