@@ -81,8 +81,21 @@ def test_a_key_from_the_environment():
         check(url, code=0, env={"SGLANG_API_KEY": "sesame"})
         check(url, "--api-key", "sesame", code=0)
         refused = check(url, code=3)
+        told = json.loads(check(url, "--json", code=3).stdout)
     assert refused.stderr.startswith(f"concur: {url}: HTTP 401")
     assert "SGLANG_API_KEY" in refused.stderr
+    assert (told["url"], told["reachable"], told["fully"]) == (url, True, False)
+    assert "HTTP 401" in told["error"]
+
+
+def test_a_server_that_is_no_model_server():
+    async def main():
+        async with ChatServer(routes={"/v1/models": says("", 404)}) as server:
+            return await asyncio.to_thread(check, server.url, "--json", code=3)
+
+    told = json.loads(asyncio.run(main()).stdout)
+    assert (told["reachable"], told["fully"]) == (True, False)
+    assert "not an OpenAI-compatible model server" in told["error"]
 
 
 def test_nobody_there():
@@ -99,3 +112,8 @@ def test_what_is_no_address(url):
     assert done.stdout == ""
     assert "secret" not in done.stderr
     assert "address" in done.stderr
+    done = check(url, "--json", code=2)
+    told = json.loads(done.stdout)
+    assert (told["url"], told["reachable"], told["fully"], done.stderr) == (None, None, False, "")
+    assert "secret" not in done.stdout
+    assert "address" in told["error"]

@@ -13,7 +13,7 @@ from typing import Any
 from concur_batch.config import resolve
 from concur_batch.engine.check import Facts, gather
 from concur_batch.engine.findings import Finding, findings, is_full
-from concur_batch.errors import EngineError
+from concur_batch.errors import ConcurError, EngineDown, EngineError, InputError
 
 _WIDTH = 80
 _STATE, _NAME = 10, 15  # columns
@@ -21,16 +21,19 @@ FULL, LACKING, UNREACHABLE = 0, 1, 3  # exit codes
 
 
 def check(url: str, *, api_key: str | None, model: str | None, timeout_s: float, as_json: bool) -> int:
-    """Print what was found. Returns the exit code; raises InputError, and EngineError where there is no model server."""
-    config = resolve({"engine.api_key": api_key, "engine.model": model}, [], None, os.environ)
-    key = config.engine.api_key.get_secret_value()
+    """Print what was found. Returns the exit code; raises InputError, and EngineError where there is no model server.
+
+    As JSON these are printed instead.
+    """
     try:
+        config = resolve({"engine.api_key": api_key, "engine.model": model}, [], None, os.environ)
+        key = config.engine.api_key.get_secret_value()
         facts = asyncio.run(gather(url, api_key=key, model=config.engine.model, request_timeout_s=timeout_s))
-    except EngineError as error:
+    except (InputError, EngineError) as error:
         if not as_json:
             raise
-        _say(json.dumps({"url": url, "reachable": False, "fully": False, "error": str(error)}))
-        return UNREACHABLE
+        _say(json.dumps(_failed(url, error)))
+        return error.exit_code
     found = findings(facts)
     _say(json.dumps(as_dict(facts, found)) if as_json else render(facts, found))
     if not facts.ready:
@@ -100,6 +103,13 @@ def as_dict(facts: Facts, found: Sequence[Finding]) -> dict[str, Any]:
         "turns": None if turns is None else {**asdict(turns), "expected": turns.expected, "moves": turns.moves},
         "findings": [finding._asdict() for finding in found],
     }
+
+
+def _failed(url: str, error: ConcurError) -> dict[str, Any]:
+    """The same keys as far as they are known. What is no address may be a secret, and nobody was asked whether it answers."""
+    if isinstance(error, InputError):
+        return {"url": None, "reachable": None, "fully": False, "error": str(error)}
+    return {"url": url, "reachable": not isinstance(error, EngineDown), "fully": False, "error": str(error)}
 
 
 def _say(text: str) -> None:
