@@ -1,6 +1,7 @@
 """`concur engine launch` with a stand-in for SGLang: a server process with workers of its own."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import shlex
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -15,6 +17,10 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+
+from concur_batch.cli import launch as module
+from concur_batch.engine.launch_python import Installation
+from concur_batch.errors import InputError
 
 CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 FAKE = Path(__file__).parent / "fake_sglang"
@@ -269,9 +275,26 @@ def test_what_cannot_be_done_is_told_before_anything_is_started(tmp_path, argume
     assert launch.pids == []
 
 
+@pytest.mark.skipif(importlib.util.find_spec("sglang") is not None, reason="it is installed here")
 def test_without_sglang_it_says_how_to_get_it(tmp_path):
     with Launch(tmp_path, PYTHONPATH="") as launch:
         code, _, err = launch.ended()
     assert code == 2
     assert "pip install 'concur-batch[sglang]'" in err
     assert "--python PATH" in err
+
+
+def test_without_a_temporary_folder_it_names_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(module, "find_sglang", lambda *_: Installation(sys.executable, None, ()))
+    with pytest.raises(InputError, match=f"temporary folder {tmp_path}/nowhere: cannot be written .* with --log"):
+        module.launch(module.Wish(model="m", port=0, then="true"))
+
+
+@pytest.mark.parametrize("flag", [["--tp", "4"], ["--tp=4"]])
+def test_flags_of_sglang_without_the_dashes_before_them(tmp_path, flag):
+    with Launch(tmp_path, *flag) as launch:
+        code, out, err = launch.ended()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "there is no option --tp" in err
+    assert "SGLang's own flags come after --, as in" in err

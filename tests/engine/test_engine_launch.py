@@ -1,3 +1,4 @@
+import importlib.util
 import os
 import socket
 import sys
@@ -92,6 +93,10 @@ def test_where_there_is_none(tmp_path):
         find_sglang(str(tmp_path), ())
     with pytest.raises(InputError, match="does not answer as a Python does"):
         find_sglang("/bin/true", ())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sglang") is not None, reason="there is one")
+def test_where_there_is_a_python_without_it():
     with pytest.raises(InputError, match="has no sglang; install it there"):
         find_sglang(sys.executable, ())
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+
+from concur_batch.errors import InputError
 
 app = typer.Typer(
     name="engine",
@@ -29,7 +32,21 @@ def check(
     raise typer.Exit(run_check(url, api_key=api_key, model=model, timeout_s=timeout, as_json=as_json))
 
 
-@app.command()
+class _Launch(TyperCommand):
+    """Says where the flags belong that are SGLang's."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if type(error).__name__ != "NoSuchOption":  # whose module differs between releases of typer
+                raise
+            name = getattr(error, "option_name", "")
+            told = f"there is no option {name}; SGLang's own flags come after --, as in `concur engine launch MODEL -- {name}`"
+            raise InputError(told) from None
+
+
+@app.command(cls=_Launch)
 def launch(
     model: Annotated[str, typer.Argument(help="Model path or name, for SGLang's --model-path.", show_default=False)],
     flags: Annotated[

@@ -171,7 +171,11 @@ def _log(wish: Wish) -> Iterator[_Log]:
             descriptor, name = tempfile.mkstemp(prefix="concur-sglang-", suffix=".log")
             path, file = Path(name), open(descriptor, "ab")  # noqa: SIM115, PTH123 - closed below
     except OSError as error:
-        raise InputError(f"--log {wish.log}: cannot be written ({error.strerror}); give another") from error
+        if wish.log is not None:
+            raise InputError(f"--log {wish.log}: cannot be written ({error.strerror}); give another") from error
+        folder = f" {Path(error.filename).parent}" if error.filename else ""  # without one, the reason names all that were tried
+        told = f"temporary folder{folder}: cannot be written ({error.strerror}); give the server's output a file with --log"
+        raise InputError(told) from error
     with file:
         yield _Log(path, file)
 
