@@ -46,6 +46,26 @@ def test_without_wheels_nothing_is_begun(trace: Path, tmp_path: Path) -> None:
     assert "--wheels is missing" in told.stderr
 
 
+def test_a_trace_that_is_not_there_is_told(tmp_path: Path) -> None:
+    told = called("--dry-run", "--trace", tmp_path / "nothere.jsonl")
+    assert told.returncode == 2
+    assert told.stderr.splitlines()[-1].endswith(
+        f"there is no file {tmp_path / 'nothere.jsonl'}; --trace or CONCUR_TRACE names the trace"
+    )
+
+
+@pytest.mark.parametrize("way", ["--dry-run", "--cpu"])
+def test_a_python_without_concurs_packages_is_told(way: str, trace: Path, tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-S", PROGRAM, way, "--trace", trace, "--out", tmp_path / "out"],
+        check=False, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": ""},
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert told.stderr.count("\n") == 1
+    assert "lacks msgspec" in told.stderr
+    assert "PYTHON=.venv/bin/python" in told.stderr
+
+
 def test_an_empty_folder_of_wheels_is_told(trace: Path, tmp_path: Path) -> None:
     told = called("--trace", trace, "--out", tmp_path / "out", "--wheels", tmp_path)
     assert told.returncode == 1

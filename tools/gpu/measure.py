@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import shlex
@@ -188,7 +189,10 @@ def measure(of: Measuring) -> None:
         sys.path.insert(0, str(BENCH))
         from served_run import server_info  # noqa: PLC0415 - lies elsewhere
 
-        info = server_info(running.url)
+        try:
+            info = server_info(running.url)
+        except (OSError, http.client.HTTPException) as error:
+            raise StageError(f"{running.url}/server_info: {error}; see {running.log}") from None
         real = int(info["max_total_num_tokens"])
         of.record.keep(server={key: value for key, value in info.items() if key != "internal_states"})
         say(f"pool: {real:,} tokens, the working set is {figures['working_set_tokens'] / real:.1f} times that")
@@ -209,7 +213,7 @@ def main() -> int:
     of, code = Measuring(given), 0
     try:
         measure(of)
-    except (StageError, ValueError) as stopped:
+    except (StageError, ValueError, OSError) as stopped:  # an OSError names its file
         of.record.say(str(stopped))
         code = 1
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ It ends within --minutes whatever happens, and keeps and prints what was measure
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 from install import CHECKOUT, HERE, StageError, environment, install, wheels_in
 
 INSTALL_S = 180.0
+NEEDED = ("msgspec", "pydantic", "prometheus_client")  # of the packages that concur needs; wheels bring them
 
 
 def calls(text: str) -> tuple[int, int]:
@@ -60,6 +62,8 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     given = parser.parse_args(argv)
     if given.trace is None:
         parser.error("--trace is missing, and CONCUR_TRACE is not set")
+    if not given.trace.exists():
+        parser.error(f"there is no file {given.trace}; --trace or CONCUR_TRACE names the trace")
     if not (given.wheels or given.cpu or given.dry_run):
         parser.error("--wheels is missing; --cpu and --dry-run do without")
     if given.until is None:
@@ -86,6 +90,11 @@ def main() -> int:
     given = options()
     argv = [sys.executable, str(HERE / "measure.py"), *sys.argv[1:], "--until", str(given.until)]
     if given.cpu or given.dry_run:
+        missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+        if missing:
+            mend = "set PYTHON to one that concur is installed for, as in PYTHON=.venv/bin/python"
+            print(f"run: {sys.executable} lacks {', '.join(missing)}; {mend}", file=sys.stderr)
+            return 1
         kept = dict(os.environ)
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CHECKOUT / "src"), kept.get("PYTHONPATH")]))
     else:
