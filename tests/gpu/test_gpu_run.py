@@ -1,10 +1,13 @@
 """The program itself: its options, a dry run, and all of it with a small model on a CPU."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -107,8 +110,61 @@ def test_a_server_that_hangs_is_ended_with_all_its_processes(tmp_path: Path) -> 
     with pytest.raises(StageError, match="not ready after"):
         running.wait(1.5, print)
     running.stop()
+    assert not _alive(running.group)
+
+
+# The worker says whether it got SIGTERM. The first process: ends at SIGTERM, or does not listen.
+WORKER = """
+import signal, time
+signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
+print("up", flush=True)
+time.sleep(600)
+"""
+FIRST = "import signal, subprocess, sys, time; {deaf}subprocess.Popen([sys.executable, '-c', sys.argv[1]]); time.sleep(600)"
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """tools/sglang_cpu/serve.py, without what writes the model."""
+    monkeypatch.setitem(sys.modules, "tiny_model", ModuleType("tiny_model"))
+    spec = importlib.util.spec_from_file_location("serve", server.CPU_SERVE.with_suffix(".py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+@pytest.mark.parametrize("tool", ["gpu", "cpu"])
+def test_only_the_first_process_is_asked_to_end_and_then_all_are_gone(
+    tool: str, deaf: bool, serve: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "_POLITE_S", 0.5)
+    monkeypatch.setattr(serve, "POLITE_S", 0.5)
+    log = tmp_path / "log"
+    first = FIRST.format(deaf="signal.signal(signal.SIGTERM, signal.SIG_IGN); " if deaf else "")
+    argv = [sys.executable, "-c", first, WORKER]
+    if tool == "gpu":
+        running = server.Server(argv, server.free_port(), log, os.environ)
+        group, stop = running.group, running.stop
+    else:
+        with log.open("wb") as out:
+            process = subprocess.Popen(argv, stdout=out, process_group=0)
+        group, stop = process.pid, lambda: serve.stop(process)
+    end = time.monotonic() + 20
+    while "up" not in log.read_text().splitlines() and time.monotonic() < end:
+        time.sleep(0.05)
+    stop()
+    assert log.read_text().splitlines()[-1] == "up"
+    while _alive(group) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _alive(group)
+
+
+def _alive(group: int) -> bool:
     alive = [one for one in psutil.process_iter(["status"]) if one.info["status"] != "zombie"]
-    assert running.group not in {_group(one.pid) for one in alive}
+    return group in {_group(one.pid) for one in alive}
 
 
 def _group(pid: int) -> int | None:

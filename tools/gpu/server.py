@@ -29,6 +29,7 @@ FALLBACKS: tuple[tuple[str, ...], ...] = ((), ("--cuda-graph-backend-decode", "d
 CPU_SERVE = CHECKOUT / "tools" / "sglang_cpu" / "serve"
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 1.0
+_POLITE_S = 10.0
 _TOLD_EVERY_S = 20.0
 
 
@@ -111,12 +112,11 @@ class Server:
             time.sleep(_POLL_S)
 
     def stop(self) -> None:
-        """First politely. Its workers are in its process group."""
-        for word, seconds in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.group, word)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(seconds)
-                break
+        """First politely, and the first process alone: SGLang takes the end of its workers for a crash, and looks for the cause."""
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_POLITE_S)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.group, signal.SIGKILL)  # workers that outlived it
+            os.killpg(self.group, signal.SIGKILL)  # the workers are in its process group
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)

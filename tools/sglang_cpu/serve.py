@@ -23,6 +23,7 @@ import tiny_model
 
 HOST = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
+POLITE_S = 6.0  # SGLang may look only every 5 s whether it is to end
 EPILOG = """Everything else is given to sglang.launch_server as it is, e.g. --enable-session-radix-cache.
 The server ends with this program, and this program with the one that started it."""
 
@@ -95,15 +96,16 @@ def start(port: int, size: str, pool_tokens: int, extra: Sequence[str], log: IO[
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """End the server and its workers; first politely."""
-    for word, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, word)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(seconds)
-            break
+    """End the server and its workers; first politely, and the first process alone: SGLang takes the end of its workers for a
+    crash, and looks for the cause.
+    """
+    server.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(POLITE_S)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGKILL)  # workers that outlived it
+        os.killpg(server.pid, signal.SIGKILL)  # the workers are in its process group
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(5)
 
 
 def options(argv: Sequence[str] | None = None) -> tuple[argparse.Namespace, list[str]]:
