@@ -90,13 +90,13 @@ def test_conformance_a_request_counts_when_it_ends(target, stream):
     first = {
         name: target.value(f"{name}_count", **mine) for name in ("time_to_first_token_seconds", "e2e_request_latency_seconds")
     }
-    asked = target.later(CHAT, chat("x" * 81, stream=stream, max_tokens=200))
+    asked = target.later(CHAT, chat("x" * 81, stream=stream, max_tokens=400))
     target.until_running(1)
     assert {name: target.value(name, **mine) for name in SERVED} == before
     asked.result()
     until(lambda: target.value("num_requests_total", **mine) > before["num_requests_total"])
     after = {name: target.value(name, **mine) for name in SERVED}
-    assert {name: after[name] - before[name] for name in SERVED} == dict(zip(SERVED, (100, 200, 1), strict=True))
+    assert {name: after[name] - before[name] for name in SERVED} == dict(zip(SERVED, (100, 400, 1), strict=True))
     for name, count in first.items():
         assert target.value(f"{name}_count", **mine) == count + 1
 
@@ -188,9 +188,10 @@ def test_conformance_a_prefill_batch_counts_those_that_ran_before_it(target):
     """So nobody is seen to run until the next decode report, which may come at once or 40 steps later."""
 
     def nobody_is_seen() -> bool:
-        asked = target.later(CHAT, chat(max_tokens=60))
+        asked = target.later(CHAT, chat(max_tokens=6_000))
         target.until_running(1)
         seen, runs = target.value("num_running_reqs"), not asked.done()
+        target.post("/abort_request", {"abort_all": True})
         asked.result()
         return runs and seen == 0
 

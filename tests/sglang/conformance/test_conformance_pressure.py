@@ -108,7 +108,7 @@ def test_conformance_closing_frees_nothing(target):
 def test_conformance_a_session_that_is_closed_while_it_runs(target):
     """The request ends as it would have, and its tokens are cached for nobody."""
     text = new("x", 481)
-    asked = target.later(CHAT, chat(text, session_id="early", max_tokens=100))
+    asked = target.later(CHAT, chat(text, session_id="early", max_tokens=400))
     target.until_running(1)
     assert target.post("/close_session", {"session_id": "early"}).status == 200
     assert asked.result().json["choices"][0]["finish_reason"] == "length"
