@@ -113,7 +113,9 @@ class Engine(Section):
 class Agent(Section):
     """Who works on a task."""
 
-    name: Annotated[str, Field(min_length=1)] = Field("react", description="The built-in loop `react`, `replay` of a trace, or `module:callable`.")
+    name: Annotated[str, Field(min_length=1)] = Field(
+        "react", description="The built-in loop `react`, `replay` of a trace, or `module:callable`."
+    )
     plan_first: bool = Field(default=False, description="Ask for a plan, without tools, before the first step.")
     system: str | None = Field(None, description="System message for tasks that bring none.")
 
