@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,32 +27,16 @@ from typing import Any
 import behaviour_load
 from behaviour_twin import Twin, twin
 from behaviour_verdict import policy, table, verdict
+from cpu_server import serving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 from policies import folder
 from program import command
 from served_run import Load, run, server_info
 
-SERVE = Path(__file__).parents[1] / "sglang_cpu" / "serve"
 SERVER = ("--model", "ffn", "--pool", "20000", "--chunked-prefill-size", "4096")
 CONTROLLERS = "off,fixed:4,fixed:6,fixed:8,fixed:10,fixed:12,fixed:16,aimd"
 FITTED, MEASURED, RUNS = "fitted.toml", "measured.json", "runs"
-
-
-@contextlib.contextmanager
-def server(out: Path, seconds: float) -> Iterator[str]:
-    """SGLang on the CPU for as long as the block; its URL."""
-    argv = [str(SERVE), *SERVER, "--for", str(seconds), "--log", str(out / "server.log")]
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        if not url:
-            raise SystemExit(f"the server did not start; see {out / 'server.log'}")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
@@ -63,7 +47,7 @@ def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: 
     trace = behaviour_load.drawn(out / "drawn.jsonl")
     done: list[dict[str, Any]] = []
     for number in range(runs):
-        with server(out, 3600.0) if given_url is None else contextlib.nullcontext(given_url) as url:
+        with serving(out / "server.log", 3600.0, SERVER) if given_url is None else contextlib.nullcontext(given_url) as url:
             if not number:
                 argv = [command(), "engine", "fit", url, "--output", str(out / FITTED), "--seconds", str(fit_s)]
                 subprocess.run(argv, check=True)

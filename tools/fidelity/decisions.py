@@ -12,18 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import aiohttp
+from cpu_server import serving
 from decisions_load import put
 from decisions_recording import compact, read
 from decisions_replay import Comparison, compare, replayed
@@ -35,23 +33,14 @@ PATIENCE_S = 20.0  # for the scheduler to become idle
 LONGEST_S = 300.0  # a server's life
 
 
-@contextmanager
-def recorded_server(scenario: Scenario, raw: Path, log: Path) -> Iterator[str]:
+def recorded_server(scenario: Scenario, raw: Path, log: Path) -> AbstractContextManager[str]:
     """The URL of a server that writes down its decisions."""
-    command = [HERE.parent / "sglang_cpu" / "serve", "--pool", str(scenario.pool_tokens), "--for", str(LONGEST_S), "--log", log]
-    environment = os.environ | {"PYTHONPATH": str(HERE / "decisions_hook"), "CONCUR_DECISIONS": str(raw)}
-    server = subprocess.Popen(
-        [*command, *shlex.split(scenario.flags)], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    return serving(
+        log,
+        LONGEST_S,
+        ["--pool", str(scenario.pool_tokens), *shlex.split(scenario.flags)],
+        {"PYTHONPATH": str(HERE / "decisions_hook"), "CONCUR_DECISIONS": str(raw)},
     )
-    try:
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
-        if not url:
-            raise SystemExit(f"decisions.py: the server did not start; its log ends with:\n{log.read_text()[-2000:]}")
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
 
 
 def record(scenario: Scenario, path: Path) -> None:

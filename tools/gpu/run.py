@@ -14,6 +14,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,10 @@ def options(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--trace", type=Path, default=trace, help="JSON lines, docs/workloads.md; default: CONCUR_TRACE")
     parser.add_argument("--out", type=Path, default=os.environ.get("OUT", "build/gpu"), help="results and logs; default: $OUT")
     parser.add_argument(
-        "--work", type=Path, default="/tmp/concur-gpu", help="installation, model, caches; kept for the next time"
+        "--work",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "concur-gpu"),
+        help="installation, model, caches; kept for the next time",
     )
     parser.add_argument("--minutes", type=float, default=9.0, help="all of it ends by then (default 9)")
     parser.add_argument("--agents", type=int, default=64, help="of the trace (default 64)")
