@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.base import AgentView, Limit
-from concur_batch.gate import Gate
+from concur_batch.gate import Gate, Passage
 from concur_batch.recorder import Recorder
 from concur_batch.records import RolloutPaused, RolloutReturned
 from concur_batch.virtual import run_virtual
@@ -32,7 +32,7 @@ def test_a_boundary_within_the_limit_does_not_wait():
         gate.start(agent)
         return await gate.boundary(agent), records
 
-    assert run_virtual(story()) == (0.0, [])
+    assert run_virtual(story()) == (Passage(), [])
 
 
 def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first():
@@ -50,7 +50,7 @@ def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first()
         await asyncio.sleep(5)
         assert [wait.done() for wait in waits] == [True, True, False]
         gate.leave(agents[1])
-        assert await waits[2] == 10.0
+        assert await waits[2] == Passage(10.0, returned=True)
         return [type(record) for record in records]
 
     assert run_virtual(story()) == [RolloutPaused, RolloutPaused, RolloutReturned, RolloutReturned]
@@ -65,14 +65,14 @@ def test_paused_agents_come_before_new_ones():
         gate.resize(Limit(agents=1))
         waiting = asyncio.create_task(gate.boundary(second))
         await asyncio.sleep(1)
-        assert not gate.has_room()
+        assert not gate.has_room(view(99))
         gate.leave(first)
-        assert not gate.has_room()
+        assert not gate.has_room(view(99))
         await waiting
         room.clear()
         gate.leave(second)
         assert room.is_set()
-        assert gate.has_room()
+        assert gate.has_room(view(99))
 
     run_virtual(story())
 
@@ -89,7 +89,7 @@ def test_draining_lets_nobody_pass():
         gate.resize(Limit(agents=50))
         await asyncio.sleep(100)
         assert not waiting.done()
-        assert not gate.has_room()
+        assert not gate.has_room(view(99))
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         gate.leave(agent)
@@ -105,9 +105,9 @@ def test_a_token_limit_pauses_by_contexts():
         agents = [view(i) for i in range(3)]
         for agent in agents:
             gate.start(agent)
-            gate.grew(agent, 400)
+            gate.replied(agent, prompt_tokens=400, completion_tokens=0, cached_tokens=None)
         assert gate.committed_tokens == 1200
-        assert await gate.boundary(agents[0]) == 0.0
+        assert await gate.boundary(agents[0]) == Passage()
         waiting = asyncio.create_task(gate.boundary(agents[2]))
         await asyncio.sleep(1)
         assert not waiting.done()
@@ -162,9 +162,9 @@ def test_everybody_gets_through_under_any_sequence_of_limits(seed, count, limits
         async def live(agent):
             for step in range(4):
                 await gate.boundary(agent)
-                assert agent.rollout in gate._active
+                assert agent.rollout in gate._roster.active
                 await asyncio.sleep(rng.random())
-                gate.grew(agent, 100 * (step + 1))
+                gate.replied(agent, prompt_tokens=100 * (step + 1), completion_tokens=0, cached_tokens=None)
             gate.leave(agent)
             done.append(agent.order)
 
@@ -177,7 +177,7 @@ def test_everybody_gets_through_under_any_sequence_of_limits(seed, count, limits
         mover = asyncio.create_task(move())
         tasks = []
         for order in range(count):
-            while not gate.has_room():
+            while not gate.has_room(view(99)):
                 room.clear()
                 await room.wait()
             agent = view(order)
@@ -203,7 +203,7 @@ def test_two_calls_of_one_agent_pause_once():
         await asyncio.sleep(4)
         assert (gate.active, gate.paused) == (1, 1)
         gate.leave(first)
-        assert sorted(await asyncio.gather(*calls)) == [0.0, 0.0, 4.0]
+        assert sorted(await asyncio.gather(*calls)) == [Passage(), Passage(), Passage(4.0, returned=True)]
         return len(records)
 
     assert run_virtual(story()) == 2
@@ -215,7 +215,7 @@ def test_a_cancelled_pause_leaves_the_other_call_waiting():
         first, second = view(0), view(1)
         for agent in (first, second):
             gate.start(agent)
-            gate.grew(agent, 100)
+            gate.replied(agent, prompt_tokens=100, completion_tokens=0, cached_tokens=None)
         gate.resize(Limit(agents=1))
         one = asyncio.create_task(gate.boundary(second))
         other = asyncio.create_task(gate.boundary(second))
@@ -239,7 +239,7 @@ def test_returning_and_being_cancelled_at_once_counts_once():
         gate.resize(Limit(agents=2))
         for agent in (first, second):
             gate.start(agent)
-            gate.grew(agent, 100)
+            gate.replied(agent, prompt_tokens=100, completion_tokens=0, cached_tokens=None)
         gate.resize(Limit(agents=1))
         waiting = asyncio.create_task(gate.boundary(second))
         await asyncio.sleep(1)

@@ -9,116 +9,174 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from typing import NamedTuple
 
-from concur_batch.control.base import Admission, AgentView, Limit
+from concur_batch.control.base import Admission, AgentView, Limit, Roster
 from concur_batch.recorder import Recorder
-from concur_batch.records import RolloutPaused, RolloutReturned
+from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
+
+
+class Passage(NamedTuple):
+    """How an agent came past a boundary."""
+
+    paused_s: float = 0.0  # seconds of the loop
+    returned: bool = False  # it had no slot for a while, so others may have taken its place in the cache
 
 
 class Gate:
-    """The slots of one engine. `on_room` is called whenever an agent may perhaps start that could not before."""
+    """The slots of one engine. `clock`: the engine's seconds. `on_room`: called when an agent may perhaps start that could not before."""
 
-    def __init__(self, engine: str, admission: Admission, limit: Limit, recorder: Recorder, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        engine: str,
+        admission: Admission,
+        limit: Limit,
+        recorder: Recorder,
+        on_room: Callable[[], None],
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self._engine = engine
         self._admission = admission
         self._recorder = recorder
         self._on_room = on_room
-        self._active: dict[str, AgentView] = {}
-        self._paused: dict[str, tuple[AgentView, asyncio.Future[None]]] = {}
-        self._committed = 0
+        self._clock = clock or recorder.now
+        self._roster = Roster(limit=limit)
+        self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
         self._requests = 0
         self._request_queue: deque[asyncio.Future[None]] = deque()
-        self.limit = limit
+
+    @property
+    def limit(self) -> Limit:
+        """What holds now."""
+        return self._roster.limit
 
     @property
     def active(self) -> int:
         """Agents holding a slot."""
-        return len(self._active)
+        return len(self._roster.active)
 
     @property
     def paused(self) -> int:
         """Agents waiting to return."""
-        return len(self._paused)
+        return len(self._roster.paused)
 
     @property
     def paused_rollouts(self) -> AbstractSet[str]:
         """Who they are."""
-        return self._paused.keys()
+        return self._roster.paused.keys()
 
     @property
     def committed_tokens(self) -> int:
         """Sum of the contexts of the active agents, as of their last replies."""
-        return self._committed
+        return self._roster.committed_tokens
 
     # Slots -----------------------------------------------------------------------------------------------------------
 
-    def has_room(self) -> bool:
-        """Whether a new agent may start now: paused ones come first."""
-        if self._draining or self._paused:
-            return False
-        return self._admission.may_start(0, self.limit, self._active.values(), self._committed)
+    def has_room(self, view: AgentView) -> bool:
+        """Whether this new agent may start now: paused ones come first."""
+        return not self._draining and not self._roster.paused and self._admission.may_start(view, self._seen())
 
     def start(self, view: AgentView) -> None:
         """Give a slot; only after `has_room`, without waiting in between."""
-        view.last_boundary = self._recorder.now()
+        view.last_boundary = self._clock()
         self._take(view)
 
-    async def boundary(self, view: AgentView) -> float:
-        """Before each model call: returns at once, or after a pause. Returns the seconds paused."""
+    async def boundary(self, view: AgentView) -> Passage:
+        """Before each model call: returns at once, or after a pause."""
         if self._may_continue(view):
-            view.last_boundary = self._recorder.now()
-            return 0.0
-        while view.rollout in self._paused:  # another call of the same agent waits already: it pauses once
-            await asyncio.wait({self._paused[view.rollout][1]})
+            view.last_boundary = self._clock()
+            return Passage()
+        while view.rollout in self._returns:  # another call of the same agent waits already: it pauses once
+            await asyncio.wait({self._returns[view.rollout]})
             if self._may_continue(view):
-                return 0.0
-        started = view.paused_since = self._recorder.now()
-        if view.rollout in self._active:
+                return Passage()
+        return await self._pause(view)
+
+    async def _pause(self, view: AgentView) -> Passage:
+        started = self._recorder.now()
+        view.paused_since = self._clock()
+        if view.rollout in self._roster.active:
             self._drop(view)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._paused[view.rollout] = view, future
-        reason = "drain" if self._draining else "limit"
-        self._recorder.write(RolloutPaused(t=started, rollout=view.rollout, engine=self._engine, step=view.steps, reason=reason))
-        self._settle()
+        self._roster.paused[view.rollout], self._returns[view.rollout] = view, future
+        if view.yielded:
+            self._settle()
+        if not future.done():
+            reason = "drain" if self._draining else "yield" if view.yielded else "limit"
+            self._recorder.write(
+                RolloutPaused(t=started, rollout=view.rollout, engine=self._engine, step=view.steps, reason=reason)
+            )
+            self._settle()
         try:
             await future
         except asyncio.CancelledError:
-            if self._paused.get(view.rollout) == (view, future):  # else it has returned in the same moment, and `leave` follows
-                del self._paused[view.rollout]
+            if self._returns.get(view.rollout) is future:  # else it has returned in the same moment, and `leave` follows
+                del self._roster.paused[view.rollout], self._returns[view.rollout]
             raise
         now = self._recorder.now()
-        view.last_boundary, view.paused_since = now, None
+        view.last_boundary, view.paused_since, view.yielded = self._clock(), None, False
         paused_s = round(now - started, 6)
         self._recorder.write(
             RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s)
         )
-        return paused_s
+        return Passage(paused_s, returned=True)
 
-    def leave(self, view: AgentView) -> None:
-        """The agent has ended. Leaving twice does nothing."""
-        if view.rollout in self._active:
+    def leave(self, view: AgentView, *, ended: bool = True) -> None:
+        """The agent goes; `ended` False: only from this segment. Once."""
+        if view.rollout in self._roster.active:
             self._drop(view)
-            self._settle()
+        if ended:
+            self._admission.ended(view)
+        self._settle()
 
-    def grew(self, view: AgentView, context_tokens: int) -> None:
+    def replied(self, view: AgentView, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int | None) -> None:
         """A reply has told the agent's context."""
-        if view.rollout in self._active:
-            self._committed += context_tokens - view.context_tokens
+        context_tokens = prompt_tokens + completion_tokens
+        if view.rollout in self._roster.active:
+            self._roster.committed_tokens += context_tokens - view.context_tokens
+        if view.steps == 0:
+            view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
         view.growth_tokens = context_tokens - view.context_tokens
         view.context_tokens = context_tokens
         view.steps += 1
+        self._admission.replied(view)
 
     def seniority(self, view: AgentView) -> float:
         """The share of the active agents that were first admitted after this one, 0..1."""
-        younger = sum(other.order > view.order for other in self._active.values())
-        return younger / max(1, len(self._active) - 1)
+        younger = sum(other.order > view.order for other in self._roster.active.values())
+        return younger / max(1, self.active - 1)
 
     def resize(self, limit: Limit) -> None:
-        """The limit from now on."""
-        self.limit = limit
+        """The limit from now on; and whoever has been in a tool call for too long gives up its slot."""
+        self._roster.limit = limit
+        for view in list(self._admission.yielding(self._seen())):
+            self._yield(view)
         self._settle()
         self._release_requests()
+
+    # Tools -----------------------------------------------------------------------------------------------------------
+
+    def tool_began(self, view: AgentView) -> None:
+        """The agent has called a tool."""
+        if not view.tools:
+            view.tool_started = self._clock()
+        view.tools += 1
+
+    def tool_ended(self, view: AgentView) -> None:
+        """One of its tools has come back."""
+        view.tools -= 1
+        if not view.tools and view.tool_started is not None:
+            seconds = self._clock() - view.tool_started
+            view.tool_started = None
+            self._admission.tool_ended(view, seconds)
+
+    def _yield(self, view: AgentView) -> None:
+        if self._draining or view.calls or not view.tools or view.rollout not in self._roster.active:
+            return
+        self._drop(view)
+        view.yielded = True
+        self._recorder.write(RolloutYielded(t=self._recorder.now(), rollout=view.rollout, engine=self._engine, step=view.steps))
 
     def drain(self) -> None:
         """From now on nobody continues past a boundary, nobody starts, nobody returns."""
@@ -156,29 +214,33 @@ class Gate:
     # Inside ----------------------------------------------------------------------------------------------------------
 
     def _may_continue(self, view: AgentView) -> bool:
-        if self._draining or view.rollout not in self._active:
+        if self._draining or view.rollout not in self._roster.active:
             return False
-        return self._admission.may_continue(view, self.limit, self._active.values(), self._committed)
+        return self._admission.may_continue(view, self._seen())
+
+    def _seen(self) -> Roster:
+        self._roster.now = self._clock()
+        return self._roster
 
     def _take(self, view: AgentView) -> None:
-        self._active[view.rollout] = view
-        self._committed += view.context_tokens
+        self._roster.active[view.rollout] = view
+        self._roster.committed_tokens += view.context_tokens
 
     def _drop(self, view: AgentView) -> None:
-        del self._active[view.rollout]
-        self._committed -= view.context_tokens
+        del self._roster.active[view.rollout]
+        self._roster.committed_tokens -= view.context_tokens
 
     def _settle(self) -> None:
         """Give free slots to paused agents first, then say that there may be room."""
         if self._draining:
             return
-        while self._paused:
-            view = self._admission.next_returning([view for view, _ in self._paused.values()])
-            if view is None or not self._admission.may_start(
-                view.context_tokens, self.limit, self._active.values(), self._committed
-            ):
+        roster = self._seen()
+        while roster.paused:
+            view = self._admission.next_returning(roster)
+            if view is None or not self._admission.may_start(view, roster):
                 return
-            _, future = self._paused.pop(view.rollout)
+            del roster.paused[view.rollout]
+            future = self._returns.pop(view.rollout)
             if not future.done():
                 self._take(view)
                 future.set_result(None)

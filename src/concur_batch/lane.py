@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from concur_batch import records as r
-from concur_batch.control.base import UNLIMITED, EngineStats, Limit, Sample
+from concur_batch.control.base import UNLIMITED, AgentView, EngineStats, Limit, Sample
 from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.engine.base import Engine, Reply, Request
@@ -79,7 +79,7 @@ class Lane:
         self._max_agents = max_agents
         self._random = random.Random(f"{seed}/{engine.name}")  # noqa: S311 - jitter of retries
         first = self._bounded(policy.controller.first)
-        self.gate = Gate(engine.name, policy.admission, first, recorder, on_room)
+        self.gate = Gate(engine.name, policy.admission, first, recorder, on_room, self._clock)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
@@ -100,9 +100,13 @@ class Lane:
         capacity = self.engine.capabilities.capacity_tokens
         return self.gate.committed_tokens / capacity if capacity else self.gate.active / self._max_agents
 
-    def has_room(self) -> bool:
-        """Whether a new agent may start here now."""
-        return self.presence.lost is None and self.gate.has_room()
+    def has_room(self, view: AgentView) -> bool:
+        """Whether this new agent may start here now."""
+        return self.presence.lost is None and self.gate.has_room(view)
+
+    def _clock(self) -> float:
+        """Seconds of the engine, which may be a faster simulation."""
+        return asyncio.get_running_loop().time() * self.engine.capabilities.speed
 
     @property
     def note(self) -> str | None:
@@ -189,18 +193,19 @@ class Lane:
     # Control ---------------------------------------------------------------------------------------------------------
 
     async def control(self, waiting: Callable[[], int], lag: Callable[[], float]) -> None:
-        """Sample, update, resize, record; until cancelled. Intervals are seconds of the engine, which may be a faster simulation."""
-        clock = asyncio.get_running_loop().time
+        """Sample, update, resize, record; until cancelled. Intervals are seconds of the engine."""
         while True:
-            speed = self.engine.capabilities.speed
-            await asyncio.sleep(self._options.poll_s / speed)
+            can = self.engine.capabilities
+            await asyncio.sleep(self._options.poll_s / can.speed)
             stats = await self._reading()
             sample = self.meter.sample(
-                clock() * speed,
+                self._clock(),
                 stats,
                 active=self.gate.active,
                 waiting=waiting() + self.gate.paused,
                 committed_tokens=self.gate.committed_tokens,
+                frees_ended=self.helps.sessions,
+                host_tokens=can.host_tokens or 0,
             )
             self._record_sample(sample, lag())
             limit = self._bounded(self.policy.controller.update(sample))

@@ -168,6 +168,14 @@ class RolloutPaused(Record, tag="rollout_paused"):
     reason: str  # limit | drain | yield
 
 
+class RolloutYielded(Record, tag="rollout_yielded"):
+    """Gave its slot up in a tool call that takes long. It is paused, or returns, at its next boundary."""
+
+    rollout: str
+    engine: str
+    step: int  # steps done
+
+
 class RolloutReturned(Record, tag="rollout_returned"):
     """Holds a slot again."""
 
@@ -268,6 +276,7 @@ AnyRecord: TypeAlias = (
     | ToolStarted
     | ToolFinished
     | RolloutPaused
+    | RolloutYielded
     | RolloutReturned
     | RolloutFinished
     | Sampled

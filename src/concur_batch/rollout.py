@@ -37,12 +37,21 @@ class Rollout:
         """`task#k`."""
         return self.setting.rollout
 
+    def view(self, order: int) -> AgentView:
+        """What admission knows of it before its first step."""
+        task = self.setting.task
+        tags = task.metadata.get("tags")
+        file = task.source.rpartition(":")[0]
+        group = f"{file} {self.agent_name} {tags if isinstance(tags, str | list) else ''}"
+        return AgentView(rollout=self.id, order=order, group=group, expected_tokens=task.expected_tokens)
+
 
 async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, recorder: Recorder) -> None:
     """Run it with a slot of `lane` already taken. Raises what ends the whole run (journal, lost engine), and CancelledError."""
     started = recorder.now()
     setting, past = rollout.setting, rollout.past
     tools = toolbox.open(rollout.id, setting.seed)
+    ended = False
     try:
         recorder.write(_started(rollout, lane, started))
         context = Context(setting, lane, view, tools, recorder, past)
@@ -51,8 +60,9 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
         if past is not None:
             spent.paused_s += past.paused_s
         recorder.write(_finished(rollout, lane, recorder.now(), started, status=status, output=output, error=error, spent=spent))
+        ended = True
     finally:
-        lane.gate.leave(view)
+        lane.gate.leave(view, ended=ended)
         try:
             await tools.aclose()
         finally:  # however it ended. Drained too: it loses nothing by it but its place, and may never be resumed

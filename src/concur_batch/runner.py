@@ -101,10 +101,10 @@ class Runner:
 
     async def _feed(self) -> None:
         for rollout in self._plan:
-            lane = await self._lane_with_room()
+            view = rollout.view(self._order)
+            lane = await self._lane_with_room(view)
             if lane is None:
                 return
-            view = AgentView(rollout=rollout.id, order=self._order)
             self._order += 1
             lane.gate.start(view)
             task = asyncio.get_running_loop().create_task(
@@ -116,11 +116,11 @@ class Runner:
         self._fed = True
         self._check()
 
-    async def _lane_with_room(self) -> Lane | None:
+    async def _lane_with_room(self, view: AgentView) -> Lane | None:
         """The engine with most free committed share. None: draining."""
         while self._draining is None:
             if len(self._agents) < self._max_agents:
-                open_lanes = [lane for lane in self._lanes if lane.has_room()]
+                open_lanes = [lane for lane in self._lanes if lane.has_room(view)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()

@@ -50,6 +50,7 @@ class Task:
         default_factory=dict
     )  # temperature, top_p, max_tokens, stop, ...; merged into the request body
     limits: Limits = field(default_factory=Limits)
+    expected_tokens: int | None = None  # context at the end, where one has an idea of it; None: not known
     n: int | None = None  # rollouts; None: the run's default
     seed: int | None = None  # base seed; rollout k uses seed + k
     target: Any = None

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch.control.admission import SlotAdmission
-from concur_batch.control.base import AgentView, Limit
+from concur_batch.control.base import AgentView, Limit, Roster
 
 
 def agents(*contexts):
@@ -12,8 +12,17 @@ def agents(*contexts):
 
 
 def pausing(admission, limit, active):
-    committed = sum(a.context_tokens for a in active)
-    return [a.order for a in active if not admission.may_continue(a, limit, active, committed)]
+    there = roster(limit, active)
+    return [a.order for a in active if not admission.may_continue(a, there)]
+
+
+def roster(limit, active=(), paused=()):
+    return Roster(
+        limit=limit,
+        active={a.rollout: a for a in active},
+        paused={a.rollout: a for a in paused},
+        committed_tokens=sum(a.context_tokens for a in active),
+    )
 
 
 def test_the_newest_pause_first():
@@ -37,14 +46,14 @@ def test_tokens_pause_as_many_as_cover_the_surplus():
 
 def test_a_single_agent_above_the_token_limit_goes_on():
     assert pausing(SlotAdmission(), Limit(tokens=10), agents(30)) == []
-    assert SlotAdmission().may_start(99, Limit(tokens=10), [], 0)
+    assert SlotAdmission().may_start(agents(99)[0], roster(Limit(tokens=10)))
 
 
 def test_the_oldest_returns_first():
-    paused = agents(1, 1, 1)
-    assert SlotAdmission().next_returning(paused).order == 0
-    assert SlotAdmission(back="newest").next_returning(paused).order == 2
-    assert SlotAdmission().next_returning([]) is None
+    there = roster(Limit(), paused=agents(1, 1, 1))
+    assert SlotAdmission().next_returning(there).order == 0
+    assert SlotAdmission(back="newest").next_returning(there).order == 2
+    assert SlotAdmission().next_returning(roster(Limit())) is None
 
 
 @given(

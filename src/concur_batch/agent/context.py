@@ -134,15 +134,18 @@ class Context:
         if isinstance(past, r.CallFailed):
             raise errors.named(past.error, past.message)
         self._check_limits()
-        paused_s = await self._boundary()
+        returned = await self._boundary()
         step = self.spent.steps + 1
         request = self._request(messages, tools, sampling, step, n)
+        self._view.calls += 1
         try:
             done = await self._lane.complete(request, self.wall_time)
         except errors.EngineError as error:
             self._recorder.write(self._failed(error, n, key, step))
             raise
-        self._take_reply(done, n, key, step, messages, broken_stride=paused_s > 0)
+        finally:
+            self._view.calls -= 1
+        self._take_reply(done, n, key, step, messages, broken_stride=returned)
         return done.reply
 
     def _failed(self, error: errors.EngineError, n: int, key: str, step: int) -> r.CallFailed:
@@ -157,15 +160,16 @@ class Context:
             message=str(error),
         )
 
-    async def _boundary(self) -> float:
+    async def _boundary(self) -> bool:
+        """Whether it had no slot for a while."""
         gate = self._lane.gate
         self.wall_time.suspend()
         try:
-            paused_s = await gate.boundary(self._view)
+            passage = await gate.boundary(self._view)
         finally:
             self.wall_time.resume()
-        self.spent.paused_s += paused_s
-        return paused_s
+        self.spent.paused_s += passage.paused_s
+        return passage.returned
 
     def _request(
         self,
@@ -234,7 +238,7 @@ class Context:
             retry_s=round(done.retry_s, 6),
         )
         self._recorder.write(record)
-        lane.gate.grew(self._view, reply.prompt_tokens + reply.completion_tokens)
+        self._tell(reply)
         lane.meter.reply(
             prompt=reply.prompt_tokens,
             cached=cached,
@@ -255,9 +259,17 @@ class Context:
             reasoning_tokens=past.reasoning_tokens,
         )
         self._talk.extend(messages, reply, past.n)
-        self._lane.gate.grew(self._view, reply.prompt_tokens + reply.completion_tokens)
+        self._tell(reply)
         self._account(past)
         return reply
+
+    def _tell(self, reply: Reply) -> None:
+        self._lane.gate.replied(
+            self._view,
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            cached_tokens=reply.cached_tokens,
+        )
 
     def _account(self, x: r.ReplyReceived) -> None:
         spent = self.spent
@@ -311,9 +323,12 @@ class Context:
                     t=started, rollout=rollout, step=step, n=n, tool=name, hash=key, call_id=call_id, repeatable=repeatable
                 )
             )
-            self._view.tool_started = started
-            output = await run(name, arguments)
-            self._view.tool_started = None
+            gate, view = self._lane.gate, self._view
+            gate.tool_began(view)
+            try:
+                output = await run(name, arguments)
+            finally:
+                gate.tool_ended(view)
         now = recorder.now()
         record = r.ToolFinished(
             t=now,

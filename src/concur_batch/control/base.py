@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 UNLIMITED = sys.maxsize
@@ -49,6 +49,8 @@ class Sample:
     active: int = 0  # agents holding a slot
     waiting: int = 0  # new or paused
     committed_tokens: int = 0  # contexts of the active agents, as the runner knows them
+    frees_ended: bool = False  # the engine evicts the KV of agents that have ended before any other
+    host_tokens: int = 0  # KV that fits into a host tier besides the pool
 
 
 class Limit(NamedTuple):
@@ -75,32 +77,59 @@ class Controller(Protocol):
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class AgentView:
-    """What admission may know of one agent. The gate keeps it current."""
+    """What admission may know of one agent. The gate keeps it current. Times: seconds of the engine's clock, as in samples."""
 
     rollout: str
     order: int  # of first admission, from 0
+    group: str = ""  # its kind of task: job file, agent, tags
+    expected_tokens: int | None = None  # context at its end, as the job or an earlier run tells
     context_tokens: int = 0  # as of the last reply
     growth_tokens: int = 0  # context added by the last step
+    shared_tokens: int = 0  # of the first prompt, what the cache held already: KV that it has in common with others
     steps: int = 0
-    last_boundary: float = 0.0  # seconds, event-loop clock
-    tool_started: float | None = None  # seconds; None: not in a tool call
+    last_boundary: float = 0.0
+    calls: int = 0  # model calls under way
+    tools: int = 0  # tool calls under way
+    tool_started: float | None = None  # since when there is always one; None: not in a tool call
     paused_since: float | None = None
+    yielded: bool = False  # has given up its slot in a tool call, and has not returned
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Roster:
+    """Who is active and who is paused on one engine, by rollout. Kept by the gate; admission reads it and changes nothing."""
+
+    limit: Limit
+    now: float = 0.0  # seconds of the engine's clock
+    active: dict[str, AgentView] = field(default_factory=dict)  # with a slot
+    paused: dict[str, AgentView] = field(default_factory=dict)  # at a boundary, waiting to return
+    committed_tokens: int = 0  # contexts of the active agents, as of their last replies
 
 
 class Admission(Protocol):
-    """Who: starts, continues at a boundary, returns. Pure; every call sees the same facts and changes nothing.
+    """Who: starts, continues at a boundary, yields in a tool call, returns. Pure: it learns from nothing but these calls."""
 
-    `active` holds the agents with a slot, `committed_tokens` is the sum of their contexts.
-    """
-
-    def may_start(self, context_tokens: int, limit: Limit, active: Collection[AgentView], committed_tokens: int) -> bool:
-        """Whether one more agent (new: 0 tokens, or returning) may become active."""
+    def may_start(self, agent: AgentView, roster: Roster) -> bool:
+        """Whether this agent (new, or returning) may become active."""
         ...
 
-    def may_continue(self, agent: AgentView, limit: Limit, active: Collection[AgentView], committed_tokens: int) -> bool:
+    def may_continue(self, agent: AgentView, roster: Roster) -> bool:
         """Whether this active agent, at its boundary, keeps its slot."""
         ...
 
-    def next_returning(self, paused: Collection[AgentView]) -> AgentView | None:
+    def next_returning(self, roster: Roster) -> AgentView | None:
         """The paused agent that returns first. None: nobody waits."""
         ...
+
+    def yielding(self, roster: Roster) -> Iterable[AgentView]:  # noqa: ARG002 - the protocol's argument
+        """Of the active agents in tool calls, those that give up their slots now. Asked after every sample."""
+        return ()
+
+    def replied(self, agent: AgentView) -> None:
+        """A model call has been answered; the view tells what the agent is now."""
+
+    def tool_ended(self, agent: AgentView, seconds: float) -> None:
+        """The agent's tools have all come back, `seconds` after the first was called."""
+
+    def ended(self, agent: AgentView) -> None:
+        """The agent has done its task or failed at it."""

@@ -44,7 +44,17 @@ class CacheMeter:
             tally.history += history
             tally.missed = (tally.missed or 0) + missed
 
-    def sample(self, time: float, stats: EngineStats | None, *, active: int, waiting: int, committed_tokens: int) -> Sample:
+    def sample(
+        self,
+        time: float,
+        stats: EngineStats | None,
+        *,
+        active: int,
+        waiting: int,
+        committed_tokens: int,
+        frees_ended: bool = False,
+        host_tokens: int = 0,
+    ) -> Sample:
         """Close the interval. `stats` None: no reading came; a reading as old as the last one counts as none."""
         last, tally = self._last, self._tally
         if stats is not None and last is not None and stats.epoch is not None and stats.epoch == last.epoch:
@@ -75,6 +85,8 @@ class CacheMeter:
             active=active,
             waiting=waiting,
             committed_tokens=committed_tokens,
+            frees_ended=frees_ended,
+            host_tokens=host_tokens,
         )
 
 

@@ -49,6 +49,7 @@ class Capabilities:
     models: tuple[str, ...] = ()
     context_length: int | None = None  # tokens
     capacity_tokens: int | None = None
+    host_tokens: int | None = None  # KV that fits into a host tier (HiCache); None: there is none, or it is not told
     statistics: str = "replies"  # loads | metrics | replies | none
     resident: bool = False  # resident and evicted tokens are told
     cache_report: bool | None = None  # replies carry cached_tokens; None: not known yet

@@ -51,6 +51,7 @@ class SimEngine:
             models=(model,),
             context_length=options.context_length,
             capacity_tokens=core.cache.capacity,
+            host_tokens=int(options.host_ratio * core.cache.capacity) or None,
             statistics="metrics" if options.is_old else "loads",
             resident=not options.is_old,
             cache_report=True,

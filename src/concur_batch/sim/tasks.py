@@ -26,6 +26,7 @@ def tasks(traces: Iterable[AgentTrace], *, prefix: str = "agent") -> Iterator[Ta
             messages=_messages(trace, name),
             tools=(TOOL,),
             script=tuple(_script(trace)),
+            metadata={"tags": trace.group} if trace.group else {},
         )
 
 
@@ -33,7 +34,7 @@ def _messages(trace: AgentTrace, name: str) -> tuple[Message, ...]:
     private = trace.prompt_tokens - trace.shared_tokens
     messages: list[Message] = []
     if trace.shared_tokens:
-        messages.append({"role": "system", "content": marker(trace.shared_tokens, "shared")})
+        messages.append({"role": "system", "content": marker(trace.shared_tokens, f"shared{trace.group}")})
     if private:
         messages.append({"role": "user", "content": marker(private, name)})
     return tuple(messages)

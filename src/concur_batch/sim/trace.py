@@ -48,7 +48,17 @@ def trace_of(row: Mapping[str, Any], shared_tokens: int | None = None) -> AgentT
         outputs=tuple(max(1, count) for count in (*replies, final)),
         observations=tuple(max(1, count) for count in observations),
         tool_seconds=tuple(seconds),
+        group=_group(row),
     )
+
+
+def _group(row: Mapping[str, Any]) -> str:
+    value = row.get("group")
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not value.replace("-", "").replace("_", "").isalnum():
+        raise WrongRow("group", f"is {_short(value)}; should be a name of letters, digits, - and _")
+    return value
 
 
 def _given(row: Mapping[str, Any], name: str) -> Any:

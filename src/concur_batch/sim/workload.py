@@ -24,6 +24,7 @@ class AgentTrace:
     outputs: tuple[int, ...]  # tokens generated, one per model call
     observations: tuple[int, ...]  # tokens of the observation after each call but the last
     tool_seconds: tuple[float, ...]  # how long the tool took that gave it
+    group: str = ""  # its kind of task; the shared part is shared within the group
 
     def __post_init__(self) -> None:
         if not (len(self.observations) == len(self.tool_seconds) == len(self.outputs) - 1):
@@ -115,6 +116,7 @@ def scaled(trace: AgentTrace, token_scale: float, time_scale: float) -> AgentTra
         outputs=tuple(tokens(count) for count in trace.outputs),
         observations=tuple(tokens(count) for count in trace.observations),
         tool_seconds=tuple(seconds * time_scale for seconds in trace.tool_seconds),
+        group=trace.group,
     )
 
 
