@@ -121,15 +121,18 @@ class Admission(Protocol):
         """The paused agent that returns first. None: nobody waits."""
         ...
 
-    def yielding(self, roster: Roster) -> Iterable[AgentView]:  # noqa: ARG002 - the protocol's argument
+    def yielding(self, roster: Roster) -> Iterable[AgentView]:
         """Of the active agents in tool calls, those that give up their slots now. Asked after every sample."""
         return ()
 
     def replied(self, agent: AgentView) -> None:
         """A model call has been answered; the view tells what the agent is now."""
+        return None
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:
         """The agent's tools have all come back, `seconds` after the first was called."""
+        return None
 
     def ended(self, agent: AgentView) -> None:
         """The agent has done its task or failed at it."""
+        return None
