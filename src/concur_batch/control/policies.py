@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
@@ -15,7 +15,7 @@ from concur_batch.control.base import Admission, Controller
 from concur_batch.control.fixed import fixed, off
 from concur_batch.errors import InputError
 
-NAMES = ("aimd", "fixed:N", "off")
+M = TypeVar("M", bound=BaseModel)
 _ADMISSION = ("pause", "back")
 
 
@@ -28,45 +28,86 @@ class Policy:
     admission: Admission
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the user wrote."""
+
+    name: str
+    argument: str  # of the name, after the colon
+    parameters: dict[str, Any]
+    max_agents: int
+
+
+def _aimd(asked: _Asked) -> Policy:
+    admission, rest = _admission(asked)
+    return Policy(asked.name, Aimd(_checked(AimdParameters, rest, asked.name, _ADMISSION), asked.max_agents), admission)
+
+
+def _fixed(asked: _Asked) -> Policy:
+    if asked.argument == "auto":
+        raise InputError("--controller fixed:auto is a sweep, for `concur compare` only: name a number, as in fixed:64")
+    return _limited(asked, fixed(min(_number(asked, "agents"), asked.max_agents)))
+
+
+def _off(asked: _Asked) -> Policy:
+    return _limited(asked, off())
+
+
+_MAKERS: dict[str, Callable[[_Asked], Policy]] = {
+    "aimd": _aimd,
+    "fixed:N": _fixed,
+    "off": _off,
+}
+NAMES = tuple(_MAKERS)
+
+
 def make_policy(name: str, parameters: Mapping[str, Any], max_agents: int) -> Policy:
     """A fresh policy for one engine. `max_agents` binds under every one. Raises InputError with the nearest right name."""
-    parameters = dict(parameters)
-    admission = _admission({key: parameters.pop(key) for key in _ADMISSION if key in parameters})
-    base, _, argument = name.partition(":")
-    if base == "fixed":
-        if not argument.isdigit() or int(argument) < 1:
-            raise InputError(f"--controller {name}: give the number of agents, as in fixed:64")
-        controller: Controller = fixed(min(int(argument), max_agents))
-    elif name == "off":
-        controller = off()
-    elif name == "aimd":
-        return Policy(name, Aimd(_checked_aimd(parameters), max_agents), admission)
-    else:
-        near = difflib.get_close_matches(base, ["aimd", "fixed", "off"], n=1)
-        guess = f"; did you mean {near[0]}{':N' if near == ['fixed'] else ''}? Known" if near else "; known"
+    forms = {form.partition(":")[0]: form for form in NAMES}
+    base, colon, argument = name.partition(":")
+    form = forms.get(base)
+    if form is None or (colon and form == base):
+        near = difflib.get_close_matches(base, forms, n=1)
+        guess = f"; did you mean {forms[near[0]]}? Known" if near else "; known"
         raise InputError(f"--controller {name}: there is no such controller{guess}: {', '.join(NAMES)}")
-    if parameters:
-        raise InputError(f"controller.{next(iter(parameters))}: {name} has no parameters but pause and back")
-    return Policy(name, controller, admission)
+    return _MAKERS[form](_Asked(name, argument, dict(parameters), max_agents))
 
 
-def _admission(parameters: dict[str, Any]) -> SlotAdmission:
+def _limited(asked: _Asked, controller: Controller) -> Policy:
+    """A policy whose controller has no parameters of its own."""
+    admission, rest = _admission(asked)
+    if rest:
+        raise InputError(f"controller.{next(iter(rest))}: {asked.name} has no parameters but pause and back")
+    return Policy(asked.name, controller, admission)
+
+
+def _number(asked: _Asked, of: str) -> int:
+    if not asked.argument.isdigit() or int(asked.argument) < 1:
+        raise InputError(f"--controller {asked.name}: give the number of {of}, as in {asked.name.partition(':')[0]}:64")
+    return int(asked.argument)
+
+
+def _admission(asked: _Asked) -> tuple[SlotAdmission, dict[str, Any]]:
+    """Who may run, as `pause` and `back` say; and the parameters that are left."""
+    rest = dict(asked.parameters)
+    given = {key: rest.pop(key) for key in _ADMISSION if key in rest}
     choices = {"pause": ("newest", "oldest", "largest", "smallest"), "back": ("oldest", "newest")}
-    for key, value in parameters.items():
+    for key, value in given.items():
         if value not in choices[key]:
             raise InputError(f"controller.{key}: {value!r} is not one of {', '.join(choices[key])}")
-    return SlotAdmission(**parameters)
+    return SlotAdmission(**given), rest
 
 
-def _checked_aimd(parameters: dict[str, Any]) -> AimdParameters:
+def _checked(model: type[M], parameters: dict[str, Any], name: str, others: tuple[str, ...] = ()) -> M:
+    """`parameters` as the policy's model has them. `others`: further names that are right beside these."""
     try:
-        return AimdParameters.model_validate(parameters)
+        return model.model_validate(parameters)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, [*AimdParameters.model_fields, *_ADMISSION], n=1)
+            near = difflib.get_close_matches(key, [*model.model_fields, *others], n=1)
             raise InputError(
-                f"controller.{key}: aimd has no such parameter{f'; did you mean {near[0]}?' if near else ''}"
+                f"controller.{key}: {name} has no such parameter{f'; did you mean {near[0]}?' if near else ''}"
             ) from None
         raise InputError(f"controller.{key}: {first['msg']} (got {first['input']!r})") from None
