@@ -73,11 +73,12 @@ def test_other_types_become_plain_json(parquet):
 
 
 def test_a_column_of_the_wrong_type_is_told_once(parquet):
-    path = parquet([{"prompt": i, "n": "two", "sampling": [1]} for i in range(50)])
+    path = parquet([{"prompt": i, "n": "two", "sampling": [1], "expected_tokens": "9"} for i in range(50)])
     assert [str(fault) for fault in read_parquet(path, "a")] == [
         "a: prompt: the column's type is int64; should be text",
         "a: n: the column's type is string; should be a whole number",
         "a: sampling: the column's type is list<element: int64>; should be a struct, or JSON text",
+        "a: expected_tokens: the column's type is string; should be a whole number",
     ]
 
 

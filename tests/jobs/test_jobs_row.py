@@ -22,6 +22,7 @@ def test_the_columns_are_those_of_the_documentation():
             "model",
             "sampling",
             "extra_body",
+            "expected_tokens",
             "limits",
             "n",
             "seed",
@@ -51,3 +52,10 @@ def test_script_turns_know_their_fields():
         ("script.0.text", "is not known here; known are content, tokens, tool_calls, finish_reason"),
         ("script.1", "is 3; should be an object or text"),
     ]
+
+
+def test_expected_tokens_are_a_number_of_tokens():
+    assert explain(expected_tokens=0) == [("expected_tokens", "is 0; should be greater than or equal to 1")]
+    assert explain(expected_tokens=2.5) == [("expected_tokens", "is 2.5; should be a whole number")]
+    assert explain(expected_tokens=10**9) == [("expected_tokens", "is 1000000000; should be less than 1000000000")]
+    assert Row.model_validate({"expected_tokens": 9000.0}).expected_tokens == 9000

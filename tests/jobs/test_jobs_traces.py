@@ -42,6 +42,11 @@ def test_the_shared_part_comes_from_the_caller_else_the_row_else_4096_and_is_wit
     assert [trace.shared_tokens for trace in read_traces(file, shared_tokens=0)] == [0, 0, 0]
 
 
+def test_a_row_may_tell_how_far_its_agent_is_expected_to_go(write):
+    told, untold = read_traces(write({**ROW, "expected_tokens": 7000}, {**ROW, "expected_tokens": None}))
+    assert (told.expected_tokens, untold.expected_tokens) == (7000, None)
+
+
 def test_an_agent_without_tool_turns_makes_one_call(write):
     row = {**ROW, "num_turns": 0, "assistant_response_length": [], "tool_call_output_length": [], "tool_call_latency": []}
     assert read_traces(write(row)) == [AgentTrace(4096, 6000, (300,), (), ())]
@@ -80,6 +85,8 @@ def without(name):
         ({**ROW, "input_prompt_length": -5}, "input_prompt_length: is -5; should be a whole number"),
         ({**ROW, "input_prompt_length": True}, "input_prompt_length: is True; should be a whole number"),
         ({**ROW, "shared_prefix_length": "x"}, "shared_prefix_length: is 'x'; should be a whole number"),
+        ({**ROW, "expected_tokens": 0}, "expected_tokens: is 0; should be a whole number, 1 to 999,999,999"),
+        ({**ROW, "expected_tokens": 2.5}, "expected_tokens: is 2.5; should be a whole number, 1 to 999,999,999"),
         ({**ROW, "assistant_response_length": [1]}, "assistant_response_length: has 1 entries, and num_turns is 2"),
         ({**ROW, "assistant_response_length": 5}, "assistant_response_length: is 5; should be a list"),
         ({**ROW, "tool_call_output_length": [1, 2.5]}, r"tool_call_output_length\[1\]: is 2.5; should be a whole number"),

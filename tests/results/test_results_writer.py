@@ -56,6 +56,7 @@ def test_a_row_holds_the_whole_rollout(tmp_path):
         "output": "three",
         "n_steps": 2,
         "usage": {"prompt_tokens": 20, "cached_tokens": None, "completion_tokens": 4, "reasoning_tokens": 0},
+        "context_tokens": 12,
         "error": None,
         "times": {
             "admission_s": 0.0, "paused_s": 0.0, "queue_s": 0.5, "model_s": 0.0, "tool_s": 0.0, "retry_s": 0.0, "wall_s": 3.0,
@@ -103,6 +104,7 @@ def test_a_rollout_that_ended_before_it_began(tmp_path):
     write_results(tmp_path, ListJournal([segment(), end("a#0", "cancelled")]))
     (row,) = rows(tmp_path)
     assert (row["id"], row["status"], row["started_at"], row["seed"], row["messages"]) == ("a", "cancelled", None, None, "[]")
+    assert row["context_tokens"] is None
 
 
 def test_failures_are_errors_of_the_last_attempt_only(tmp_path):

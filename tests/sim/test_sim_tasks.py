@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import islice, repeat
 
 import msgspec
@@ -21,6 +22,11 @@ def test_a_trace_becomes_a_script():
         ScriptedTurn(tokens=20, tool_calls=({"name": "wait", "arguments": {"seconds": 2.0, "tokens": 7}},)),
         ScriptedTurn(tokens=30),
     )
+
+
+def test_what_is_expected_of_an_agent_is_expected_of_its_task():
+    told, untold = tasks([replace(TRACE, expected_tokens=300), TRACE])
+    assert (told.expected_tokens, untold.expected_tokens) == (300, None)
 
 
 def test_agents_share_the_shared_part_alone():

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import statistics
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch.errors import InputError
-from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate, scaled, take
+from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate, hinted, scaled, take
 
 TRACE = AgentTrace(100, 150, (10, 20, 30), (5, 7), (0.5, 2.0))
 
@@ -126,3 +127,19 @@ def test_no_scale_makes_a_count_vanish(agent, token_scale, time_scale):
     assert len(small.outputs) == len(agent.outputs)
     assert (small.shared_tokens == 0) == (agent.shared_tokens == 0)
     assert scaled(agent, 1.0, 1.0) == agent
+
+
+def test_guesses_are_the_truth_times_a_lognormal_factor():
+    agents = generate(WorkloadParameters(), seed=0)
+    assert [agent.expected_tokens for agent in hinted(agents, 0.0, 3)] == [agent.final_tokens for agent in agents]
+    guessed = hinted(agents, 0.5, 3)
+    assert guessed == hinted(agents, 0.5, 3) != hinted(agents, 0.5, 4)
+    factors = [math.log(agent.expected_tokens / agent.final_tokens) for agent in guessed]
+    assert statistics.mean(factors) == pytest.approx(0.0, abs=0.1)
+    assert statistics.stdev(factors) == pytest.approx(0.5, abs=0.05)
+    assert [dataclasses.replace(agent, expected_tokens=None) for agent in guessed] == agents
+
+
+def test_a_guess_is_scaled_with_the_counts():
+    assert scaled(dataclasses.replace(TRACE, expected_tokens=301), 0.1, 1.0).expected_tokens == 30
+    assert scaled(TRACE, 0.1, 1.0).expected_tokens is None

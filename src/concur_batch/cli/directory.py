@@ -18,7 +18,7 @@ INDEX = "job.index"
 LOGS = "logs"
 WORKSPACES = "workspaces"
 WORDING = "wording.json"  # of a replay: how the server counts
-_LEFTOVERS = ("lock", WORDING, "stdin.part", "checked-job.index", "shuffled-rows.jsonl")  # of a start that was killed
+_LEFTOVERS = ("lock", WORDING, "stdin.part", "checked-job.index", "ordered-rows.jsonl")  # of a start that was killed
 
 
 def choose(out: str | None, jobs: Sequence[str]) -> Path:

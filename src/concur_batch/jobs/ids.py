@@ -52,7 +52,7 @@ class IdBook:
 
     def name_absent(self, index: int, fingerprint: str) -> str:
         """The id of a row that brings none."""
-        if _hash(fingerprint) not in self._seen:
+        if id_hash(fingerprint) not in self._seen:
             return fingerprint
         occurrence = self._repeated.get(fingerprint, 1) + 1
         self._repeated[fingerprint] = occurrence
@@ -61,7 +61,7 @@ class IdBook:
 
     def add(self, task_id: str, where: str) -> None:
         """Take one id in; a likely double goes to `doubles`."""
-        digest = _hash(task_id)
+        digest = id_hash(task_id)
         if digest not in self._seen:
             self._seen.add(digest)
         elif len(self.doubles) < SHOWN:
@@ -70,6 +70,6 @@ class IdBook:
             self.more_doubles += 1
 
 
-def _hash(text: str) -> int:
+def id_hash(text: str) -> int:
     """The same in every process, unlike Python's own."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")

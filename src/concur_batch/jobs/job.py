@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from concur_batch.jobs.ids import AbsentIds
+from concur_batch.jobs.ordered import Order
 from concur_batch.jobs.rows import changed_since_checked, read_tasks
 from concur_batch.jobs.schema import RowSchema
-from concur_batch.jobs.shuffled import RowTable
 from concur_batch.jobs.sources import Source
 from concur_batch.task import Task
 
@@ -30,14 +30,6 @@ class Selection:
         return self.pattern is None or self.pattern.search(task_id) is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shuffle:
-    """The selected rows and the order to run them in."""
-
-    table: RowTable
-    order: array[int]
-
-
 class Job:
     """Iterating gives the tasks in running order, each time from the first; nothing of them is kept.
 
@@ -52,35 +44,37 @@ class Job:
         absent: AbsentIds,
         *,
         selection: Selection,
-        shuffle: Shuffle | None,
+        order: Order | None,
         default_n: int,
         tasks: int,
         rollouts: int,
+        hinted: int,
         index_file: Path | None,
         clean: Callable[[], None],
     ) -> None:
         self.sources = tuple(sources)
         self.tasks = tasks  # selected ones
         self.rollouts = rollouts  # of them, in all
+        self.hinted = hinted  # of those whose id matches, how many have expected tokens
         self.warnings = tuple(schema.warnings())
         self.index_file = index_file  # written while checking; see `index.py`
         self._schema = schema
         self._absent = absent
         self._selection = selection
-        self._shuffle = shuffle
+        self._order = order  # None: that of the files
         self._default_n = default_n
         self._clean = clean
 
     def __iter__(self) -> Iterator[Task]:
-        if self._shuffle is None:
+        if self._order is None:
             return self._in_file_order()
-        return self._shuffle.table.tasks(self._shuffle.order, self._schema, self._absent.name)
+        return self._order.table.tasks(self._order.positions, self._schema, self._absent.name)
 
     def in_job_order(self) -> Iterator[Task]:
         """The same tasks in the order of the job's files, whatever the running order."""
-        if self._shuffle is None:
+        if self._order is None:
             return self._in_file_order()
-        return self._shuffle.table.tasks(array("Q", sorted(self._shuffle.order)), self._schema, self._absent.name)
+        return self._order.table.tasks(array("Q", sorted(self._order.positions)), self._schema, self._absent.name)
 
     def uses_tool(self, names: Collection[str], offered: Collection[str]) -> bool:
         """Whether any row names one of these tools, or names none where one of them is offered."""

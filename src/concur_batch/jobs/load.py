@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,14 @@ from concur_batch.errors import InputError, RunDirectoryError
 from concur_batch.jobs.faults import Fault, FaultList
 from concur_batch.jobs.ids import IdBook
 from concur_batch.jobs.index import IndexWriter
-from concur_batch.jobs.job import Job, Selection, Shuffle
-from concur_batch.jobs.rows import Read, read_tasks
+from concur_batch.jobs.job import Job, Selection
+from concur_batch.jobs.ordered import LongestFirst, Ordering, RowTable, Shuffled
+from concur_batch.jobs.rows import Read, changed_since_checked, read_tasks
 from concur_batch.jobs.schema import RowSchema, SchemaOptions
-from concur_batch.jobs.shuffled import RowTable, permutation
 from concur_batch.jobs.sources import Source, find_sources
 
 _INDEX_FILE = "checked-job.index"
-_SHUFFLE_FILE = "shuffled-rows.jsonl"
+_ROWS_FILE = "ordered-rows.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class LoadOptions(SchemaOptions):
     limit: int | None = None  # at most so many tasks, of the filtered and shuffled ones
     filter: str | None = None  # regular expression, searched in the id
     shuffle: int | None = None  # seed of the running order
+    longest_first: bool = False  # where tasks have expected tokens; not together with shuffle
 
 
 def load(
@@ -45,7 +46,7 @@ def load(
     """Read every row of the named files (globs, and `-` for standard input) once, and raise JobFaults for what is wrong.
 
     `spool` is an existing folder for what must be written down: standard input (kept there, and read from there the next
-    time), rows that cannot be sought when shuffled, and with `with_index` the index that `write_index` then needs no second
+    time), rows that cannot be sought when run in another order, and with `with_index` the index that `write_index` then needs no second
     pass for. Without it a temporary folder serves until the job is closed.
     """
     if options.limit is not None and options.limit < 1:
@@ -77,11 +78,13 @@ def _check(
     schema = RowSchema(options)
     book = IdBook()
     faults = FaultList()
-    table = None if options.shuffle is None else RowTable(sources, folder / _SHUFFLE_FILE)
-    whole_pass = table is None or selection.limit is None  # else which rows are taken is known only after the pass
+    shuffled = options.shuffle is not None
+    whole_pass = not shuffled or selection.limit is None  # else which rows are taken is known only after the pass
     index = IndexWriter(folder / _INDEX_FILE) if with_index and whole_pass else None
-    tasks = rollouts = 0
-    with index or nullcontext(), nullcontext() if table is None else table:  # an empty table is false
+    table = RowTable(sources, folder / _ROWS_FILE)
+    ordering = _ordering(table, sources, schema, book, selection, options)
+    tasks = rollouts = hinted = 0
+    with index or nullcontext(), table:
         for item in read_tasks(sources, schema, book.name_absent):
             if isinstance(item, list):
                 for fault in item:
@@ -89,35 +92,60 @@ def _check(
                 continue
             task = item.task
             book.add(task.id, task.source)
-            if faults or not selection.takes(task.id) or (table is None and tasks == selection.limit):
+            if faults or not selection.takes(task.id) or (tasks == selection.limit and not shuffled):
                 continue
             n = options.n if task.n is None else task.n
             tasks += 1
             rollouts += n
+            hinted += task.expected_tokens is not None
             if index is not None:
                 index.add(task, n)
-            if table is not None:
-                table.append(item, n)
+            if ordering is not None:
+                ordering.append(item, n)
     _add_doubles(faults, book, sources, schema)
     faults.raise_if_any()
     if not tasks:
         raise InputError(f"no task is selected: --filter {options.filter!r} matches no id; correct it or leave it out")
-    shuffle = None
-    if table is not None and options.shuffle is not None:
-        shuffle = Shuffle(table=table, order=permutation(len(table), options.shuffle, selection.limit))
-        tasks, rollouts = len(shuffle.order), table.rollouts(shuffle.order)
+    order = None if ordering is None else ordering.order()
+    if order is not None:
+        tasks, rollouts = len(order.positions), table.rollouts(order.positions)
     return Job(
         sources,
         schema,
         book.absent,
         selection=selection,
-        shuffle=shuffle,
+        order=order,
         default_n=options.n,
         tasks=tasks,
         rollouts=rollouts,
+        hinted=hinted,
         index_file=None if index is None else index.path,
         clean=clean,
     )
+
+
+def _ordering(
+    table: RowTable,
+    sources: Sequence[Source],
+    schema: RowSchema,
+    book: IdBook,
+    selection: Selection,
+    options: LoadOptions,
+) -> Ordering | None:
+    """What finds another order than the files'. None: theirs is wanted."""
+    if options.shuffle is not None:
+        return Shuffled(table, options.shuffle, selection.limit)
+    if not options.longest_first:
+        return None
+
+    def again() -> Iterator[tuple[Read, int]]:
+        for item in read_tasks(sources, schema, book.absent.name):
+            if isinstance(item, list):
+                raise changed_since_checked(item[0])
+            if selection.takes(item.task.id):
+                yield item, options.n if item.task.n is None else item.task.n
+
+    return LongestFirst(table, again)
 
 
 def _add_doubles(faults: FaultList, book: IdBook, sources: Sequence[Source], schema: RowSchema) -> None:
@@ -153,7 +181,7 @@ def _spool_folder(spool: Path | None) -> tuple[Path, Callable[[], None]]:
         return Path(temporary.name), temporary.cleanup
 
     def clean() -> None:
-        for name in (_INDEX_FILE, _SHUFFLE_FILE):
+        for name in (_INDEX_FILE, _ROWS_FILE):
             (spool / name).unlink(missing_ok=True)
 
     return spool, clean

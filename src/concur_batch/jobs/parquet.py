@@ -20,7 +20,7 @@ _EXPECTED = {
     **dict.fromkeys(("id", "custom_id", "task_id", "instance_id", "problem_id"), f"{_TEXT} or {_WHOLE}"),
     **dict.fromkeys(("messages", "tools", "script"), _LIST),
     **dict.fromkeys(("sampling", "extra_body", "limits", "metadata", "body"), _OBJECT),
-    **dict.fromkeys(("n", "seed"), _WHOLE),
+    **dict.fromkeys(("expected_tokens", "n", "seed"), _WHOLE),
 }
 
 

@@ -41,6 +41,7 @@ Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1)]
 Seed = Annotated[int, Strict(), Field(ge=-(2**53), le=2**53), BeforeValidator(_whole)]  # what every JSON reader holds exactly
 Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_whole)]
+Tokens = Annotated[Positive, Field(lt=10**9)]
 Arguments = Annotated[Any, BeforeValidator(_arguments)]
 
 
@@ -105,7 +106,7 @@ class TurnRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     content: Text | None = None
-    tokens: Annotated[Positive, Field(lt=10**9)] | None = None
+    tokens: Tokens | None = None
     tool_calls: list[CallRow] | None = None
     finish_reason: Literal["stop", "length", "tool_calls", "abort"] | None = None
 
@@ -137,6 +138,7 @@ class Row(BaseModel):
     sampling: Annotated[SamplingShape, BeforeValidator(_fields)] | None = None
     extra_body: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
     limits: Annotated[LimitsShape, BeforeValidator(_limits)] | None = None
+    expected_tokens: Tokens | None = None
     n: Positive | None = None
     seed: Seed | None = None
     target: Any = None

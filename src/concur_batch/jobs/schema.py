@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import ValidationError
 
 from concur_batch.errors import InputError
 from concur_batch.jobs.faults import Fault
+from concur_batch.jobs.hints import Hints
 from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body, is_batch_line
 from concur_batch.jobs.own_schema import RESERVED, AgentSchema, OwnSchemas, own_problems, own_row, usual_schema
 from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, check_row, problems
@@ -38,6 +39,7 @@ class SchemaOptions:
     agent_schema: AgentSchema = usual_schema
     require_script: bool = False  # the engine can only replay
     strict: bool = False  # unknown columns are faults
+    hints: Hints = field(default_factory=Hints)  # what is known of tasks besides
 
 
 class RowSchema:
@@ -80,7 +82,7 @@ class RowSchema:
             if own_schema is None:
                 faults.extend(_conversation_faults(checked, others))
             if not faults:
-                return to_task(checked, own, others, index=index, where=where, absent_id=absent_id)
+                return to_task(checked, own, others, self._options.hints, index=index, where=where, absent_id=absent_id)
         return [Fault(where, in_body(field, body), text) for field, text in faults]
 
     def warnings(self) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from concur_batch.jobs.fingerprint import fingerprint
+from concur_batch.jobs.hints import Hints
 from concur_batch.jobs.row import Row, TurnRow
 from concur_batch.task import Limits, Message, ScriptedTurn, Task
 
@@ -15,7 +16,9 @@ AbsentId = Callable[[int, str], str]
 _NO_LIMITS = Limits()
 
 
-def to_task(row: Row, own: dict[str, Any], others: dict[str, Any], *, index: int, where: str, absent_id: AbsentId) -> Task:
+def to_task(
+    row: Row, own: dict[str, Any], others: dict[str, Any], hints: Hints, *, index: int, where: str, absent_id: AbsentId
+) -> Task:
     """`own`: the row of an agent with a schema of its own; `others`: unknown columns, which go to metadata."""
     sampling, seed = _sampling(row)
     script = None if row.script is None else [_turn(turn) for turn in row.script]
@@ -32,8 +35,9 @@ def to_task(row: Row, own: dict[str, Any], others: dict[str, Any], *, index: int
     }
     # absent parts are left out, so that a column added in a later version changes no older fingerprint
     digits = fingerprint({name: part for name, part in content.items() if part is not None and part != {}})
+    task_id = absent_id(index, digits) if row.id is None else row.id
     return Task(
-        id=absent_id(index, digits) if row.id is None else row.id,
+        id=task_id,
         index=index,
         source=where,
         messages=tuple(messages),
@@ -43,6 +47,7 @@ def to_task(row: Row, own: dict[str, Any], others: dict[str, Any], *, index: int
         model=row.model,
         sampling=sampling,
         limits=_NO_LIMITS if row.limits is None else Limits(**cast("dict[str, Any]", row.limits)),
+        expected_tokens=hints.of(task_id, row.expected_tokens),
         n=row.n,
         seed=seed,
         target=row.target,

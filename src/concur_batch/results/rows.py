@@ -54,6 +54,7 @@ class ResultRow(msgspec.Struct, kw_only=True):
     output: str | None
     n_steps: int
     usage: Usage
+    context_tokens: int | None  # of the last model call, its reply included; None: it had no reply
     error: Failure | None
     times: Times
     model: str | None
@@ -76,10 +77,12 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
     """The row of a rollout whose attempt has ended; `records` are those of `trace.positions`, in order."""
     start: r.RolloutStarted | None = None
     end: r.RolloutFinished | None = None
+    context_tokens: int | None = None
     transcript = Transcript()
     for record in records:
         if isinstance(record, r.ReplyReceived):
             transcript.reply(record)
+            context_tokens = record.prompt_tokens + record.completion_tokens
         elif isinstance(record, r.ToolFinished):
             transcript.observe(record)
         elif isinstance(record, r.RolloutStarted):
@@ -97,6 +100,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         output=end.output,
         n_steps=end.n_steps,
         usage=_usage(end),
+        context_tokens=context_tokens,
         error=_failure(end),
         times=_times(end),
         model=(start.model or None) if start else None,

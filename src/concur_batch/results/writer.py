@@ -39,6 +39,7 @@ COLUMNS: Columns = [
         "usage",
         pa.struct([(name, pa.int64()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")]),
     ),
+    ("context_tokens", pa.int64()),
     ("error", pa.struct([("class", pa.string()), ("message", pa.string()), ("retryable", pa.bool_())])),
     (
         "times",

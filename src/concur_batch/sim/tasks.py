@@ -26,6 +26,7 @@ def tasks(traces: Iterable[AgentTrace], *, prefix: str = "agent") -> Iterator[Ta
             messages=_messages(trace, name),
             tools=(TOOL,),
             script=tuple(_script(trace)),
+            expected_tokens=trace.expected_tokens,
             metadata={"tags": trace.group} if trace.group else {},
         )
 

@@ -49,7 +49,17 @@ def trace_of(row: Mapping[str, Any], shared_tokens: int | None = None) -> AgentT
         observations=tuple(max(1, count) for count in observations),
         tool_seconds=tuple(seconds),
         group=_group(row),
+        expected_tokens=_expected(row),
     )
+
+
+def _expected(row: Mapping[str, Any]) -> int | None:
+    value = row.get("expected_tokens")
+    if value is None:
+        return None
+    if not _is_count(value) or value == 0:
+        raise WrongRow("expected_tokens", f"is {_short(value)}; should be a whole number, 1 to 999,999,999")
+    return value
 
 
 def _group(row: Mapping[str, Any]) -> str:

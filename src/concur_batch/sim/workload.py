@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from random import Random
 
@@ -25,6 +25,7 @@ class AgentTrace:
     observations: tuple[int, ...]  # tokens of the observation after each call but the last
     tool_seconds: tuple[float, ...]  # how long the tool took that gave it
     group: str = ""  # its kind of task; the shared part is shared within the group
+    expected_tokens: int | None = None  # the context at the end as somebody guessed it; None: nobody has
 
     def __post_init__(self) -> None:
         if not (len(self.observations) == len(self.tool_seconds) == len(self.outputs) - 1):
@@ -117,7 +118,18 @@ def scaled(trace: AgentTrace, token_scale: float, time_scale: float) -> AgentTra
         observations=tuple(tokens(count) for count in trace.observations),
         tool_seconds=tuple(seconds * time_scale for seconds in trace.tool_seconds),
         group=trace.group,
+        expected_tokens=None if trace.expected_tokens is None else tokens(trace.expected_tokens),
     )
+
+
+def hinted(traces: Iterable[AgentTrace], sigma: float, seed: int) -> list[AgentTrace]:
+    """The same agents, each expected to end at its true final context times exp(gauss(0, sigma)); sigma 0: the truth."""
+    random = Random(f"hints {seed}")  # noqa: S311 - guesses, no secret; not the draws of the workload with the same seed
+    return [replace(trace, expected_tokens=_guess(trace, sigma, random)) for trace in traces]
+
+
+def _guess(trace: AgentTrace, sigma: float, random: Random) -> int:
+    return max(1, min(round(trace.final_tokens * math.exp(random.gauss(0.0, sigma))), MOST_TOKENS))
 
 
 def _draw(p: WorkloadParameters, random: Random) -> AgentTrace:

@@ -1,13 +1,15 @@
-"""A job in shuffled order: positions of rows are kept, never the rows."""
+"""A job in another order than that of its files: positions of rows are kept, never the rows."""
 
 from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 import msgspec
 
@@ -90,6 +92,79 @@ class RowTable:
         if self._copy is None:
             self._copy = self._spool.open("wb")
         return self._copy.write(raw + b"\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The rows of a job and the order to run them in: positions in the table."""
+
+    table: RowTable
+    positions: array[int]
+
+
+class Ordering(Protocol):
+    """Finds the order while a job is checked."""
+
+    def append(self, read: Read, n: int) -> None:
+        """The next selected row in job order, with its number of rollouts."""
+        ...
+
+    def order(self) -> Order | None:
+        """After the last row. None: job order."""
+        ...
+
+
+class Shuffled:
+    """An order that only the seed decides, and of it the first `limit`."""
+
+    def __init__(self, table: RowTable, seed: int, limit: int | None) -> None:
+        self._table = table
+        self._seed = seed
+        self._limit = limit
+
+    def append(self, read: Read, n: int) -> None:
+        """The next selected row in job order, with its number of rollouts."""
+        self._table.append(read, n)
+
+    def order(self) -> Order | None:
+        """After the last row."""
+        return Order(table=self._table, positions=permutation(len(self._table), self._seed, self._limit))
+
+
+class LongestFirst:
+    """Tasks with more expected tokens first. Nothing is kept before the first that has any, so jobs without stay a stream."""
+
+    def __init__(self, table: RowTable, again: Callable[[], Iterator[tuple[Read, int]]]) -> None:
+        """`again`: the selected rows from the first, with their rollouts; asked once, for what came before that task."""
+        self._table = table
+        self._again = again
+        self._passed = 0
+        self._expected = array("Q")  # 0: not known
+
+    def append(self, read: Read, n: int) -> None:
+        """The next selected row in job order, with its number of rollouts."""
+        if not self._expected:
+            if read.task.expected_tokens is None:
+                self._passed += 1
+                return
+            for earlier, rollouts in islice(self._again(), self._passed):
+                self._keep(earlier, rollouts)
+        self._keep(read, n)
+
+    def order(self) -> Order | None:
+        """After the last row. None: no task has any expected tokens."""
+        return Order(table=self._table, positions=longest_first(self._expected)) if self._expected else None
+
+    def _keep(self, read: Read, n: int) -> None:
+        self._table.append(read, n)
+        self._expected.append(read.task.expected_tokens or 0)
+
+
+def longest_first(expected: Sequence[int]) -> array[int]:
+    """Positions by expected tokens, the most first, equals as they come. 0: not known, which counts as the mean of the others."""
+    known = len(expected) - expected.count(0)
+    mean = sum(expected) / known if known else 0.0
+    return array("Q", sorted(range(len(expected)), key=lambda position: expected[position] or mean, reverse=True))
 
 
 def permutation(count: int, seed: int, limit: int | None) -> array[int]:
