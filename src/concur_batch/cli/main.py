@@ -53,6 +53,7 @@ MaxAgents = Annotated[int | None, typer.Option(help="Most live agents under ever
 Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N tasks.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.")]
+History = Annotated[str | None, typer.Option(help="Directory of an earlier run, which tells how long its tasks became.")]
 Shuffle = Annotated[int | None, typer.Option(help="Random task order from this seed.")]
 N = Annotated[int | None, typer.Option("--n", "-n", help="Rollouts per task, where the row does not say.")]
 Seed = Annotated[int | None, typer.Option(help="Base seed; rollout k uses seed + k.")]
@@ -77,6 +78,7 @@ def run(
     limit: Limit = None,
     filter_: Filter = None,
     shuffle: Shuffle = None,
+    history: History = None,
     n: N = None,
     seed: Seed = None,
     strict: Strict = None,
@@ -103,6 +105,7 @@ def run(
         "run.limit": limit,
         "run.filter": filter_,
         "run.shuffle": shuffle,
+        "run.history": history,
         "run.n": n,
         "run.seed": seed,
         "run.strict": strict,
@@ -193,6 +196,7 @@ def simulate(
         str | None, typer.Argument(help="Recorded agents, .jsonl or .csv. Default: the generated workload.", show_default=False)
     ] = None,
     profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-32b@h100x4",
+    engines: Annotated[int, typer.Option(min=1, max=64, help="So many equal ones; agents go to the least loaded.")] = 1,
     controller: ControllerName = None,
     agents: Annotated[int | None, typer.Option(min=1, help="The first N of the workload, over again where it has fewer.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the workload and the run. Default: 0.")] = None,
@@ -212,10 +216,11 @@ def simulate(
     sets: Sets = None,
 ) -> None:
     """Run a workload in virtual time against a simulated SGLang: what a controller would do, in seconds and without a GPU."""
-    from concur_batch.cli.simulate import start  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.simulate import start  # noqa: PLC0415 - the same
 
     options = {
-        "engine.urls": [f"sim:{profile}"],
+        "engine.urls": simulated_urls(profile, engines),
         "controller.name": controller,
         "run.seed": seed,
         "run.max_agents": max_agents,
@@ -237,6 +242,68 @@ def simulate(
             time_scale=time_scale,
             as_json=as_json,
         )
+    )
+
+
+@app.command()
+def compare(
+    work: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TRACE|JOBS]",
+            help="Recorded agents, .jsonl or .csv; with --engine also a job file. Default: the generated workload.",
+            show_default=False,
+        ),
+    ] = None,
+    controllers: Annotated[
+        str,
+        typer.Option(
+            "--controllers",
+            "-c",
+            help="Names with commas; the first is what the others are compared with. fixed:auto: the best of all fixed windows, "
+            "found by some 12 runs per seed.",
+        ),
+    ] = "off,aimd,forecast",
+    engine: Annotated[
+        str | None, typer.Option("--engine", "-e", help="URL of a server, for real runs one after the other. Default: simulated.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Simulated engine: MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-32b@h100x4",
+    engines: Annotated[int, typer.Option(min=1, max=64, help="So many equal simulated engines.")] = 1,
+    agents: Annotated[int | None, typer.Option(min=1, help="The first N of the workload.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The first seed, of the workload and the run. Default: 0.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="So many seeds; the table shows means.")] = 1,
+    max_agents: Annotated[int | None, typer.Option(help="Most live agents under every controller.")] = None,
+    pool_tokens: Annotated[int | None, typer.Option(help="KV pool of each engine. Default: what SGLang would allot.")] = None,
+    host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
+    server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
+    context_length: Annotated[int | None, typer.Option(help="Longest conversation in tokens. Default: 131072.")] = None,
+    shared_prefix: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
+    ] = None,
+    token_scale: Annotated[float, typer.Option(min=0.001, max=1000, help="All token counts times this.")] = 1.0,
+    time_scale: Annotated[float, typer.Option(min=0, max=1000, help="All tool times times this.")] = 1.0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Simulations side by side. Default: the number of cores.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object with every run, and nothing else.")] = False,  # noqa: FBT002
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """The same agents under several controllers: simulated side by side, or live on a server one after the other."""
+    from concur_batch.cli.compare import start_simulated  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - the same
+    from concur_batch.cli.simulate import Load  # noqa: PLC0415 - the same
+
+    load = Load(trace=work, agents=agents, shared_tokens=shared_prefix, token_scale=token_scale, time_scale=time_scale)
+    options = {
+        "engine.urls": simulated_urls(profile, engines),
+        "run.seed": seed,
+        "run.max_agents": max_agents,
+        "sim.pool_tokens": pool_tokens,
+        "sim.host_tier": host_tier,
+        "sim.server_version": server_version,
+        "sim.context_length": context_length,
+    }
+    raise typer.Exit(
+        start_simulated(load, controllers, options, sets or [], config, seeds=seeds, workers=workers, as_json=as_json)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from concur_batch.agent.recorded import REPLAY
+from concur_batch.cli import hints
 from concur_batch.cli.agents import Agents
 from concur_batch.config import Config
 from concur_batch.config.model import Sim
@@ -31,17 +33,20 @@ DEFAULT_PROFILE = "qwen3-8b@h100x1"
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The same configuration wherever it is taken up again: files of tools and agents by their full paths."""
+    """The same configuration wherever it is taken up again: files of tools and agents, and the history, by their full paths."""
     tools = config.tools.model_copy(update={"sources": [_absolute(source) for source in config.tools.sources]})
     urls = [_absolute_profile(url) for url in config.engine.urls]
     place, colon, name = config.agent.name.rpartition(":")
     agent = config.agent.model_copy(update={"name": f"{_absolute(place)}{colon}{name}"})
     engine = config.engine.model_copy(update={"urls": urls})
-    return config.model_copy(update={"tools": tools, "agent": agent, "engine": engine})
+    history = None if config.run.history is None else str(Path(config.run.history).resolve())
+    run = config.run.model_copy(update={"history": history})
+    return config.model_copy(update={"tools": tools, "agent": agent, "engine": engine, "run": run})
 
 
 def _absolute_profile(url: str) -> str:
-    return f"{SIM}:{Path(url[4:]).resolve()}" if is_simulated(url) and url.endswith(".toml") else url
+    name = _profile_name(url) if is_simulated(url) else ""
+    return f"{SIM}:{Path(name).resolve()}{url[4 + len(name) :]}" if name.endswith(".toml") else url
 
 
 def _absolute(source: str) -> str:
@@ -50,6 +55,8 @@ def _absolute(source: str) -> str:
 
 def for_agent(config: Config) -> Config:
     """The configuration as this run's agent takes it: a trace has as many steps as it has. Raises InputError."""
+    if config.sim.hint_sigma is not None:
+        raise InputError("sim.hint_sigma: is for `concur simulate`, which knows the truth; give --history, or expected_tokens in rows")
     if config.agent.name != REPLAY:
         given = next((key for key in config.sources if key.startswith("replay.")), None)
         if given is not None:
@@ -95,9 +102,19 @@ def simulated(url: str, config: Config, *, on_end: Callable[[Call], None] | None
     )
 
 
+def simulated_urls(profile: str, engines: int) -> list[str]:
+    """So many equal ones: `sim:PROFILE`, or `sim:PROFILE#1`, `sim:PROFILE#2`, ..."""
+    return [f"{SIM}:{profile}#{i + 1}" for i in range(engines)] if engines > 1 else [f"{SIM}:{profile}"]
+
+
 def profile_of(url: str) -> Profile:
-    """The profile behind `sim` or `sim:PROFILE`."""
-    return find_profile_or_file(url.partition(":")[2] or DEFAULT_PROFILE)
+    """The profile behind `sim`, `sim:PROFILE` or `sim:PROFILE#N`."""
+    return find_profile_or_file(_profile_name(url) or DEFAULT_PROFILE)
+
+
+def _profile_name(url: str) -> str:
+    """Without the number that tells equal engines apart."""
+    return re.sub(r"#\d+$", "", url.partition(":")[2])
 
 
 def find_profile_or_file(name: str) -> Profile:
@@ -176,6 +193,8 @@ def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | Non
         limit=config.run.limit,
         filter=config.run.filter,
         shuffle=config.run.shuffle,
+        hints=hints.from_config(config),
+        longest_first=hints.are_ordering(config),
     )
 
 

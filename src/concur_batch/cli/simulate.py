@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,31 @@ from concur_batch.state import RunState
 from concur_batch.task import Task
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What simulated agents do, as the options tell it."""
+
+    trace: str | None = None  # a file; None: the generated workload
+    agents: int | None = None
+    shared_tokens: int | None = None
+    token_scale: float = 1.0
+    time_scale: float = 1.0
+
+    def traces(self, config: Config) -> list[AgentTrace]:
+        """All agents. Raises InputError."""
+        if self.trace is None and self.shared_tokens is not None:
+            raise InputError("--shared-prefix: is for traces; for the generated workload give --set workload.shared_tokens")
+        if self.trace is not None and config.workload:
+            raise InputError(f"workload.{next(iter(config.workload))}: is for the generated workload, and a trace is given")
+        traces = workload(self.trace, config, agents=self.agents, shared_tokens=self.shared_tokens)
+        if (self.token_scale, self.time_scale) == (1.0, 1.0):
+            return traces
+        traces = [scaled(one, self.token_scale, self.time_scale) for one in traces]
+        if max((seconds for one in traces for seconds in one.tool_seconds), default=0.0) > LONGEST_S:
+            raise InputError(f"--time-scale {self.time_scale:g}: makes a tool call last longer than a week; give a smaller one")
+        return traces
+
+
 def start(
     trace: str | None,
     options: Mapping[str, Any],
@@ -46,18 +71,10 @@ def start(
     as_json: bool,
 ) -> int:
     """Run it and print. Returns the exit code; raises ConcurError."""
+    load = Load(trace=trace, agents=agents, shared_tokens=shared_tokens, token_scale=token_scale, time_scale=time_scale)
     config = configured(resolve(options, sets, config_file, os.environ))
-    if trace is None and shared_tokens is not None:
-        raise InputError("--shared-prefix: is for traces; for the generated workload give --set workload.shared_tokens")
-    if trace is not None and config.workload:
-        raise InputError(f"workload.{next(iter(config.workload))}: is for the generated workload, and a trace is given")
-    traces = workload(trace, config, agents=agents, shared_tokens=shared_tokens)
-    if (token_scale, time_scale) != (1.0, 1.0):
-        traces = [scaled(one, token_scale, time_scale) for one in traces]
-        if max((seconds for one in traces for seconds in one.tool_seconds), default=0.0) > LONGEST_S:
-            raise InputError(f"--time-scale {time_scale:g}: makes a tool call last longer than a week; give a smaller one")
-    if "run.max_agents" not in config.sources:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"max_agents": len(traces)})})
+    traces = load.traces(config)
+    config = with_all_live(config, len(traces))
     parts.check_choices(config)
     jobs = list(tasks(traces))
     try:
@@ -83,6 +100,13 @@ def configured(config: Config) -> Config:
     if config.sim.speed != 1.0:
         raise InputError("sim.speed: virtual time has none; leave it out")
     return config.model_copy(update={"limits": limits})
+
+
+def with_all_live(config: Config, agents: int) -> Config:
+    """All of them may live at once, unless it says otherwise."""
+    if "run.max_agents" in config.sources:
+        return config
+    return config.model_copy(update={"run": config.run.model_copy(update={"max_agents": agents})})
 
 
 def workload(trace: str | None, config: Config, *, agents: int | None, shared_tokens: int | None = None) -> list[AgentTrace]:
@@ -153,4 +177,6 @@ def _print(done: Simulated, *, as_json: bool) -> None:
         return
     console = Console()
     console.print(table([done.figures]))
+    if done.figures["engines"] > 1:
+        console.print("\nOver time, on the first engine:")
     console.print(done.timeline.render(min(console.width, 120)))

@@ -15,7 +15,7 @@ from concur_batch import __version__
 from concur_batch import records as r
 from concur_batch.agent.registry import find_agent
 from concur_batch.agent.replay import History
-from concur_batch.cli import parts
+from concur_batch.cli import hints, parts
 from concur_batch.cli.assembly import assemble
 from concur_batch.config import Config
 from concur_batch.plan import Retry, plan
@@ -35,7 +35,7 @@ from concur_batch.virtual import run_virtual
 
 @dataclass(slots=True, kw_only=True)
 class Simulated:
-    """What came of it. `figures` has the keys that `concur simulate --json` prints."""
+    """What came of it. `figures`, which are those of all engines together, has the keys that `concur simulate --json` prints."""
 
     figures: dict[str, Any]
     timeline: Timeline
@@ -63,15 +63,17 @@ def simulate(
     tally, timeline, state, truth = Tally(), Timeline(), RunState(), _Truth()
     began = time.perf_counter()
     calls = _now_and_then(state, progress)
-    run_virtual(_run(tasks, config, state, truth, [*sinks, state.apply, tally.apply, timeline.apply, calls]))
+    run_virtual(_run(hints.simulated(traces, tasks, config), config, state, truth, [*sinks, state.apply, tally.apply, timeline.apply, calls]))
     wall_s = time.perf_counter() - began
-    profile = parts.profile_of(config.engine.urls[0])
+    engines = len(config.engine.urls)
+    profile = parts.profile_of(config.engine.urls[0])  # all of them are equal
     options = parts.server_options(profile, config.sim)
     bound = _bound(traces, profile, options, config)
     figures = {
         "controller": config.controller.name,
         "profile": profile.name,
-        "pool_tokens": options.capacity_tokens,
+        "engines": engines,
+        "pool_tokens": options.capacity_tokens * engines,
         "agents": len(tasks),
         "seed": config.run.seed,
         **tally.figures(),
@@ -81,17 +83,19 @@ def simulate(
         "ttft_p99_s": _rounded(percentile(truth.first_token_s, 0.99)),
         "retractions": truth.retractions,
         "retracted_tokens": truth.recomputed_tokens,
+        "limit": tally.limit,
         "wall_s": round(wall_s, 3),
     }
     return Simulated(figures=figures, timeline=timeline)
 
 
 async def _run(tasks: Sequence[Task], config: Config, state: RunState, truth: _Truth, sinks: Sequence[Sink]) -> None:
-    engine = parts.simulated(config.engine.urls[0], config, on_end=truth.ended)
+    engines = [parts.simulated(url, config, on_end=truth.ended) for url in config.engine.urls]
     toolbox = RecordedTools()
     recorder = Recorder(asyncio.get_running_loop().time, *sinks)
     rollouts = plan(tasks, parts.defaults(config), toolbox, find_agent, History(), Retry())
-    runner, lanes = assemble(rollouts, toolbox, [(engine, engine.capabilities.models[0])], config, recorder, state)
+    served = [(engine, engine.capabilities.models[0]) for engine in engines]
+    runner, lanes = assemble(rollouts, toolbox, served, config, recorder, state)
     recorder.write(
         r.SegmentStarted(
             t=0.0,
@@ -127,6 +131,7 @@ def _bound(traces: Sequence[AgentTrace], profile: Profile, options: ServerOption
         options.capacity_tokens,
         context_length=min(options.context_length, limits.context_length or options.context_length),
         chunk_tokens=options.chunked_prefill_size,
+        engines=len(config.engine.urls),
     )
 
 

@@ -1,18 +1,20 @@
 """Simulated runs in a table: one run as names and values, several as one row each. Pure.
 
-A row is `Tally.figures()` and what its maker knows besides: `controller, profile, agents, pool_tokens, lower_bound_s,
-ttft_p50_s, ttft_p99_s, retractions, wall_s`. What a row does not tell is shown as `-`.
+A row is `Tally.figures()` and what its maker knows besides: `controller, profile, engines, agents, pool_tokens, lower_bound_s,
+ttft_p50_s, ttft_p99_s, retractions, limit, wall_s`; or what `means` makes of several. What a row does not tell is shown as `-`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from concur_batch.results.span import Span
 from concur_batch.results.sparklines import compact
 from concur_batch.results.summary import duration, number, percent
 
@@ -32,6 +34,8 @@ class _Column(NamedTuple):
 
 def table(rows: Sequence[Row], width: int = 80) -> Table:
     """One run: names and values. Several: a row each, with as many columns as `width` cells hold, the weightiest ones.
+
+    Columns of which no row tells anything are left out.
 
     `x first` is the first row's makespan / this one's: how much faster. `of bound` is the lower bound / makespan: 100 % is
     what nothing can beat. Times of the wide table are in seconds. Raises ValueError without any row.
@@ -76,7 +80,7 @@ def _groups(row: Row) -> list[list[tuple[str, str]]]:
     """What belongs together, as name and value."""
     return [
         [
-            ("controller", f"{row.get('controller') or _NOTHING} on {row.get('profile') or _NOTHING}"),
+            ("controller", f"{_name(row)} on {_engines(row)}"),
             (
                 "agents",
                 f"{_count(row, 'agents')}{_statuses(row)}; {_count(row, 'steps')} steps, pool of {_count(row, 'pool_tokens')} tokens",
@@ -100,6 +104,22 @@ def _groups(row: Row) -> list[list[tuple[str, str]]]:
     ]
 
 
+def _name(row: Row) -> str:
+    """With the windows that a sweep has found best: `fixed:auto (44)`, of several seeds `fixed:auto (40..off)`."""
+    name = str(row.get("controller") or _NOTHING)
+    windows = row.get("windows") or ([row["window"]] if "window" in row else [])
+    if not windows:
+        return name
+    sizes = sorted({inf if window is None else window for window in windows})
+    least, most = ("off" if size == inf else f"{size:,}" for size in (sizes[0], sizes[-1]))
+    return f"{name} ({least})" if least == most else f"{name} ({least}..{most})"
+
+
+def _engines(row: Row) -> str:
+    profile = row.get("profile") or _NOTHING
+    return f"{row['engines']} x {profile}" if row.get("engines", 1) > 1 else profile
+
+
 def _makespan(row: Row) -> str:
     """In seconds too, which runs are compared by."""
     value = row.get("makespan_s")
@@ -118,14 +138,15 @@ def _percentiles(row: Row, *keys: str) -> str:
 
 def _several(rows: Sequence[Row], width: int) -> Table:
     """Columns are chosen by rank and stand in the order written here."""
-    names = [str(row.get("controller") or _NOTHING) for row in rows]
-    cells = {column: [column.write(row, rows[0]) for row in rows] for column in _COLUMNS}
+    names = [_name(row) for row in rows]
+    written = ((column, [column.write(row, rows[0]) for row in rows]) for column in _COLUMNS)
+    cells = {column: texts for column, texts in written if set(texts) != {_NOTHING}}
     needed = {
         column: _GAP + max(cell_len(text) for text in [*column.header.split("\n"), *texts]) for column, texts in cells.items()
     }
     room = width - min(_NAME_CELLS, max(cell_len(name) for name in ["controller", *names]))
     chosen = []
-    for column in sorted(_COLUMNS, key=lambda column: column.rank):
+    for column in sorted(cells, key=lambda column: column.rank):
         room -= needed[column]
         if room < 0:
             break
@@ -148,22 +169,53 @@ def _compact(key: str) -> Callable[[Row, Row], str]:
     return lambda row, _: _NOTHING if row.get(key) is None else compact(row[key])
 
 
+def _spread(row: Row, _: Row) -> str:
+    least, most = row.get("least_makespan_s"), row.get("most_makespan_s")
+    return _NOTHING if least is None or most is None else f"{number(least)}..{number(most)}"
+
+
+def _path(row: Row, _: Row) -> str:
+    """The limit on tokens where there is one, else that on agents."""
+    limit = row.get("limit") or {}
+    if limit.get("tokens"):
+        return f"{_went(limit['tokens'], _short)} tok"
+    return _went(limit["agents"], "{:,}".format) if limit.get("agents") else _NOTHING
+
+
+def _went(span: Span, write: Callable[[int], str]) -> str:
+    """First → lowest..highest → last; one number where it did not move."""
+    sizes = (span[key] for key in ("first", "low", "high", "last"))
+    first, low, high, last = ("no limit" if size is None else write(size) for size in sizes)
+    return first if low == high else f"{first} → {low}..{high} → {last}"
+
+
+def _short(tokens: int) -> str:
+    """`800`, `240k`, `1.2M`."""
+    if tokens < 999_500:
+        return f"{tokens}" if tokens < 1_000 else f"{tokens / 1e3:.0f}k"
+    return f"{tokens / 1e6:.1f}M"
+
+
 _COLUMNS = (
     _Column("makespan\ns", 0, _seconds("makespan_s")),
+    _Column("of seeds\ns", 3, _spread),
     _Column("x\nfirst", 1, lambda row, first: _NOTHING if (faster := _faster(row, first)) is None else f"{faster:.2f}"),
-    _Column("of\nbound", 5, lambda row, _: _share(_of_bound(row))),
+    _Column("of\nbound", 6, lambda row, _: _share(_of_bound(row))),
     _Column("hit\nrate", 2, lambda row, _: _share(row.get("hit_rate"))),
     _Column("miss\nrate", 9, lambda row, _: _share(row.get("miss_rate"))),
-    _Column("recom-\nputed", 4, _compact("recomputed_tokens")),
-    _Column("agent\np50 s", 3, _seconds("agent_p50_s")),
-    _Column("agent\np95 s", 6, _seconds("agent_p95_s")),
-    _Column("agent\np99 s", 12, _seconds("agent_p99_s")),
-    _Column("done\np50 s", 7, _seconds("done_p50_s")),
-    _Column("done\np95 s", 13, _seconds("done_p95_s")),
-    _Column("ttft\np50 s", 14, _seconds("ttft_p50_s")),
-    _Column("ttft\np99 s", 8, _seconds("ttft_p99_s")),
-    _Column("retrac-\ntions", 11, _compact("retractions")),
-    _Column("longest\npause s", 10, _seconds("paused_max_s")),
+    _Column("recom-\nputed", 5, _compact("recomputed_tokens")),
+    _Column("agent\np50 s", 4, _seconds("agent_p50_s")),
+    _Column("agent\np95 s", 7, _seconds("agent_p95_s")),
+    _Column("agent\np99 s", 10, _seconds("agent_p99_s")),
+    _Column("first\nresult s", 11, _seconds("first_result_s")),
+    _Column("done\np50 s", 8, _seconds("done_p50_s")),
+    _Column("done\np95 s", 12, _seconds("done_p95_s")),
+    _Column("done\np99 s", 13, _seconds("done_p99_s")),
+    _Column("ttft\np50 s", 18, _seconds("ttft_p50_s")),
+    _Column("ttft\np99 s", 15, _seconds("ttft_p99_s")),
+    _Column("retrac-\ntions", 17, _compact("retractions")),
+    _Column("longest\npause s", 16, _seconds("paused_max_s")),
+    _Column("limit: first →\nleast..most → last", 14, _path),
 )
 
 

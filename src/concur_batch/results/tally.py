@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from concur_batch import records as r
 from concur_batch.results.elapsed import Elapsed
+from concur_batch.results.span import merged, span
 
 Path = list[tuple[float, int | None]]
 
@@ -27,6 +28,8 @@ class Tally:
     def __init__(self) -> None:
         self.windows: dict[str, Path] = {}
         """Engine -> (seconds since the batch's start, most active agents from then on), where it changed. None: no limit."""
+        self.tokens: dict[str, Path] = {}
+        """The same of the limit on tokens."""
         self._elapsed = Elapsed()
         self._steps = self._prompt = self._generated = 0
         self._cached = self._told = 0  # `told`: prompt tokens of the replies that tell what was cached
@@ -43,9 +46,10 @@ class Tally:
         if isinstance(record, r.ReplyReceived):
             self._reply(record)
         elif isinstance(record, r.Decided):
-            path = self.windows.setdefault(record.engine, [])
-            if not path or path[-1][1] != record.agents:
-                path.append((at, record.agents))
+            for paths, limit in ((self.windows, record.agents), (self.tokens, record.tokens)):
+                path = paths.setdefault(record.engine, [])
+                if not path or path[-1][1] != limit:
+                    path.append((at, limit))
         elif isinstance(record, r.RolloutStarted):
             self._pause_ended(record.rollout, at)  # taken up by another segment, or another attempt
             if not record.resumed:
@@ -83,6 +87,18 @@ class Tally:
         """Ended rollouts by status; of a rollout that was tried again, the last attempt."""
         return dict(sorted(Counter(end.status for end in self._ends.values()).items()))
 
+    @property
+    def limit(self) -> dict[str, Any]:
+        """Where the limits on `agents` and `tokens` of an engine went; None where there was none all along, or nothing told.
+
+        Of several engines: the lowest and the highest of any of them, means of the first and the last.
+        """
+        found = {}
+        for name, paths in (("agents", self.windows), ("tokens", self.tokens)):
+            of_all = merged(span(path) for path in paths.values())
+            found[name] = None if of_all is None or of_all["low"] is None else of_all
+        return found
+
     def figures(self) -> dict[str, float | int | None]:
         """The numbers so far, ready for JSON; None where the run tells nothing of it. Seconds to the microsecond.
 
@@ -110,6 +126,7 @@ class Tally:
             "agent_p99_s": percentile(lives, 0.99),
             "done_p50_s": percentile(ends, 0.50),
             "done_p95_s": percentile(ends, 0.95),
+            "done_p99_s": percentile(ends, 0.99),
             "first_result_s": min((end.at for end in self._ends.values() if end.status == "completed"), default=None),
             "pauses": self._pauses,
             "paused_max_s": max(self._longest_pause, *open_pauses, 0.0),

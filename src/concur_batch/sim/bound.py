@@ -34,8 +34,11 @@ def lower_bound_s(
     *,
     context_length: int | None = None,
     chunk_tokens: int = CHUNK_TOKENS,
+    engines: int = 1,
 ) -> float:
     """Seconds that no scheduling of these agents on this engine goes below; usually not to be reached.
+
+    `engines`: so many equal ones, among which the work is shared out evenly, at best.
 
     The greater of two:
 
@@ -61,7 +64,7 @@ def lower_bound_s(
     squares = [square_s * sum((call.past + call.new) ** 2 for call in calls) for _, calls in agents]
     work = sum(squares) + _prefill_s(agents, cost, chunk_tokens) + _decode_s(agents, cost, pool_tokens)
     alone = (_alone_s(trace, calls, cost, chunk_tokens) for trace, calls in agents)
-    return max(work, *(seconds + square for seconds, square in zip(alone, squares, strict=True)))
+    return max(work / engines, *(seconds + square for seconds, square in zip(alone, squares, strict=True)))
 
 
 def _calls(trace: AgentTrace, room: int) -> list[_Call]:

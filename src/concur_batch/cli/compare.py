@@ -1,0 +1,127 @@
+"""`concur compare`: the same agents under several controllers, one table or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.console import Console
+
+from concur_batch.cli import parts
+from concur_batch.cli.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
+from concur_batch.cli.side_by_side import Workers, cores
+from concur_batch.cli.simulate import Load, configured, with_all_live
+from concur_batch.cli.simulation import simulate
+from concur_batch.config import Config, resolve
+from concur_batch.config.model import Controller
+from concur_batch.results.comparison import table
+from concur_batch.results.means import means
+from concur_batch.results.summary import counts, number
+from concur_batch.sim.tasks import tasks
+from concur_batch.sim.workload import AgentTrace
+
+
+class Job(NamedTuple):
+    """One simulated run."""
+
+    traces: Sequence[AgentTrace]
+    config: Config
+
+
+def start_simulated(
+    load: Load,
+    controllers: str,
+    options: Mapping[str, Any],
+    sets: Sequence[str],
+    config_file: Path | None,
+    *,
+    seeds: int,
+    workers: int | None,
+    as_json: bool,
+) -> int:
+    """Run all and print. Returns the exit code; raises ConcurError."""
+    names = names_of(controllers)
+    config = configured(resolve(options, sets, config_file, os.environ))
+    drawn = range(config.run.seed, config.run.seed + seeds)
+    traces = {seed: load.traces(with_seed(config, seed)) for seed in drawn}
+    config = with_all_live(config, len(traces[drawn[0]]))
+    by_controller = configurations(config, names)
+    parts.check_choices(next(iter(by_controller.values())).model_copy(update={"controller": Controller(name=OFF)}))
+    if load.trace is not None and seeds > 1:
+        say("note: a trace is the same under every seed; only generated workloads differ")
+    entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
+    progress = Progress()
+    runs = Workers[Run, Job, Figures](_simulated, workers or cores())
+    try:
+        with runs.running():
+            while wanted := [*entries.wanted(runs.under_way), *runs.under_way]:
+                for run in entries.wanted(runs.under_way):
+                    runs.give(run, Job(traces[run.seed], configuration_of(run, by_controller)))
+                progress.show(entries, wanted)
+                entries.came(*runs.next())
+    except KeyboardInterrupt:
+        progress.clear()
+        say("concur: interrupted")
+        return 130
+    finally:
+        progress.clear()
+    return show(entries.figures(), as_json=as_json)
+
+
+def _simulated(job: Job) -> Figures:
+    """In whatever process."""
+    return simulate(job.traces, list(tasks(job.traces)), job.config, progress=lambda _: None).figures
+
+
+def show(runs: Sequence[Figures], *, as_json: bool) -> int:
+    """Print them. Returns the exit code: 1 where agents ended with an error."""
+    if as_json:
+        print(json.dumps({"runs": runs}))  # noqa: T201 - the command's output
+    elif runs:
+        console = Console(highlight=False)
+        console.print(table(means(runs), console.width))
+        for line in notes(runs):
+            console.print(line, markup=False, soft_wrap=True)
+    return 1 if any(run["statuses"].get("error") for run in runs) else 0
+
+
+def notes(runs: Sequence[Figures]) -> Iterator[str]:
+    """What one has to know before one compares the rows."""
+    seeds = {run["seed"] for run in runs}
+    for run in runs:
+        ended = {status: count for status, count in run["statuses"].items() if status != "completed"}
+        if ended:
+            which = f"{run['controller']}, seed {run['seed']}" if len(seeds) > 1 else run["controller"]
+            yield f"{which}: not all agents completed: {counts(run['statuses'])}"
+
+
+class Progress:
+    """A line on a terminal that tells which runs are done; nothing anywhere else."""
+
+    def __init__(self) -> None:
+        self._on_terminal = sys.stderr.isatty()
+
+    def show(self, entries: Entries, wanted: Sequence[Run]) -> None:
+        """What is done, and what is under way or waits."""
+        if self._on_terminal:
+            done = list(entries.done)
+            line = f"{len(done)} of {len(done) + len(wanted)} runs done"
+            if done:
+                line += f"; {done[-1]}: {number(entries.done[done[-1]]['makespan_s'])} s"
+            line = line[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{line}\x1b[K", end="\r", file=sys.stderr, flush=True)  # noqa: T201 - a line of progress
+
+    def clear(self) -> None:
+        """The line goes."""
+        if self._on_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - the same
+
+
+def say(text: str) -> None:
+    """To whoever started it; standard output is for the figures."""
+    print(text, file=sys.stderr)  # noqa: T201 - the command's words

@@ -1,0 +1,108 @@
+"""Run a function over many jobs in processes side by side, and end all of them at once where that is wanted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from concur_batch.errors import ConcurError
+
+K = TypeVar("K")
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """Of this machine, as many as we may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workers(Generic[K, J, R]):
+    """`work` must be a function of a module, and jobs and results must pickle. Use it by `with workers:`.
+
+    However the block is left, all processes are ended at once, in mid-job too; and they end when we are killed. Ctrl-C
+    reaches us alone. With one worker all happens in this process, as `next` is called.
+    """
+
+    def __init__(self, work: Callable[[J], R], count: int) -> None:
+        self._work = work
+        self._count = count
+        self._pool: ProcessPoolExecutor | None = None
+        self._futures: dict[Future[R], K] = {}
+        self._here: dict[K, J] = {}
+        self._others = multiprocessing.active_children()
+
+    @property
+    def under_way(self) -> list[K]:
+        """Keys of the jobs that have not been handed out by `next`."""
+        return [*self._here, *self._futures.values()]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """As long as jobs are to be given."""
+        try:
+            if self._count > 1:
+                spawn = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(self._count, mp_context=spawn, initializer=_begin)
+            yield
+        finally:
+            if self._pool is not None:
+                self._end(self._pool)
+
+    def give(self, key: K, job: J) -> None:
+        """Have it done."""
+        if self._pool is None:
+            self._here[key] = job
+            return
+        with _sigint_blocked():  # a new process keeps it blocked
+            self._futures[self._pool.submit(self._work, job)] = key
+
+    def next(self) -> tuple[K, R]:
+        """One that is done. Raises what its work raised; ConcurError where a process was ended from outside."""
+        if self._pool is None:
+            key = next(iter(self._here))
+            return key, self._work(self._here.pop(key))
+        done = next(iter(wait(self._futures, return_when=FIRST_COMPLETED).done))
+        try:
+            return self._futures.pop(done), done.result()
+        except BrokenProcessPool:
+            raise ConcurError(
+                "a process of the comparison was ended from outside, perhaps for want of memory; try again with --workers 1"
+            ) from None
+
+    def _end(self, pool: ProcessPoolExecutor) -> None:
+        if self._futures:
+            for future in self._futures:
+                future.cancel()
+            for process in multiprocessing.active_children():
+                if process not in self._others:
+                    process.terminate()
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """In a new process: do not outlive the one that wants the results."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _sigint_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
