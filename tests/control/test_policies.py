@@ -27,7 +27,7 @@ def test_aimd_takes_parameters():
     [
         ("amid", {}, "did you mean aimd"),
         ("fixed", {}, "fixed:64"),
-        ("fixed:auto", {}, "fixed:64"),
+        ("fixed:auto", {}, "is a sweep.*fixed:64"),
         ("aimd", {"alhpa": 3}, "did you mean alpha"),
         ("aimd", {"beta": 2}, "controller.beta"),
         ("off", {"alpha": 3}, "controller.alpha"),

@@ -48,7 +48,10 @@ Tools = Annotated[
     typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable."),
 ]
 MaxSteps = Annotated[int | None, typer.Option("--max-steps", "--max-turns", help="Model calls per rollout.")]
-ControllerName = Annotated[str | None, typer.Option("--controller", "-c", help="aimd, fixed:N or off. Default: aimd.")]
+ControllerName = Annotated[
+    str | None,
+    typer.Option("--controller", "-c", help="aimd, fixed:N, requests:N, accounting, turnover or off. Default: aimd."),
+]
 MaxAgents = Annotated[int | None, typer.Option(help="Most live agents under every controller. Default: 1024.")]
 Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]
 Limit = Annotated[int | None, typer.Option(help="Only the first N tasks.")]

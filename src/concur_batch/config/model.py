@@ -158,7 +158,9 @@ class Controller(Section):
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    name: Annotated[str, Field(min_length=1)] = Field("aimd", description="The policy: `aimd`, `off` or `fixed:N`.")
+    name: Annotated[str, Field(min_length=1)] = Field(
+        "aimd", description="The policy: `aimd`, `fixed:N`, `requests:N`, `accounting`, `turnover` or `off`."
+    )
 
     @property
     def parameters(self) -> dict[str, Any]:

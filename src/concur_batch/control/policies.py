@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from concur_batch.control.accounting import Accounting, AccountingParameters, Pool
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
 from concur_batch.control.base import Admission, Controller
 from concur_batch.control.fixed import fixed, off
+from concur_batch.control.requests import requests
+from concur_batch.control.turnover import Turnover, TurnoverParameters
 from concur_batch.errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,9 +56,27 @@ def _off(asked: _Asked) -> Policy:
     return _limited(asked, off())
 
 
+def _requests(asked: _Asked) -> Policy:
+    return _limited(asked, requests(_number(asked, "model calls in flight")))
+
+
+def _accounting(asked: _Asked) -> Policy:
+    parameters = _checked(AccountingParameters, asked.parameters, asked.name)
+    return Policy(asked.name, Pool(parameters, asked.max_agents), Accounting(parameters))
+
+
+def _turnover(asked: _Asked) -> Policy:
+    admission, rest = _admission(asked)
+    law = Turnover(_checked(TurnoverParameters, rest, asked.name, _ADMISSION), asked.max_agents, admission)
+    return Policy(asked.name, law, law)
+
+
 _MAKERS: dict[str, Callable[[_Asked], Policy]] = {
     "aimd": _aimd,
     "fixed:N": _fixed,
+    "requests:N": _requests,
+    "accounting": _accounting,
+    "turnover": _turnover,
     "off": _off,
 }
 NAMES = tuple(_MAKERS)
