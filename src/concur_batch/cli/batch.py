@@ -12,10 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from concur_batch.agent.replay import History
-from concur_batch.cli import directory, parts
+from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.finish import finish
 from concur_batch.cli.segment import Batch, Outcome, run_segment
-from concur_batch.config import from_saved, resolve
+from concur_batch.config import Config, from_saved, resolve
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
 from concur_batch.jobs.index import write_index
@@ -44,7 +44,11 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
     """A new run. Returns the exit code; raises ConcurError."""
     config = parts.for_agent(parts.with_absolute_paths(resolve(options, sets, config_file, os.environ)))
     parts.check_choices(config)
-    run_dir = directory.choose(config.run.out, jobs)
+    return begin(jobs, config, directory.choose(config.run.out, jobs), Console())
+
+
+def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console) -> int:
+    """The same in a directory that was chosen; display and summary go to `console`."""
     fresh = not run_dir.exists()
     directory.make(run_dir)
     with ExitStack() as stack:
@@ -60,9 +64,18 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
             if fresh:
                 directory.unmake(run_dir)
             raise
-        _warn(job.warnings)
+        _warn([*job.warnings, *hints.notes(config, job)])
         directory.link_latest(run_dir)
-        batch = Batch(run_dir=run_dir, config=config, job=job, toolbox=tools, history=History(), state=RunState(), retry=Retry())
+        batch = Batch(
+            run_dir=run_dir,
+            config=config,
+            job=job,
+            toolbox=tools,
+            history=History(),
+            state=RunState(),
+            retry=Retry(),
+            console=console,
+        )
         try:
             return _run(batch, lock)
         finally:
@@ -78,9 +91,8 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         raise RunDirectoryError(f"{run_dir}: is a simulation, which is not resumed; run `concur simulate` again")
     classes = _classes(retry_failed)
     _check_overrides(options, sets)
-    config = parts.for_agent(
-        from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
-    )
+    config = from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
+    config = parts.for_agent(parts.with_absolute_paths(config))
     parts.check_choices(config)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
@@ -92,7 +104,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
             compare_index(index, job).raise_if_refused()
         write_index(job, index)
         directory.describe(run_dir, config, saved["jobs"])
-        _warn(job.warnings)
+        _warn([*job.warnings, *hints.notes(config, job)])
         history, state = History(), RunState()
         for record in JournalReader(run_dir).records():
             history.apply(record)

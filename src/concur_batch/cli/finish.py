@@ -47,7 +47,7 @@ def _results(batch: Batch) -> None:
     finally:
         reader.close()
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit where nobody reads any more; the results are there
-        Console().print(render(results.summary, batch.run_dir))
+        batch.console.print(render(results.summary, batch.run_dir))
 
 
 def _exit_code(batch: Batch, outcome: Outcome) -> int:

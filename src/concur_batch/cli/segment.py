@@ -51,6 +51,7 @@ class Batch:
     history: History
     state: RunState
     retry: Retry
+    console: Console = field(default_factory=Console)  # for display and summary
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +92,7 @@ async def _segment(batch: Batch) -> Outcome:
     display = None
     try:
         _open(recorder, batch, lanes)
-        console = Console()
+        console = batch.console
         display = loop.create_task(
             show(batch.state, console, recorder.now, closing, live=config.run.live, title=batch.run_dir.name), name="display"
         )
