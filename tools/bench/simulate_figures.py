@@ -21,6 +21,9 @@ from typing import Any
 from program import command
 from report import show
 
+from concur_batch.results.sweep import Sweep
+
+AGENTS = 256
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
 EXPECTED = {2: (7850, 4479, 4170, 16, 3156), 4: (3801, 1852, 1550, 44, 1225), 8: (1928, 769, 734, 104, 582)}
 """Makespans of off, aimd and the best window (s), that window, and the lower bound: a public prototype's."""
@@ -41,17 +44,16 @@ class Workload:
         return figures
 
     def best_window(self, executor: ThreadPoolExecutor) -> dict[str, Any]:
-        """Coarse windows first, then ever closer around the best."""
-        windows = [4, 8, 16, 32, 64, 128, 256]
-        while True:
-            runs = dict(zip(windows, executor.map(self.run, [f"fixed:{n}" for n in windows]), strict=True))
-            best = min(windows, key=lambda n: (runs[n]["makespan_s"], n))
-            place = windows.index(best)
-            near = [windows[i] for i in (place - 1, place + 1) if 0 <= i < len(windows)]
-            between = {round((best * n) ** 0.5) for n in near if max(best, n) > 1.1 * min(best, n)} - set(windows)
-            if not between:
-                return {"window": best, **runs[best]}
-            windows = sorted({*windows, *between})
+        """As `concur compare` finds it for `fixed:auto`. `window` None: no window is better than none at all."""
+        sweep = Sweep(AGENTS)
+        while windows := sweep.wanted():
+            for window, run in zip(windows, executor.map(self.run, map(_controller, windows)), strict=True):
+                sweep.took(window, run["makespan_s"])
+        return {"window": sweep.best, **self.run(_controller(sweep.best))}
+
+
+def _controller(window: int | None) -> str:
+    return "off" if window is None else f"fixed:{window}"
 
 
 def main() -> None:
@@ -78,7 +80,7 @@ def main() -> None:
             for name, run, seconds in (
                 ("off", off, want[0]),
                 ("aimd", aimd, want[1]),
-                (f"fixed:{best['window']}", best, want[2]),
+                (_controller(best["window"]), best, want[2]),
             ):
                 ratio = off["makespan_s"] / run["makespan_s"]
                 difference = off_by("makespan", run["makespan_s"], seconds)
@@ -88,8 +90,9 @@ def main() -> None:
                 figures[f"tp{tp} {name.partition(':')[0]}"] = round(run["makespan_s"], 1)
             bound = off["lower_bound_s"]
             rows.append([f"TP{tp}", "lower bound", f"{bound:.0f}", want[4], off_by("bound", bound, want[4]), "", ""])
-            rows.append([f"TP{tp}", "best window", best["window"], want[3], off_by("window", best["window"], want[3]), "", ""])
-            figures[f"tp{tp} window"] = best["window"]
+            window = best["window"] or AGENTS
+            rows.append([f"TP{tp}", "best window", window, want[3], off_by("window", window, want[3]), "", ""])
+            figures[f"tp{tp} window"] = window
     show("simulate_figures", ["", "run", "makespan s", "expected", "differs", "x off", "hit rate"], rows, figures)
     if given.check and (worst["makespan"] > 0.10 or worst["window"] > 0.15 or worst["bound"] > 0.03):
         raise SystemExit(f"too far from what is expected: {worst}")

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,29 +48,36 @@ def start_simulated(
     names = names_of(controllers)
     config = configured(resolve(options, sets, config_file, os.environ))
     drawn = range(config.run.seed, config.run.seed + seeds)
-    traces = {seed: load.traces(with_seed(config, seed)) for seed in drawn}
+    traces = {drawn[0]: load.traces(config)}
+    for seed in drawn[1:]:
+        traces[seed] = traces[drawn[0]] if load.trace is not None else load.traces(with_seed(config, seed))
     config = with_all_live(config, len(traces[drawn[0]]))
     by_controller = configurations(config, names)
     parts.check_choices(next(iter(by_controller.values())).model_copy(update={"controller": Controller(name=OFF)}))
     if load.trace is not None and seeds > 1:
         say("note: a trace is the same under every seed; only generated workloads differ")
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
-    progress = Progress()
-    runs = Workers[Run, Job, Figures](_simulated, workers or cores())
     try:
-        with runs.running():
-            while wanted := [*entries.wanted(runs.under_way), *runs.under_way]:
-                for run in entries.wanted(runs.under_way):
-                    runs.give(run, Job(traces[run.seed], configuration_of(run, by_controller)))
-                progress.show(entries, wanted)
-                entries.came(*runs.next())
+        _run_all(entries, lambda run: Job(traces[run.seed], configuration_of(run, by_controller)), workers or cores())
     except KeyboardInterrupt:
-        progress.clear()
         say("concur: interrupted")
         return 130
+    return show(entries.figures(), as_json=as_json)
+
+
+def _run_all(entries: Entries, job_of: Callable[[Run], Job], workers: int) -> None:
+    """Until nothing is wanted any more."""
+    progress = Progress()
+    pool = Workers[Run, Job, Figures](_simulated, workers)
+    try:
+        with pool.running():
+            while wanted := [*entries.wanted(pool.under_way), *pool.under_way]:
+                for run in entries.wanted(pool.under_way):
+                    pool.give(run, job_of(run))
+                progress.show(entries, wanted)
+                entries.came(*pool.next())
     finally:
         progress.clear()
-    return show(entries.figures(), as_json=as_json)
 
 
 def _simulated(job: Job) -> Figures:

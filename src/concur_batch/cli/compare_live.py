@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -61,34 +62,45 @@ def start_live(
         raise InputError("-: a comparison reads its job several times; write it to a file and name that")
     agent = live.agent or (REPLAY if _is_trace(live.work) else None)
     config = resolve({**options, "agent.name": agent}, sets, config_file, os.environ)
-    config = parts.for_agent(parts.with_absolute_paths(config))
     if any(parts.is_simulated(url) for url in config.engine.urls):
         raise InputError("--engine: is for the URL of a server; leave it out to simulate, and name the --profile")
+    config = parts.for_agent(parts.with_absolute_paths(config))
     by_controller = configurations(config, names)
     parts.check_choices(config.model_copy(update={"controller": Controller(name=OFF)}))
     agents = min(_rollouts(live.work, config), config.run.max_agents)
     out = _folder(live.out)
     entries = Entries(names, range(config.run.seed, config.run.seed + seeds), agents)
-    code = 0
     try:
-        while wanted := entries.wanted(by_seed=True):
-            run = wanted[0]
-            if sys.stderr.isatty():
-                say(f"{len(entries.done) + 1} of {len(entries.done) + len(wanted)}: {run}")
-            code, figures = _run(live.work, run, configuration_of(run, by_controller), out)
-            if code > 1:  # interrupted
-                break
-            entries.came(run, figures)
-            _keep(entries, out)
-    except KeyboardInterrupt:
-        say("concur: interrupted")
-        code = 130
+        code = _run_all(live.work, entries, by_controller, out)
     except ConcurError:
-        show(entries.figures(), as_json=as_json)
+        if entries.done:  # what the others came to
+            show(entries.figures(), as_json=as_json)
+            say(f"run directories: {out}")
         raise
+    finally:
+        with contextlib.suppress(OSError):  # nothing has begun
+            out.rmdir()
     failed = show(entries.figures(), as_json=as_json)
     say(f"run directories: {out}")
     return code if code > 1 else failed
+
+
+def _run_all(work: str, entries: Entries, by_controller: Mapping[str, Config], out: Path) -> int:
+    """Until nothing is wanted any more. The exit code of the last; above 1 it was interrupted."""
+    code = 0
+    try:
+        while code <= 1 and (wanted := entries.wanted(by_seed=True)):
+            run = wanted[0]
+            if sys.stderr.isatty():
+                say(f"{len(entries.done) + 1} of {len(entries.done) + len(wanted)}: {run}")
+            code, figures = _run(work, run, configuration_of(run, by_controller), out)
+            if code <= 1:
+                entries.came(run, figures)
+                _keep(entries, out)
+    except KeyboardInterrupt:
+        say("concur: interrupted")
+        return 130
+    return code
 
 
 def _run(work: str, run: Run, config: Config, out: Path) -> tuple[int, Figures]:

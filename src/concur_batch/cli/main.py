@@ -255,7 +255,7 @@ def compare(
     work: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TRACE|JOBS]",
+            metavar="TRACE|JOBS",
             help="Recorded agents, .jsonl or .csv; with --engine .jsonl, or a job file. Default: the generated workload.",
             show_default=False,
         ),
@@ -320,8 +320,10 @@ def compare(
     served = {"--model": model, "--agent": agent, "--tools": tools, "--out": out}
     for name, value in (served if engine is None else simulated).items():
         if value not in (None, []):
-            other = "runs on a server; name it by --engine URL" if engine is None else "simulations; leave it out, or --engine"
-            raise InputError(f"{name}: is for {other}")
+            where = (
+                "runs on a server; name it by --engine URL" if engine is None else "simulated runs, and --engine names a server"
+            )
+            raise InputError(f"{name}: is for {where}")
     if engine is not None:
         from concur_batch.cli.compare_live import Live, start_live  # noqa: PLC0415 - help must not pay for it
 

@@ -31,7 +31,7 @@ async def flush(url: str, *, api_key: str, patience_s: float = 60.0) -> None:
                 raise EngineDown(f"{address.root}: no answer to {FLUSH} within {_ASK_S:g} s") from None
             if answer.status == 200:
                 return
-            if answer.status in (404, 405):
+            if answer.status in (404, 405, 501):
                 raise EngineRefused(
                     f"{address.root}: has no {FLUSH}, as SGLang does, so a later run would find what an earlier one has left in its cache"
                 )
