@@ -56,7 +56,9 @@ def _absolute(source: str) -> str:
 def for_agent(config: Config) -> Config:
     """The configuration as this run's agent takes it: a trace has as many steps as it has. Raises InputError."""
     if config.sim.hint_sigma is not None:
-        raise InputError("sim.hint_sigma: is for `concur simulate`, which knows the truth; give --history, or expected_tokens in rows")
+        raise InputError(
+            "sim.hint_sigma: is for `concur simulate`, which knows the truth; give --history, or expected_tokens in rows"
+        )
     if config.agent.name != REPLAY:
         given = next((key for key in config.sources if key.startswith("replay.")), None)
         if given is not None:

@@ -63,7 +63,8 @@ def simulate(
     tally, timeline, state, truth = Tally(), Timeline(), RunState(), _Truth()
     began = time.perf_counter()
     calls = _now_and_then(state, progress)
-    run_virtual(_run(hints.simulated(traces, tasks, config), config, state, truth, [*sinks, state.apply, tally.apply, timeline.apply, calls]))
+    planned = hints.simulated(traces, tasks, config)
+    run_virtual(_run(planned, config, state, truth, [*sinks, state.apply, tally.apply, timeline.apply, calls]))
     wall_s = time.perf_counter() - began
     engines = len(config.engine.urls)
     profile = parts.profile_of(config.engine.urls[0])  # all of them are equal

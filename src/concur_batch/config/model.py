@@ -68,7 +68,15 @@ class Run(Section):
     seed: int = Field(0, ge=-(2**53), le=2**53, description="Base seed; rollout k of a task uses seed + k.")
     limit: Count | None = Field(None, description="Run only the first so many tasks.")
     filter: Pattern | None = Field(None, description="Run only tasks whose id contains a match of this regular expression.")
-    shuffle: int | None = Field(None, description="Seed of a random task order. None: job order.")
+    shuffle: int | None = Field(None, description="Seed of a random task order. None: see `run.order`.")
+    order: Literal["auto", "job"] = Field(
+        "auto",
+        description="`auto`: tasks that are expected to go far first, under the controller `forecast` and where any task has a hint, else job order; `job`: job order.",
+    )
+    history: str | None = Field(
+        None,
+        description="Directory of an earlier run: where a task of the same id ended there is its `expected_tokens`, unless the row tells them.",
+    )
     strict: bool = Field(default=False, description="Refuse unknown columns in job rows instead of keeping them as metadata.")
     fail_on_error: Allowance = Field(
         None,
@@ -187,6 +195,10 @@ class Sim(Section):
     server_version: Literal["0.5.23", "0.5.8"] = Field("0.5.23", description="The release of SGLang to behave as.")
     chars_per_token: Seconds = Field(4.0, description="Characters that make one token, for text without a count.")
     speed: Seconds = Field(1.0, description="Engine seconds per second; tools keep their own pace.")
+    hint_sigma: Annotated[float, Field(ge=0, le=10)] | None = Field(
+        None,
+        description="`simulate`: every agent's `expected_tokens` are its true last context times exp(gauss(0, this)); 0: the truth. None: what the trace says.",
+    )
 
 
 class Replay(Section):

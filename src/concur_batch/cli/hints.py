@@ -1,0 +1,67 @@
+"""How far tasks are expected to go, from an earlier run or, in simulations, from the truth; and the order that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from concur_batch.cli import directory
+from concur_batch.config import Config
+from concur_batch.errors import RunDirectoryError
+from concur_batch.jobs.hints import EarlierContexts, Hints
+from concur_batch.jobs.job import Job
+from concur_batch.jobs.ordered import longest_first
+from concur_batch.sim.workload import AgentTrace, hinted
+from concur_batch.task import Task
+
+_PLANNING = frozenset({"forecast"})  # controllers that use what is expected
+
+
+def from_config(config: Config) -> Hints:
+    """What is known besides the rows. Raises RunDirectoryError where `run.history` names no run, or one without results."""
+    return Hints(scale=config.replay.token_scale, earlier=_earlier(config.run.history))
+
+
+def are_ordering(config: Config) -> bool:
+    """Whether tasks that are expected to go far are started first, where it is known of any."""
+    planning = config.controller.name.partition(":")[0] in _PLANNING
+    return planning and config.run.order == "auto" and config.run.shuffle is None
+
+
+def notes(config: Config, job: Job) -> list[str]:
+    """What the user should know before the job is run: in which order, and whether the history fits."""
+    told = []
+    if config.run.history is not None and not job.hinted:
+        told.append(f"{config.run.history}: tells nothing of this job's tasks: there is none of the same id")
+    if job.hinted and are_ordering(config):
+        told.append(
+            f"tasks start longest first, by the expected tokens of {job.hinted:,} of {job.tasks:,}; "
+            "--set run.order=job keeps the job's order"
+        )
+    return told
+
+
+def simulated(traces: Sequence[AgentTrace], tasks: Sequence[Task], config: Config) -> Sequence[Task]:
+    """The tasks of these agents with what is expected of them, in running order."""
+    if config.sim.hint_sigma is not None:
+        guessed = hinted(traces, config.sim.hint_sigma, config.run.seed)
+        tasks = [replace(task, expected_tokens=one.expected_tokens) for task, one in zip(tasks, guessed, strict=True)]
+    earlier = _earlier(config.run.history)
+    if earlier is not None:
+        tasks = [replace(task, expected_tokens=task.expected_tokens or earlier.get(task.id)) for task in tasks]
+    if are_ordering(config):
+        return [tasks[position] for position in longest_first([task.expected_tokens or 0 for task in tasks])]
+    return tasks
+
+
+def _earlier(history: str | None) -> EarlierContexts | None:
+    if history is None:
+        return None
+    from concur_batch.results.contexts import contexts  # noqa: PLC0415 - pyarrow, only where there is a history
+
+    try:
+        directory.read(Path(history))
+        return EarlierContexts(contexts(Path(history)))
+    except RunDirectoryError as error:
+        raise RunDirectoryError(f"--history {error}") from error

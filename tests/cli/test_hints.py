@@ -1,0 +1,184 @@
+"""What is expected of tasks: from rows, an earlier run or the truth of a simulation, and the order in which they start."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+from concur_batch.cli import hints, parts
+from concur_batch.cli.batch import take_up
+from concur_batch.config import resolve
+from concur_batch.errors import InputError, RunDirectoryError
+from concur_batch.journal.reader import JournalReader
+from concur_batch.records import RolloutStarted
+from concur_batch.sim.tasks import tasks
+from concur_batch.sim.workload import WorkloadParameters, generate
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+FORECAST = ("--controller", "forecast")
+LENGTHS = [30, 900, 200, 900, 60]  # tokens of the replies
+
+
+def config(**keys):
+    return resolve({key.replace("__", "."): value for key, value in keys.items()}, [], None, {})
+
+
+def concur(folder, *arguments, code=0):
+    done = subprocess.run(
+        [*CONCUR, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False, env={**os.environ}
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def job(tmp_path):
+    path = tmp_path / "job.jsonl"
+    rows = [{"id": f"t{i}", "prompt": "x", "tools": [], "script": [{"tokens": tokens}]} for i, tokens in enumerate(LENGTHS)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def run(folder, job, out, *more, code=0):
+    return concur(
+        folder, "run", job.name, "--out", out, "--no-live", "--max-agents", 1, "--set", "sim.speed=300", *more, code=code
+    )
+
+
+def started(folder):
+    return [x.rollout for x in JournalReader(folder).records() if isinstance(x, RolloutStarted)]
+
+
+@pytest.fixture
+def earlier(tmp_path, job):
+    run(tmp_path, job, "earlier")
+    return tmp_path / "earlier"
+
+
+@pytest.mark.parametrize(
+    ("keys", "orders"),
+    [
+        ({"controller__name": "forecast"}, True),
+        ({"controller__name": "aimd"}, False),
+        ({"controller__name": "forecast", "run__order": "job"}, False),
+        ({"controller__name": "forecast", "run__shuffle": 0}, False),
+    ],
+)
+def test_hints_order_under_a_policy_that_uses_them_and_where_no_other_order_is_asked_for(keys, orders):
+    assert hints.are_ordering(config(**keys)) is orders
+
+
+def test_an_earlier_run_tells_how_long_tasks_are(tmp_path, job, earlier):
+    rows = pq.read_table(earlier / "results.parquet").to_pylist()
+    assert [row["context_tokens"] - row["usage"]["prompt_tokens"] for row in rows] == LENGTHS
+    told = run(tmp_path, job, "next", *FORECAST, "--history", "earlier", "-n", 2)
+    assert "tasks start longest first, by the expected tokens of 5 of 5" in told
+    assert started(tmp_path / "next") == [f"t{i}#{k}" for i in (1, 3, 2, 4, 0) for k in range(2)]
+    rows = pq.read_table(tmp_path / "next" / "results.parquet").to_pylist()
+    assert [(row["id"], row["rollout"]) for row in rows] == [(f"t{i}", k) for i in range(5) for k in range(2)]
+    saved = json.loads((tmp_path / "next" / "config.json").read_text())["config"]
+    assert saved["run"]["history"] == str(earlier)
+    assert not (tmp_path / "next" / "ordered-rows.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "more", [("--history", "earlier"), FORECAST, (*FORECAST, "--history", "earlier", "--set", "run.order=job")]
+)
+def test_else_tasks_start_in_job_order(tmp_path, job, earlier, more):
+    told = run(tmp_path, job, "next", *more)
+    assert "longest first" not in told
+    assert started(tmp_path / "next") == [f"t{i}#0" for i in range(5)]
+
+
+def test_a_run_goes_on_in_the_same_order_from_another_folder(tmp_path, job, earlier, monkeypatch):
+    process = [*CONCUR, "run", job.name, "--out", "next", "--no-live", "--max-agents", "1", *FORECAST, "--history", "earlier"]
+    ran = subprocess.Popen(
+        [*process, "--set", "sim.speed=5"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        journal = tmp_path / "next" / "journal" / "000001.jsonl"
+        while not (journal.exists() and "reply_received" in journal.read_text()):
+            assert ran.poll() is None, ran.communicate()
+    finally:
+        ran.kill()
+        ran.communicate()
+    first = started(tmp_path / "next")
+    concur("/", "resume", tmp_path / "next", "--no-live", "--max-agents", 1, "--set", "sim.speed=300")
+    order = list(dict.fromkeys(started(tmp_path / "next")))
+    assert order[: len(first)] == first
+    assert order == [f"t{i}#0" for i in (1, 3, 2, 4, 0)]
+
+
+def test_a_history_of_other_tasks_is_told(tmp_path, job, earlier):
+    other = tmp_path / "other.jsonl"
+    other.write_text(job.read_text().replace('"id": "t', '"id": "u'))
+    assert "there is none of the same id" in run(tmp_path, other, "next", *FORECAST, "--history", "earlier")
+
+
+def test_a_history_that_is_none_is_one_sentence_and_leaves_nothing(tmp_path, job, earlier):
+    assert run(tmp_path, job, "next", "--history", "nowhere", code=2).endswith(
+        "nowhere: holds no run (there is no config.json); give the directory that `concur run` named"
+    )
+    (earlier / "results.parquet").unlink()
+    assert "earlier: has no results yet" in run(tmp_path, job, "next", "--history", "earlier", code=2)
+    assert not (tmp_path / "next").exists()
+
+
+def test_a_history_that_went_can_be_left_out_on_resume(tmp_path, job, earlier):
+    run(tmp_path, job, "next", "--history", "earlier")
+    (earlier / "config.json").unlink()
+    with pytest.raises(RunDirectoryError, match=r"--history .*earlier: holds no run"):
+        take_up(tmp_path / "next", {}, [], retry_failed=None, take_over=False)
+    concur(tmp_path, "resume", "next", "--no-live", "--set", "run.history=")
+
+
+def test_a_replays_hints_are_scaled_with_its_counts():
+    assert hints.from_config(config(replay__token_scale=0.5)).of("a", 9000) == 4500
+
+
+def test_the_truth_is_for_simulations():
+    with pytest.raises(InputError, match=r"sim\.hint_sigma: is for `concur simulate`"):
+        parts.for_agent(config(sim__hint_sigma=0.0))
+
+
+# Simulations -----------------------------------------------------------------------------------------------------------
+
+TRACES = generate(WorkloadParameters(agents=9), seed=1)
+JOB = list(tasks(TRACES))
+
+
+def simulated(**keys):
+    return hints.simulated(TRACES, JOB, config(**keys))
+
+
+def test_simulated_tasks_have_no_hints_unless_asked_for():
+    assert simulated(controller__name="forecast") == JOB
+
+
+def test_simulated_tasks_may_know_the_truth():
+    known = simulated(sim__hint_sigma=0.0)
+    assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in TRACES]
+    assert [task.id for task in known] == [task.id for task in JOB]
+    longest = simulated(sim__hint_sigma=0.0, controller__name="forecast")
+    assert [task.expected_tokens for task in longest] == sorted((trace.final_tokens for trace in TRACES), reverse=True)
+
+
+def test_guesses_depend_on_the_seed_of_the_run_alone():
+    def guesses(**keys):
+        return [task.expected_tokens for task in simulated(sim__hint_sigma=0.4, **keys)]
+
+    assert guesses() == guesses() != guesses(run__seed=1)
+
+
+def test_a_simulation_may_go_by_the_history_of_another(tmp_path, monkeypatch):
+    from concur_batch.cli import simulate
+
+    given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "first")}
+    simulate.start(None, given, [], None, agents=5, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
+    drawn = generate(WorkloadParameters(agents=5), seed=0)
+    known = hints.simulated(drawn, list(tasks(drawn)), config(run__history=str(tmp_path / "first")))
+    assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in drawn]
