@@ -89,6 +89,62 @@ def test_a_narrow_table_keeps_what_matters_most():
     assert heads([OFF, AIMD], 160) == ["makespan", "first", "hit", "agent", "recom-", "ttft", "longest", "tions"]
 
 
+def went(first, low, high, last):
+    return {"first": first, "low": low, "high": high, "last": last}
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"agents": went(256, 256, 256, 256), "tokens": None}, "256"),
+        ({"agents": went(8, 2, 1024, 40), "tokens": None}, "8 → 2..1,024 → 40"),
+        ({"agents": went(256, 256, 256, 256), "tokens": went(400_000, 240_000, 1_234_567, 800)}, "400k → 240k..1.2M → 800 tok"),
+        ({"agents": None, "tokens": went(None, 100_000, None, 100_000)}, "no limit → 100k..no limit → 100k tok"),
+    ],
+)
+def test_where_the_limit_went_is_told_where_there_is_room(limit, told):
+    assert told in printed([OFF, AIMD | {"limit": limit}], 200)[3]
+    assert "→" not in " ".join(printed([OFF, AIMD | {"limit": limit}], 80))
+
+
+def test_at_160_columns_all_is_there_that_one_compares():
+    limit = {"limit": {"agents": went(256, 12, 256, 40), "tokens": None}, "done_p99_s": 3_790.0}
+    spread = {"least_makespan_s": 3_650.0, "most_makespan_s": 3_900.0}
+    lines = printed([OFF | limit | spread, AIMD | limit | spread], 160)
+    assert max(map(len, lines)) <= 160
+    first, second = lines[:2]
+    for word in ("makespan", "of seeds", "x", "hit", "miss", "recom-", "limit: first →"):
+        assert word in first
+    assert (first.count("agent"), first.count("done"), second.count("p99 s"), "result s" in second) == (3, 3, 3, True)
+    assert "256 → 12..256 → 40" in lines[3]
+    assert "3,650..3,900" in lines[2]
+
+
+def test_what_no_row_tells_has_no_column():
+    served = dict.fromkeys(("lower_bound_s", "ttft_p50_s", "ttft_p99_s", "retractions"))
+    text = " ".join(printed([OFF | served, AIMD | served], 160)[:2])
+    assert not any(word in text for word in ("bound", "ttft", "tions"))
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        ({"window": 44}, "fixed:auto (44)"),
+        ({"window": None}, "fixed:auto (off)"),
+        ({"windows": [44, None, 40], "window": 40}, "fixed:auto (40..off)"),
+        ({"windows": [44, 44], "window": 44}, "fixed:auto (44)"),
+    ],
+)
+def test_a_sweep_tells_the_window_it_found(found, name):
+    row = AIMD | {"controller": "fixed:auto"} | found
+    assert printed([OFF, row])[3].startswith(name + " ")
+    assert f"{name} on qwen3-32b@h100x4" in " ".join(printed([row]))
+
+
+def test_several_engines_are_named_with_their_number():
+    assert "off on 4 x qwen3-32b@h100x4" in " ".join(printed([OFF | {"engines": 4}]))
+
+
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100, 120, 160])
 def test_a_row_takes_one_line_whatever_the_width(width):
     lines = printed([OFF, AIMD], width)

@@ -64,7 +64,7 @@ def test_times_of_agents_and_of_the_whole():
     found = made.figures()
     assert found["makespan_s"] == 200.0
     assert (found["agent_p50_s"], found["agent_p95_s"], found["agent_p99_s"]) == (50.0, 95.0, 99.0)
-    assert (found["done_p50_s"], found["done_p95_s"]) == (150.0, 195.0)
+    assert (found["done_p50_s"], found["done_p95_s"], found["done_p99_s"]) == (150.0, 195.0, 199.0)
     assert found["first_result_s"] == 110.0  # the first completed one
     assert made.statuses == {"completed": 10, "context_length": 1}
 
@@ -151,3 +151,17 @@ def test_the_order_of_agents_does_not_matter(agents, random):
     while left := [story for story in left if story]:
         mixed.append(random.choice(left).pop(0))
     assert figures(*mixed) == one_by_one
+
+
+def test_where_the_limits_went():
+    def decided(t, engine, agents, tokens=None):
+        return r.Decided(t=t, engine=engine, agents=agents, tokens=tokens)
+
+    made = tally(decided(0, "a", 8), decided(1, "a", 4), decided(2, "a", 4), decided(3, "a", 6))
+    assert made.windows == {"a": [(0, 8), (1, 4), (3, 6)]}
+    assert made.limit == {"agents": {"first": 8, "low": 4, "high": 8, "last": 6}, "tokens": None}
+    both = tally(decided(0, "a", 8, 700), decided(0, "b", 4, 300), decided(1, "b", 2, 900))
+    assert both.limit["agents"] == {"first": 6, "low": 2, "high": 8, "last": 5}
+    assert both.limit["tokens"] == {"first": 500, "low": 300, "high": 900, "last": 800}
+    assert tally().limit == {"agents": None, "tokens": None}
+    assert tally(decided(0, "a", None)).limit == {"agents": None, "tokens": None}

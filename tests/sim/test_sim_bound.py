@@ -61,6 +61,13 @@ def test_the_longest_agent_alone_may_be_what_lasts():
     assert lower_bound_s([long, AGENT, AGENT], ONLY_DECODE, POOL) == pytest.approx(expected)
 
 
+def test_several_engines_share_the_work_but_not_an_agent():
+    agents = take([AGENT], 10)
+    assert lower_bound_s(agents, ONLY_PREFILL, POOL, engines=4) == lower_bound_s(agents, ONLY_PREFILL, POOL) / 4
+    alone = lower_bound_s(agents[:1], ONLY_PREFILL, POOL)
+    assert lower_bound_s(agents, ONLY_PREFILL, POOL, engines=1000) == alone
+
+
 def test_what_does_not_fit_is_left_out():
     agent = AgentTrace(0, 100, (10, 10), (1000,), (5.0,))
     first_call = AgentTrace(0, 100, (10,), (), ())

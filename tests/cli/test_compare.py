@@ -1,0 +1,292 @@
+"""`concur compare`: simulated in process and as users start it, and live on the simulated server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from concur_batch.cli import compare, simulate
+from concur_batch.cli.entries import Entries, Run, configurations, names_of
+from concur_batch.cli.main import app
+from concur_batch.cli.simulate import Load
+from concur_batch.config import resolve
+from concur_batch.errors import InputError
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+SMALL = {"engine.urls": ["sim:qwen3-8b@h100x1"], "sim.pool_tokens": 60_000}
+
+
+def run(controllers, *, trace=None, agents=8, seeds=1, workers=1, as_json=True, sets=(), **options):
+    load = Load(trace=trace, agents=agents)
+    given = {**SMALL, **{key.replace("__", "."): value for key, value in options.items()}}
+    return compare.start_simulated(load, controllers, given, list(sets), None, seeds=seeds, workers=workers, as_json=as_json)
+
+
+def runs(capsys, *arguments, **options):
+    assert run(*arguments, **options) == 0
+    out, err = capsys.readouterr()
+    assert (out.count("\n"), err) == (1, "")
+    return json.loads(out)["runs"]
+
+
+def without_time(found):
+    return [{key: value for key, value in one.items() if key != "wall_s"} for one in found]
+
+
+def test_each_controller_under_each_seed_as_simulate_tells_it(capsys):
+    found = runs(capsys, "off,fixed:4", seeds=2, run__seed=3)
+    assert [(one["controller"], one["seed"]) for one in found] == [("off", 3), ("off", 4), ("fixed:4", 3), ("fixed:4", 4)]
+    options = {**SMALL, "controller.name": "fixed:4", "run.seed": 4}
+    simulate.start(None, options, [], None, agents=8, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
+    alone = json.loads(capsys.readouterr().out)
+    assert list(found[3]) == list(alone)
+    assert without_time(found[3:]) == without_time([alone])
+
+
+def test_fixed_auto_is_the_best_of_all_fixed_windows(capsys):
+    found = {one["controller"]: one for one in runs(capsys, "fixed:auto,off,fixed:2,fixed:4,fixed:6", agents=12)}
+    auto = found["fixed:auto"]
+    assert 1 <= auto["window"] < 12
+    assert auto["makespan_s"] == min(one["makespan_s"] for one in found.values())
+    again = runs(capsys, f"fixed:{auto['window']}", agents=12)[0]
+    assert without_time([again | {"controller": "fixed:auto", "window": auto["window"]}]) == without_time([auto])
+
+
+def test_without_a_limit_may_be_best(capsys):
+    (auto,) = runs(capsys, "fixed:auto", sim__pool_tokens=2_000_000)
+    assert (auto["window"], auto["limit"]["agents"]["first"]) == (None, 8)
+
+
+def test_the_number_of_workers_changes_nothing(capsys):
+    found = [runs(capsys, "fixed:auto,off,aimd", seeds=2, workers=workers) for workers in (1, 2)]
+    assert without_time(found[0]) == without_time(found[1])
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_the_table_has_a_line_per_controller_and_fits(width, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run("off,fixed:auto,aimd", seeds=2, as_json=False) == 0
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert (len(lines), err) == (5, "")
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines[1:]] == ["controller", "off", "fixed:auto", "aimd"]
+    assert all(word in lines[0] for word in ("makespan", "of seeds", "x", "hit", "recom-", "agent"))
+    assert ("limit" in lines[0]) == (width == 160)
+
+
+def test_agents_that_did_not_complete_are_told_beside_the_table(capsys):
+    assert run("off,fixed:2", sim__pool_tokens=4_000, agents=2, as_json=False) == 0
+    out = capsys.readouterr().out
+    assert "off: not all agents completed: context_length 2" in out
+    assert "fixed:2: not all" in out
+
+
+def test_several_engines_are_told_as_a_whole(capsys):
+    (one,) = runs(capsys, "off")
+    (two,) = runs(capsys, "off", engine__urls=["sim:qwen3-8b@h100x1#1", "sim:qwen3-8b@h100x1#2"])
+    assert (two["profile"], two["engines"], two["pool_tokens"]) == ("qwen3-8b@h100x1", 2, 120_000)
+    assert (two["agents"], two["steps"]) == (8, one["steps"])
+    assert one["lower_bound_s"] / 2 <= two["lower_bound_s"] <= two["makespan_s"] < one["makespan_s"]
+
+
+def test_seeds_of_a_trace_are_remarked_on(tmp_path, capsys):
+    trace = tmp_path / "trace.jsonl"
+    trace.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert run("off", trace=str(trace), agents=None, seeds=2) == 0
+    out, err = capsys.readouterr()
+    assert [one["agents"] for one in json.loads(out)["runs"]] == [8, 8]
+    assert err == "note: a trace is the same under every seed; only generated workloads differ\n"
+
+
+@pytest.mark.parametrize(
+    ("controllers", "sets", "text"),
+    [
+        ("", [], "names no controller; give off,aimd"),
+        ("off,,aimd", [], "names no controller between two commas"),
+        ("off,aimd,off", [], "names off twice; name it once"),
+        ("off,amid", [], "--controller amid: there is no such controller; did you mean aimd"),
+        ("off,fixed:none", [], "--controller fixed:none: give the number of agents"),
+        ("off,aimd", ["controller.alpa=4"], "controller.alpa: aimd has no such parameter; did you mean alpha"),
+        ("off,fixed:auto", ["controller.alpha=4"], "controller.alpha: off has no parameters"),
+        ("off,aimd", ["controller.alpha=-4"], "controller.alpha: Input should be greater than 0"),
+        ("off,aimd", ["controller.name=off"], "controller.name: a comparison takes its controllers from --controllers"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_runs(controllers, sets, text, monkeypatch):
+    monkeypatch.setattr(compare, "_run_all", lambda *_: pytest.fail("it runs"))
+    with pytest.raises(InputError, match=text) as caught:
+        run(controllers, sets=sets)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parameter_is_for_the_controllers_that_have_it():
+    config = resolve({}, ["controller.alpha=4", "controller.pause=oldest"], None, {})
+    found = configurations(config, ["off", "aimd", "fixed:auto"])
+    assert {name: one.controller.parameters for name, one in found.items()} == {
+        "off": {"pause": "oldest"},
+        "aimd": {"alpha": 4, "pause": "oldest"},
+        "fixed:auto": {"pause": "oldest"},
+    }
+
+
+def test_blanks_between_names_do_not_matter():
+    assert names_of(" off, fixed:auto ,aimd") == ["off", "fixed:auto", "aimd"]
+
+
+def test_a_run_that_two_want_is_made_once():
+    entries = Entries(["off", "fixed:auto", "fixed:8"], [0, 1], 16)
+    first = entries.wanted()
+    assert len(first) == len(set(first)) == 6  # 4, 8 and no limit, under both seeds
+    assert Run("fixed:8", 1) in first
+    assert entries.wanted(by_seed=True)[:3] == [Run("off", 0), Run("fixed:4", 0), Run("fixed:8", 0)]
+    assert entries.wanted(first) == []
+
+
+# As users start it ---------------------------------------------------------------------------------------------------
+
+ROWS = [
+    {
+        "input_prompt_length": 5_000 + 500 * i,
+        "num_turns": 3,
+        "assistant_response_length": [60, 80, 100],
+        "tool_call_output_length": [400, 900, 500 + i],
+        "tool_call_latency": [0.5, 1.0, 0.2],
+        "final_assistant_response_length": 50,
+    }
+    for i in range(8)
+]
+
+
+def concur(folder, *arguments, code=0):
+    done = subprocess.run(
+        [*CONCUR, "compare", *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_piped_output_is_one_object_and_nothing_else(tmp_path):
+    small = ["--profile", "qwen3-8b@h100x1", "--pool-tokens", "60000", "--agents", "8", "--engines", "2"]
+    done = concur(tmp_path, "--controllers", "off,fixed:4", *small, "--workers", "2", "--json")
+    assert done.stderr == ""
+    assert [one["engines"] for one in json.loads(done.stdout)["runs"]] == [2, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--controllers", "off,nothing"], "there is no such controller"),
+        (["--out", "x"], "--out: is for runs on a server; name it by --engine URL"),
+        (["t.jsonl", "--engine", "http://127.0.0.1:1", "--pool-tokens", "9"], "--pool-tokens: is for simulated runs"),
+        (["--engine", "http://127.0.0.1:1"], "--engine: needs something to run"),
+        (["t.jsonl", "--engine", "sim"], "--engine: is for the URL of a server"),
+        (["-", "--engine", "http://127.0.0.1:1"], "reads its job several times"),
+        (["none.jsonl", "--engine", "http://127.0.0.1:1"], "none.jsonl: no such file"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    ran = CliRunner().invoke(app, ["compare", *arguments])
+    assert isinstance(ran.exception, InputError)
+    assert told in str(ran.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+def test_ctrl_c_ends_all_of_them(tmp_path):
+    command = [*CONCUR, "compare", "--controllers", "off,fixed:auto", "--agents", "256", "--workers", "2"]
+    begun = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        end = time.monotonic() + 60
+        while len(started := psutil.Process(begun.pid).children()) < 3:  # two workers, and what looks after their semaphores
+            assert begun.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        time.sleep(0.3)
+        os.killpg(begun.pid, signal.SIGINT)
+        assert begun.wait(10) == 130
+        assert begun.stderr.read() == "concur: interrupted\n"
+        assert psutil.wait_procs(started, timeout=10)[1] == []
+    finally:
+        begun.kill()
+        begun.wait()
+        begun.stderr.close()
+
+
+# On a server ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    profile = tmp_path_factory.mktemp("engine") / "quick.toml"
+    cost = "[cost]\nprefill_per_token_s = 1e-6\ndecode_fixed_s = 0.0005\n"
+    profile.write_text(f'base = "qwen3-8b@h100x1"\npool_tokens = 40_000\n{cost}')
+    command = [*CONCUR, "engine", "sim", "--port", "0", "--profile", str(profile), "--chars-per-token", "1", "--template-tokens"]
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield next(word for word in server.stdout.readline().split() if word.startswith("http://"))
+    finally:
+        server.terminate()
+        server.wait(20)
+        server.stdout.close()
+
+
+@pytest.fixture
+def trace(tmp_path):
+    path = tmp_path / "trace.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def test_a_trace_is_replayed_under_each_controller_from_an_empty_cache(url, trace, tmp_path, capsys):
+    done = concur(
+        tmp_path, trace, "--engine", url, "--controllers", "off,fixed:4", "--time-scale", "0.1", "--seeds", "2", "--json"
+    )
+    found = json.loads(done.stdout)["runs"]
+    assert [(one["controller"], one["seed"]) for one in found] == [("off", 0), ("off", 1), ("fixed:4", 0), ("fixed:4", 1)]
+    simulated = runs(capsys, "off")[0]
+    for one in found:
+        assert list(one) == list(simulated)
+        assert (one["profile"], one["engines"], one["pool_tokens"], one["agents"]) == ("qwen3-8b", 1, 40_000, 8)
+        assert (one["steps"], one["statuses"]) == (32, {"completed": 8})
+        assert one["lower_bound_s"] is one["ttft_p50_s"] is one["retractions"] is None
+        first_prompts = sum(row["input_prompt_length"] for row in ROWS)
+        assert one["cached_tokens"] < one["prompt_tokens"] - first_prompts + 8 * 4_200  # nothing of the run before
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("compare-")
+    assert sorted(path.name for path in folder.iterdir()) == ["comparison.json", "fixed-4-0", "fixed-4-1", "off-0", "off-1"]
+    assert len(json.loads((folder / "comparison.json").read_text())["runs"]) == 4
+
+
+def test_the_best_window_is_swept_for_on_a_server_too(url, trace, tmp_path):
+    done = concur(
+        tmp_path, trace, "--engine", url, "--controllers", "fixed:auto", "--agents", "5", "--time-scale", "0.05",
+        "--out", "out", "--json",
+    )  # fmt: skip
+    (one,) = json.loads(done.stdout)["runs"]
+    assert (one["controller"], one["agents"]) == ("fixed:auto", 5)
+    made = json.loads((tmp_path / "out" / "comparison.json").read_text())["runs"]
+    assert {"off", "fixed:4"} <= {each["controller"] for each in made}
+    assert one["makespan_s"] == min(each["makespan_s"] for each in made)
+
+
+def test_a_job_file_is_run_by_its_agent(url, tmp_path):
+    job = tmp_path / "job.jsonl"
+    job.write_text("".join(json.dumps({"id": f"t{i}", "prompt": "Hello", "script": ["done"]}) + "\n" for i in range(3)))
+    done = concur(tmp_path, job, "--engine", url, "--controllers", "off,aimd")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["makespan", "controller", "off", "aimd"]
+
+
+def test_a_server_that_cannot_be_had_leaves_nothing_behind(trace, tmp_path):
+    done = concur(tmp_path, trace, "--engine", "http://127.0.0.1:1", "--controllers", "off", code=3)
+    assert "cannot be reached" in done.stderr
+    assert not any((tmp_path / "runs").iterdir())
