@@ -26,7 +26,7 @@ async def flush(url: str, *, api_key: str, patience_s: float = 60.0) -> None:
         while True:
             try:
                 async with asyncio.timeout(_ASK_S):
-                    answer = await transport.ask("POST", FLUSH)
+                    answer = await transport.ask("POST", FLUSH, {})
             except TimeoutError:
                 raise EngineDown(f"{address.root}: no answer to {FLUSH} within {_ASK_S:g} s") from None
             if answer.status == 200:
