@@ -54,7 +54,7 @@ def start_simulated(
     config = with_all_live(config, len(traces[drawn[0]]))
     by_controller = configurations(config, names)
     parts.check_choices(next(iter(by_controller.values())).model_copy(update={"controller": Controller(name=OFF)}))
-    if load.trace is not None and seeds > 1:
+    if load.trace is not None and seeds > 1 and config.sim.hint_sigma is None:
         say("note: a trace is the same under every seed; only generated workloads differ")
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
     try:

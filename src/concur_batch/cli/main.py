@@ -273,6 +273,7 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="So many seeds from there on; the table shows means.")] = 1,
     agents: Annotated[int | None, typer.Option(min=1, help="The first N of the workload or the job.")] = None,
     max_agents: Annotated[int | None, typer.Option(help="Most live agents under every controller.")] = None,
+    history: History = None,
     shared_prefix: Annotated[
         int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
     ] = None,
@@ -335,6 +336,7 @@ def compare(
             "tools.sources": tools,
             "run.seed": seed,
             "run.max_agents": max_agents,
+            "run.history": history,
             "run.limit": agents,
             "replay.shared_tokens": shared_prefix,
             "replay.token_scale": None if token_scale == 1.0 else token_scale,
@@ -352,6 +354,7 @@ def compare(
         "engine.urls": simulated_urls(profile or PROFILE, engines or 1),
         "run.seed": seed,
         "run.max_agents": max_agents,
+        "run.history": history,
         "sim.pool_tokens": pool_tokens,
         "sim.host_tier": host_tier,
         "sim.server_version": server_version,
