@@ -81,6 +81,13 @@ def test_the_table_has_a_line_per_controller_and_fits(width, capsys, monkeypatch
     assert ("limit" in lines[0]) == (width == 160)
 
 
+def test_one_controller_alone_is_a_row_too(capsys):
+    assert run("aimd", seeds=2, as_json=False) == 0
+    heads, _, row = capsys.readouterr().out.splitlines()
+    assert "of seeds" in heads
+    assert row.startswith("aimd ")
+
+
 def test_agents_that_did_not_complete_are_told_beside_the_table(capsys):
     assert run("off,fixed:2", sim__pool_tokens=4_000, agents=2, as_json=False) == 0
     out = capsys.readouterr().out

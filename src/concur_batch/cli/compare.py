@@ -19,7 +19,7 @@ from concur_batch.cli.simulate import Load, configured, with_all_live
 from concur_batch.cli.simulation import simulate
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
-from concur_batch.results.comparison import table
+from concur_batch.results.comparison import compared
 from concur_batch.results.means import means
 from concur_batch.results.summary import counts, number
 from concur_batch.sim.tasks import tasks
@@ -91,7 +91,7 @@ def show(runs: Sequence[Figures], *, as_json: bool) -> int:
         print(json.dumps({"runs": runs}))  # noqa: T201 - the command's output
     elif runs:
         console = Console(highlight=False)
-        console.print(table(means(runs), console.width))
+        console.print(compared(means(runs), console.width))
         for line in notes(runs):
             console.print(line, markup=False, soft_wrap=True)
     return 1 if any(run["statuses"].get("error") for run in runs) else 0

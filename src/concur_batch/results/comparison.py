@@ -42,7 +42,7 @@ def table(rows: Sequence[Row], width: int = 80) -> Table:
     """
     if not rows:
         raise ValueError("a table needs at least one run")
-    return _one(rows[0]) if len(rows) == 1 else _several(rows, width)
+    return _one(rows[0]) if len(rows) == 1 else compared(rows, width)
 
 
 def _one(row: Row) -> Table:
@@ -136,8 +136,8 @@ def _percentiles(row: Row, *keys: str) -> str:
     return ", ".join(f"{key.split('_')[1]} {_time(row, key)}" for key in keys)
 
 
-def _several(rows: Sequence[Row], width: int) -> Table:
-    """Columns are chosen by rank and stand in the order written here."""
+def compared(rows: Sequence[Row], width: int = 80) -> Table:
+    """A row each, also where there is only one. Columns are chosen by rank and stand in the order written here."""
     names = [_name(row) for row in rows]
     written = ((column, [column.write(row, rows[0]) for row in rows]) for column in _COLUMNS)
     cells = {column: texts for column, texts in written if set(texts) != {_NOTHING}}
