@@ -26,6 +26,7 @@ class LiveRollout:
     step: int = 0
     context_tokens: int = 0
     paused: bool = False
+    yielded: bool = False  # in a tool call, without a slot
     tools: dict[int, str] = field(default_factory=dict)  # n -> name, of calls that run now
 
     @property
@@ -119,6 +120,7 @@ class RunState:
             r.ToolStarted: self._tool_started,
             r.ToolFinished: self._tool_finished,
             r.RolloutPaused: self._rollout_paused,
+            r.RolloutYielded: self._rollout_yielded,
             r.RolloutReturned: self._rollout_returned,
             r.RolloutFinished: self._rollout_finished,
             r.Sampled: self._sampled,
@@ -142,7 +144,7 @@ class RunState:
     @property
     def active(self) -> int:
         """Agents holding a slot."""
-        return len(self.live) - self.paused
+        return len(self.live) - self.paused - sum(live.yielded for live in self.live.values())
 
     @property
     def unstarted(self) -> int:
@@ -253,12 +255,17 @@ class RunState:
     def _rollout_paused(self, x: r.RolloutPaused) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.paused, live.since = True, x.t
+            live.paused, live.yielded, live.since = True, False, x.t
+
+    def _rollout_yielded(self, x: r.RolloutYielded) -> None:
+        live = self.live.get(x.rollout)
+        if live is not None:
+            live.yielded = True
 
     def _rollout_returned(self, x: r.RolloutReturned) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.paused, live.since = False, x.t
+            live.paused, live.yielded, live.since = False, False, x.t
         for totals in (self.totals, self.segment_totals):
             totals.paused_s += x.paused_s
 

@@ -14,6 +14,7 @@ from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
 from concur_batch.control.base import Admission, Controller
 from concur_batch.control.fixed import fixed, off
+from concur_batch.control.forecast import Forecast
 from concur_batch.control.requests import requests
 from concur_batch.control.turnover import Turnover, TurnoverParameters
 from concur_batch.errors import InputError
@@ -56,6 +57,11 @@ def _off(asked: _Asked) -> Policy:
     return _limited(asked, off())
 
 
+def _forecast(asked: _Asked) -> Policy:
+    law = Forecast(asked.parameters, asked.max_agents)
+    return Policy(asked.name, law, law)
+
+
 def _requests(asked: _Asked) -> Policy:
     return _limited(asked, requests(_number(asked, "model calls in flight")))
 
@@ -74,6 +80,7 @@ def _turnover(asked: _Asked) -> Policy:
 _MAKERS: dict[str, Callable[[_Asked], Policy]] = {
     "aimd": _aimd,
     "fixed:N": _fixed,
+    "forecast": _forecast,
     "requests:N": _requests,
     "accounting": _accounting,
     "turnover": _turnover,
