@@ -122,7 +122,7 @@ def test_faults_are_told_however_the_rows_are_ordered(write, tasks):
         tasks(name, longest_first=True)
 
 
-@given(st.lists(st.integers(0, 9)))
+@given(st.lists(st.integers(0, 9) | st.sampled_from([0, 1, 10**9 - 1])))
 def test_every_position_once_and_never_a_longer_one_later(expected):
     order = longest_first(expected)
     assert sorted(order) == list(range(len(expected)))
@@ -130,3 +130,7 @@ def test_every_position_once_and_never_a_longer_one_later(expected):
     assert known == sorted(known, reverse=True)
     unknown = [position for position in order if not expected[position]]
     assert unknown == sorted(unknown)
+    if known:
+        mean = sum(known) / len(known)
+        by_key = sorted(range(len(expected)), key=lambda position: expected[position] or mean, reverse=True)
+        assert list(order) == by_key

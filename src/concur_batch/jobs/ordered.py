@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +20,11 @@ from concur_batch.jobs.rows import Read, changed_since_checked, where_prefix
 from concur_batch.jobs.schema import RowSchema
 from concur_batch.jobs.sources import Source
 from concur_batch.jobs.to_task import AbsentId
+from concur_batch.sim.tokens import MOST_TOKENS
 from concur_batch.task import Task
 
 _OPEN_FILES = 64
+_MOST = 2 * MOST_TOKENS
 
 
 class RowTable:
@@ -164,7 +167,10 @@ def longest_first(expected: Sequence[int]) -> array[int]:
     """Positions by expected tokens, the most first, equals as they come. 0: not known, which counts as the mean of the others."""
     known = len(expected) - expected.count(0)
     mean = sum(expected) / known if known else 0.0
-    return array("Q", sorted(range(len(expected)), key=lambda position: expected[position] or mean, reverse=True))
+    twice = math.floor(mean) + math.ceil(mean)  # of the mean, which may lie between two whole numbers
+    # One number per row holds rank and position: half the memory of a sort with keys.
+    packed = sorted((_MOST - (2 * tokens or twice)) << 32 | position for position, tokens in enumerate(expected))
+    return array("Q", (number & 0xFFFF_FFFF for number in packed))
 
 
 def permutation(count: int, seed: int, limit: int | None) -> array[int]:
