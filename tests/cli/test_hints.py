@@ -8,10 +8,12 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from concur_batch.cli import hints, parts
+from concur_batch.cli import hints, parts, simulate
+from concur_batch.cli.agents import Agents
 from concur_batch.cli.batch import take_up
 from concur_batch.config import resolve
 from concur_batch.errors import InputError, RunDirectoryError
+from concur_batch.jobs.load import LoadOptions, load
 from concur_batch.journal.reader import JournalReader
 from concur_batch.records import RolloutStarted
 from concur_batch.sim.tasks import tasks
@@ -136,8 +138,22 @@ def test_a_history_that_went_can_be_left_out_on_resume(tmp_path, job, earlier):
     concur(tmp_path, "resume", "next", "--no-live", "--set", "run.history=")
 
 
-def test_a_replays_hints_are_scaled_with_its_counts():
-    assert hints.from_config(config(replay__token_scale=0.5)).of("a", 9000) == 4500
+def test_hints_in_a_replayed_trace_are_scaled_with_its_counts_and_no_part_of_what_is_replayed(tmp_path):
+    lists = {"assistant_response_length": [], "tool_call_output_length": [], "tool_call_latency": []}
+    row = {"input_prompt_length": 5000, "num_turns": 0, "final_assistant_response_length": 50, **lists}
+    trace = tmp_path / "trace.jsonl"
+
+    def read(**more):
+        trace.write_text(json.dumps({**row, **more}))
+        replay = config(agent__name="replay", replay__token_scale=0.5)
+        with load([str(trace)], LoadOptions(agent_schema=Agents(replay).schema, hints=hints.from_config(replay))) as job:
+            return next(iter(job))
+
+    told, untold = read(expected_tokens=9000), read()
+    assert (told.expected_tokens, untold.expected_tokens) == (4500, None)
+    assert (told.fingerprint, told.fields) == (untold.fingerprint, untold.fields)
+    with pytest.raises(InputError, match=r":1: expected_tokens: is -1; should be greater than or equal to 1$"):
+        read(expected_tokens=-1)
 
 
 def test_the_truth_is_for_simulations():
@@ -174,11 +190,20 @@ def test_guesses_depend_on_the_seed_of_the_run_alone():
     assert guesses() == guesses() != guesses(run__seed=1)
 
 
-def test_a_simulation_may_go_by_the_history_of_another(tmp_path, monkeypatch):
-    from concur_batch.cli import simulate
-
+def test_a_simulation_may_go_by_the_history_of_another(tmp_path):
     given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "first")}
     simulate.start(None, given, [], None, agents=5, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
     drawn = generate(WorkloadParameters(agents=5), seed=0)
     known = hints.simulated(drawn, list(tasks(drawn)), config(run__history=str(tmp_path / "first")))
     assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in drawn]
+
+
+def test_a_simulations_results_come_in_job_order_whatever_the_order_of_the_run(tmp_path):
+    given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "run"), "controller.name": "forecast"}
+    known = ["sim.hint_sigma=0"]
+    simulate.start(None, given, known, None, agents=5, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
+    drawn = generate(WorkloadParameters(agents=5), seed=0)
+    longest = sorted(range(5), key=lambda i: -drawn[i].final_tokens)
+    assert started(tmp_path / "run") == [f"agent-{i:05d}#0" for i in longest]
+    ids = pq.read_table(tmp_path / "run" / "results.parquet")["id"].to_pylist()
+    assert ids == [f"agent-{i:05d}" for i in range(5)]
