@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from concur_batch.errors import RunDirectoryError
 
 _COLUMNS = ("id", "status", "context_tokens")
+_BATCH_ROWS = 4096
+_BUFFER_BYTES = 1 << 20
 
 
 def contexts(run_dir: Path) -> Iterator[tuple[str, int]]:
@@ -20,13 +22,13 @@ def contexts(run_dir: Path) -> Iterator[tuple[str, int]]:
     """
     path = run_dir / "results.parquet"
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
             missing = [column for column in _COLUMNS if column not in file.schema_arrow.names]
             if missing:
                 raise RunDirectoryError(
                     f"{path}: has no column {missing[0]}; `concur resume {run_dir}` writes it anew from the journal"
                 )
-            for batch in file.iter_batches(columns=list(_COLUMNS)):
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(_COLUMNS), use_threads=False):
                 ids, statuses, tokens = (batch.column(column).to_pylist() for column in _COLUMNS)
                 for task, status, context in zip(ids, statuses, tokens, strict=True):
                     if status != "error" and context:
