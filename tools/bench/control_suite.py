@@ -275,6 +275,8 @@ def run_all(asked: Sequence[Job], kept: Kept, workers: int) -> list[str]:
                     failures.append(told)
     except KeyboardInterrupt:
         failures.append("interrupted: the figures are those of what has been run")
+    except ConcurError as error:
+        failures.append(str(error))
     return failures
 
 
@@ -396,6 +398,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.record and not given.check:
         parser.error("--record: goes with --check")
+    if min(given.seeds, given.workers) < 1:
+        parser.error("--seeds, --workers: at least 1")
     if given.cpu:
         control_cpu.measure(SUBJECT)
         return
