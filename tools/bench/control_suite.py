@@ -368,7 +368,7 @@ def check(workers: int, *, record: bool) -> int:
     figures = {"longer": change.longer, "shorter": change.shorter, "wall_s": round(time.perf_counter() - began, 1)}
     for line in failures if record else (*failures, *change.told()):
         print(line)
-    show("control_suite --check", ["case", "recorded s", "found s", "differs", "x aimd", "x off"], rows, figures)
+    show("control_suite --check", ["case", "recorded s", "found s", "differs", "x aimd, seed 0", "x off, seed 0"], rows, figures)
     return 1 if failures or (change.failed and not record) else 0
 
 
