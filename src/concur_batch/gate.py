@@ -98,12 +98,13 @@ class Gate:
         view.paused_since = self._clock()
         if view.rollout in self._roster.active:
             self._drop(view)
+        yielded = self._roster.away.pop(view.rollout, None) is not None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._roster.paused[view.rollout], self._returns[view.rollout] = view, future
-        if view.yielded:
+        if yielded:
             self._settle()
         if not future.done():
-            reason = "drain" if self._draining else "yield" if view.yielded else "limit"
+            reason = "drain" if self._draining else "yield" if yielded else "limit"
             self._recorder.write(
                 RolloutPaused(t=started, rollout=view.rollout, engine=self._engine, step=view.steps, reason=reason)
             )
@@ -115,7 +116,7 @@ class Gate:
                 del self._roster.paused[view.rollout], self._returns[view.rollout]
             raise
         now = self._recorder.now()
-        view.last_boundary, view.paused_since, view.yielded = self._clock(), None, False
+        view.last_boundary, view.paused_since = self._clock(), None
         paused_s = round(now - started, 6)
         self._recorder.write(
             RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s)
@@ -126,6 +127,7 @@ class Gate:
         """The agent goes; `ended` False: only from this segment. Once."""
         if view.rollout in self._roster.active:
             self._drop(view)
+        self._roster.away.pop(view.rollout, None)
         if ended:
             self._admission.ended(view)
         self._settle()
@@ -175,7 +177,7 @@ class Gate:
         if self._draining or view.calls or not view.tools or view.rollout not in self._roster.active:
             return
         self._drop(view)
-        view.yielded = True
+        self._roster.away[view.rollout] = view
         self._recorder.write(RolloutYielded(t=self._recorder.now(), rollout=view.rollout, engine=self._engine, step=view.steps))
 
     def drain(self) -> None:

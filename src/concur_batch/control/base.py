@@ -92,17 +92,17 @@ class AgentView:
     tools: int = 0  # tool calls under way
     tool_started: float | None = None  # since when there is always one; None: not in a tool call
     paused_since: float | None = None
-    yielded: bool = False  # has given up its slot in a tool call, and has not returned
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Roster:
-    """Who is active and who is paused on one engine, by rollout. Kept by the gate; admission reads it and changes nothing."""
+    """Who has begun and not ended on one engine, by rollout. Kept by the gate; admission reads it and changes nothing."""
 
     limit: Limit
     now: float = 0.0  # seconds of the engine's clock
     active: dict[str, AgentView] = field(default_factory=dict)  # with a slot
     paused: dict[str, AgentView] = field(default_factory=dict)  # at a boundary, waiting to return
+    away: dict[str, AgentView] = field(default_factory=dict)  # in a tool call in which they gave up their slots
     committed_tokens: int = 0  # contexts of the active agents, as of their last replies
 
 

@@ -1,225 +1,220 @@
-"""research"""
+"""The default policy: weigh agents in tokens, foresee how their contexts grow and end, and let in as many as will fit.
+
+docs/control.md has the law, what each constant means and how the suite moves with it, and what was tried and dropped.
+Each part is a file of its own: `kinds` and `survival` learn what tasks are like, `projection` foresees their peak, `patience`
+weighs tool calls, `room` learns how far the pool may be filled. Here they meet.
+"""
+
 from __future__ import annotations
 
-import math
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
-from concur_batch.control.survival import Survival
+from concur_batch.control.kinds import Kinds
+from concur_batch.control.patience import Patience
+from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
+from concur_batch.control.room import Feedback, Room
 
-PAR = dict(rho=0.94, rho_close=0.94, aq=0.95, hi=1.03, infl=0.9, dead_w=60.0, z=0.5, points=16, miss_hi=0.10, miss_lo=0.02, cut=0.93, rise=0.01, bypass=0.5, window=10.0, g_prior=32.0, g0=1.0, pulse=0.0)
+_SETTLE_EVERY = 5  # samples
+_SMOOTHING = 0.1  # of the tokens in flight, per sample
+_DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
+_NEARLY_FULL = 0.9
 
 
-class Kind:
-    """What one group of tasks is like."""
-    def __init__(self, prior=None):
-        self.survival = Survival(prior.survival.hazard) if prior else Survival()
-        self.prior = prior
-        self.first_n = 0; self.first_sum = 0.0
-        self.g_n = 0; self.g_sum = 0.0; self.g_sq = 0.0
-        self.shared = deque(maxlen=32)
-        self.long = 0.0; self.short = 0.0
+class ForecastParameters(BaseModel):
+    """All constants that can be set. None has to be, whatever the model, the engine or the workload."""
 
-    def replied(self, v):
-        if v.steps == 1:
-            self.first_n += 1
-            self.first_sum += v.context_tokens
-            if v.shared_tokens: self.shared.append(v.shared_tokens)
-        else:
-            self.g_n += 1
-            self.g_sum += v.growth_tokens
-            self.g_sq += v.growth_tokens ** 2
-        self.survival.stepped(v.steps)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    @property
-    def shared_tokens(self):
-        s = sorted(self.shared)
-        if not s: return 0
-        return min(s[len(s)//2], int(self.first))
-
-    @property
-    def first(self):
-        return self.first_sum / self.first_n if self.first_n else 4096.0
-
-    @property
-    def growth(self):
-        prior = max(64.0, PAR['g0'] * (self.first - self.shared_tokens))
-        w = PAR['g_prior']
-        return (self.g_sum + w * prior) / (self.g_n + w)
-
-    @property
-    def growth_sq(self):
-        g = self.growth
-        if not self.g_n: return g*g
-        m = self.g_sum/self.g_n
-        return max(g*g*0.1, self.g_sq/self.g_n - m*m)
-
-    @property
-    def long_share(self):
-        n = self.long + self.short
-        return self.long / n if n >= 8 else 0.0
+    fill: float = Field(0.94, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
+    pause: float = Field(1.03, ge=1, le=2, description="agents pause where present contexts exceed the limit by this factor")
+    miss_high: float = Field(0.10, gt=0, le=1, description="above this share of missed history the fill is cut")
+    miss_low: float = Field(0.02, ge=0, le=1, description="below this share it rises again")
+    cut: float = Field(0.93, gt=0, lt=1, description="factor of a cut")
+    rise_per_s: float = Field(0.01, gt=0, le=1, description="rise of the fill, per second")
+    window_s: float = Field(10.0, gt=0, description="misses are taken over so many seconds, and there is one cut in them")
+    away: float = Field(0.5, ge=0, le=1, description="how much agents in long tool calls count when a new one wants to start")
+    aside: float = Field(0.5, gt=0, le=1, description="share of tool calls beyond break-even from which nobody is held back")
+    first: int = Field(16, ge=1, description="agents before the first sample")
+    fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
 
 class Forecast(Admission):
-    def __init__(self, parameters, max_agents):
-        self.max_agents = max_agents
-        self.p = {**PAR, **parameters}
-        PAR.update(parameters)
-        self.pool = None
-        self.rho = None
-        self.rho0 = self.p['rho']
-        self.points: deque = deque()
-        self.last = None
-        self.adjusted = None
-        self.pf = 0.0; self.pb = 0.0
-        self.kind = Kind()
-        self.ttl = None
-        self.now = 0.0
-        self.reason = 'first'
-        self.long_seen = {}
-        self.bypass = False
-        self.left = deque(); self.left_sum=0.0
-        self.tools = deque(maxlen=512); self.close=False; self.aq=None; self.tick=0
+    """Controller and admission of one engine. Private tokens throughout: what agents have in common counts once."""
+
+    def __init__(self, parameters: ForecastParameters, max_agents: int) -> None:
+        self._p = p = parameters
+        self._max_agents = max_agents
+        self._kinds = Kinds()
+        self._patience = Patience()
+        self._room = Room(
+            Feedback(fill=p.fill, cut=p.cut, rise_per_s=p.rise_per_s, high=p.miss_high, low=p.miss_low, window_s=p.window_s)
+        )
+        self._now = 0.0
+        self._sampled: float | None = None
+        self._samples = 0
+        self._locked_tokens: float | None = None
+        self._frees_ended = False
+        self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
+        self._used = 0.0  # present private tokens over the limit, at the last sample
+        self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
+        self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted as endless
+        self._aside = False
+        self._replies_tell = False
+
+    # How much --------------------------------------------------------------------------------------------------------
 
     @property
     def first(self) -> Limit:
-        return Limit(agents=16, reason='first')
+        """Before the first sample."""
+        return Limit(agents=min(self._p.first, self._max_agents), reason="first")
 
-    def update(self, s: Sample) -> Limit:
-        p = self.p
-        self.now = s.time
-        if s.capacity_tokens: self.pool = s.capacity_tokens
-        self.close = s.frees_ended
-        self.rho0 = p['rho_close'] if s.frees_ended else p['rho']
-        if self.rho is None: self.rho = self.rho0
-        if s.prefill_tokens and s.prefill_busy_seconds:
-            self.pf = 0.998*self.pf + s.prefill_tokens; self.pb = 0.998*self.pb + s.prefill_busy_seconds
-        if self.pb > 1.0 and self.pool:
-            self.ttl = self.pool / (self.pf / self.pb)
-        self.points.append((s.time, s.history_tokens, s.missed_tokens or 0))
-        dt = s.time - (self.last if self.last is not None else s.time - 1); self.last = s.time
-        while self.points and self.points[0][0] <= s.time - p['window']: self.points.popleft()
-        if self.pool is None: return Limit(agents=min(16,self.max_agents), reason='no-evidence')
-        h = sum(x[1] for x in self.points); m = sum(x[2] for x in self.points)
-        reason = 'hold'
-        if self.adjusted is None or s.time - self.adjusted >= p['window']*0.95:
-            if h and m / h > p['miss_hi']:
-                self.rho *= p['cut']; self.adjusted = s.time; reason = 'cut'
-        if not h or m / h < p['miss_lo']:
-            top = self.rho0 * (1 + s.host_tokens / self.pool)
-            if self.rho < top: self.rho = min(top, self.rho + p['rise'] * dt); reason = 'grow'
-        self.bypass = self.kind.long_share >= p['bypass']
-        if self.bypass: return Limit(reason='step-aside')
-        self.tick += 1
-        if self.tick % 5 == 1 and self.tools:
-            srt = sorted(self.tools); self.aq = srt[min(len(srt)-1, int(p['aq']*len(srt)))]
-        dead = self.dead(s.time)
-        self.dead_now = dead
-        return Limit(tokens=int(self.rho * self.pool - min(dead, 0.3*self.pool)), reason=reason)
+    def update(self, sample: Sample) -> Limit:
+        """The limit from now on, in tokens."""
+        interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
+        self._now = self._sampled = sample.time
+        self._frees_ended = sample.frees_ended
+        reason = self._room.sampled(sample, interval_s, within=self._used <= 1.0, full=self._used >= _NEARLY_FULL)
+        pool = self._room.pool_tokens
+        self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
+        self._patience.sampled(sample, pool, interval_s)
+        if self._samples % _SETTLE_EVERY == 0:
+            self._settle()
+        self._samples += 1
+        tokens = self._room.tokens(sample.time, self._patience.usual_s)
+        if tokens is None:
+            return self._blind(sample)
+        if self._aside:
+            return Limit(reason="step-aside")
+        return Limit(tokens=max(1, int(tokens)), reason=reason)
 
-    def abandoned(self, v):
-        self.left.append((self.now, v.context_tokens - self.kind.shared_tokens))
+    def _settle(self) -> None:
+        dead = 0.0 if self._frees_ended else _DEAD_LIVES / max(1.0, self._kinds.whole.survival.mean_steps)
+        self._patience.settle(dead)
+        share = self._patience.long_share
+        self._aside = share >= self._p.aside * (0.8 if self._aside else 1.0)
 
-    def dead(self, now):
-        """KV given up within the longest usual tool call."""
-        a = self.aq or 0.0
-        if self.ttl is not None: a = min(a, self.ttl)
-        w = max(self.p['dead_w'], 2*a)
-        while self.left and self.left[0][0] < now - w: self.left.popleft()
-        rate = sum(x[1] for x in self.left) / w
-        recent = sum(x[1] for x in self.left if x[0] > now - a)
-        return max(rate * a, recent) if self.p.get('dmax') else rate*a
+    def _blind(self, sample: Sample) -> Limit:
+        """Neither the size of the pool nor what it still holds is told."""
+        self._replies_tell = self._replies_tell or (sample.cached_tokens is not None and sample.prompt_tokens > 0)
+        if self._replies_tell or not sample.prompt_tokens:
+            return self.first._replace(reason="no-evidence")
+        return Limit(agents=min(self._p.fallback, self._max_agents), reason=f"no cache evidence: fixed:{self._p.fallback}")
 
-    # --- projection
-    def need(self, views, extra) -> float:
-        kind = self.kind
-        logs = kind.survival.logs(); last = len(logs) - 1
-        slope = logs[last] - logs[last-1]
-        g = kind.growth; g2 = kind.growth_sq; shared = kind.shared_tokens; first = kind.first - shared
-        fl = self.p['infl'] * g
-        buckets: dict = {}
-        for v in views:
-            k = v.steps
-            c = v.context_tokens - shared if k else first
-            if v.calls and k: c += fl
-            b = buckets.get(k)
-            if b is None: buckets[k] = [1, c, c*c]
-            else:
-                b[0] += 1; b[1] += c; b[2] += c*c
-        if extra is not None:
-            k = extra.steps; c = max(0, extra.context_tokens - shared) if k else first
-            b = buckets.setdefault(k, [0,0.0,0.0]); b[0]+=1; b[1]+=c; b[2]+=c*c
-        n_all = sum(b[0] for b in buckets.values())
-        horizon = 2 * kind.survival.mean_steps
-        n = self.p['points']
-        drop = math.log1p(-min(0.999, kind.long_share))
-        z = self.p['z']
-        best = 0.0
-        def log_at(i):
-            return logs[i] if i <= last else logs[last] + (i-last)*slope
-        items = [(k, b[0], b[1], b[2], log_at(k)) for k, b in buckets.items()]
-        exp = math.exp
-        for j in range(n):
-            tau = horizon * j / (n - 1)
-            t0 = int(tau); f = tau - t0
-            m = 0.0; var = tau * n_all * g2
-            gt = g * tau
-            for k, cnt, c1, c2, l0 in items:
-                i = k + t0
-                if i + 1 <= last: l = logs[i] + f*(logs[i+1]-logs[i])
-                else: l = log_at(i) + f*slope
-                pr = exp(l - l0 + drop * tau)
-                m += pr * (c1 + cnt*gt)
-                var += pr*(1-pr)*(c2 + 2*gt*c1 + cnt*gt*gt)
-            best = max(best, m + z*math.sqrt(var))
-        return best + shared
+    # Who -------------------------------------------------------------------------------------------------------------
 
     def may_start(self, agent: AgentView, roster: Roster) -> bool:
+        """Whether the foreseen peak of the active agents with this one is within the limit. With nobody active it always is.
+
+        A new one leaves room for those who are away in long tool calls; for one that returns they count as little as it did.
+        """
         limit = roster.limit
-        if len(roster.active) >= limit.agents: return False
-        if not roster.active: return True
-        if limit.tokens >= UNLIMITED: return True
-        return self.need(roster.active.values(), agent) <= limit.tokens
+        if len(roster.active) >= limit.agents:
+            return False
+        if not roster.active or limit.tokens >= UNLIMITED:
+            return True
+        later: float = 0.0
+        others: tuple[AgentView, ...] = ()
+        if agent.steps == 0:
+            later = self._p.away * self._holding_share()
+            others = tuple(roster.away.values())
+        crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
+        return peak_tokens(crowds, self._kinds, self._in_flight_tokens) <= limit.tokens
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
-        limit = roster.limit
-        if limit.tokens >= UNLIMITED: return True
-        limit = limit._replace(tokens=limit.tokens*self.p['hi'])
-        shared = self.kind.shared_tokens
-        fl = self.p['infl'] * self.kind.growth
-        n = len(roster.active)
-        private = roster.committed_tokens - shared * max(0, n - 1)
-        if private + fl*n <= limit.tokens: return True
-        private += fl * sum(1 for v in roster.active.values() if v.calls and v.steps) + sum(self.kind.first for v in roster.active.values() if not v.steps)
-        surplus = private - limit.tokens
-        if surplus <= 0: return True
-        left = len(roster.active)
-        for c in sorted(roster.active.values(), key=lambda v: -v.order):
-            if surplus <= 0 or left == 1: return True
-            if c is agent:
-                self.abandoned(agent); return False
-            surplus -= c.context_tokens - shared + (fl if c.calls else 0); left -= 1
+        """False for the newest whose contexts cover what is too much at present."""
+        if roster.limit.tokens >= UNLIMITED:
+            return True
+        most = self._p.pause * roster.limit.tokens
+        whole = self._kinds.whole
+        in_flight, active = self._in_flight_tokens, roster.active
+        if roster.committed_tokens - whole.shared_tokens * len(active) + (in_flight + whole.first_tokens) * len(active) <= most:
+            return True
+        private = {view: private_tokens(view, self._kinds.of(view), in_flight) for view in active.values()}
+        surplus, left = sum(private.values()) - most, len(active)
+        for view in sorted(private, key=lambda view: view.order, reverse=True):
+            if surplus <= 0 or left == 1:
+                return True
+            if view is agent:
+                self._room.left(roster.now, private[view])
+                return False
+            surplus, left = surplus - private[view], left - 1
         return True
 
-    def next_returning(self, roster):
-        if not roster.paused: return None
-        return min(roster.paused.values(), key=lambda v: v.order)
+    def next_returning(self, roster: Roster) -> AgentView | None:
+        """The oldest: nobody waits for ever, as those before it end."""
+        return min(roster.paused.values(), key=lambda view: view.order, default=None)
 
-    def yielding(self, roster: Roster) -> Iterable[AgentView]:
-        if self.ttl is None: return
-        for v in roster.active.values():
-            if v.tool_started is not None and roster.now - v.tool_started > self.ttl:
-                if self.long_seen.get(v.rollout) != v.steps:
-                    self.long_seen[v.rollout] = v.steps
-                    self.kind.long += 1
-                if not self.bypass: yield v
+    def yielding(self, roster: Roster) -> Iterator[AgentView]:
+        """Whose tool call has taken longer than keeping its KV is worth."""
+        self._look_at(roster)
+        patience = self._patience
+        for view in (*roster.active.values(), *roster.away.values()):
+            if view.tool_started is None:
+                continue
+            seconds = roster.now - view.tool_started
+            if seconds > patience.endless_s and self._overdue.get(view.rollout) != view.steps:
+                self._overdue[view.rollout] = view.steps
+                patience.overdue()
+        if self._aside or patience.break_even_s is None:
+            return
+        for view in roster.active.values():
+            if view.tool_started is not None and roster.now - view.tool_started > patience.break_even_s:
+                yield view
 
-    def replied(self, v): self.kind.replied(v)
-    def tool_ended(self, v, seconds):
-        self.tools.append(seconds)
-        if self.ttl is not None and seconds <= self.ttl: self.kind.short += 1
-        self.long_seen.pop(v.rollout, None)
-    def ended(self, v):
-        self.kind.survival.ended(v.steps)
-        if not self.close: self.abandoned(v)
+    def replied(self, agent: AgentView) -> None:
+        """Learn how contexts grow and that it goes on."""
+        self._kinds.replied(agent)
+
+    def tool_ended(self, agent: AgentView, seconds: float) -> None:
+        """Learn how long tools take."""
+        if self._overdue.pop(agent.rollout, None) != agent.steps:
+            self._patience.ended(seconds)
+        held_s = seconds if self._patience.break_even_s is None else min(seconds, self._patience.break_even_s)
+        model_s = max(0.0, self._now - seconds - agent.last_boundary)
+        self._held_s = 0.999 * self._held_s + model_s + held_s
+        self._cycle_s = 0.999 * self._cycle_s + model_s + seconds
+        self._kinds.tool_ended(agent, long=held_s < seconds)
+
+    def ended(self, agent: AgentView) -> None:
+        """Learn how long agents live. Its KV is dead from now on; an engine that knows it lets it go first."""
+        self._overdue.pop(agent.rollout, None)
+        self._kinds.ended(agent)
+        if not self._frees_ended:
+            self._room.left(self._now, private_tokens(agent, self._kinds.of(agent), 0.0))
+
+    # What is there ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _in_flight_tokens(self) -> float:
+        """Measured where the engine tells its locked KV: calls that take long are the ones that are seen. Else one step's growth."""
+        growth = self._kinds.whole.growth_tokens
+        return growth if self._in_flight is None else min(max(self._in_flight, 0.5 * growth), 4.0 * growth)
+
+    def _look_at(self, roster: Roster) -> None:
+        """Compare what the agents' contexts tell with what the engine tells."""
+        active = roster.active.values()
+        self._kinds.count_unheard(active)
+        known, calls = 0.0, 0
+        for view in active:
+            if view.calls:
+                calls += 1
+                known += private_tokens(view, self._kinds.of(view), 0.0)
+        if self._locked_tokens is not None and calls:
+            found = (self._locked_tokens - self._kinds.whole.shared_tokens - known) / calls
+            before = found if self._in_flight is None else self._in_flight
+            self._in_flight = before + _SMOOTHING * (found - before)
+        in_flight = self._in_flight_tokens
+        present = sum(private_tokens(view, self._kinds.of(view), in_flight) for view in active)
+        self._used = present / roster.limit.tokens
+
+    def _holding_share(self) -> float:
+        """Of the time from one model call to the next, the share in which an agent holds its slot."""
+        return self._held_s / self._cycle_s if self._cycle_s else 1.0
+
+
+def _with(agent: AgentView, others: Iterable[AgentView]) -> Iterator[AgentView]:
+    yield agent
+    yield from others

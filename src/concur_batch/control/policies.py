@@ -14,7 +14,7 @@ from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
 from concur_batch.control.base import Admission, Controller
 from concur_batch.control.fixed import fixed, off
-from concur_batch.control.forecast import Forecast
+from concur_batch.control.forecast import Forecast, ForecastParameters
 from concur_batch.control.requests import requests
 from concur_batch.control.turnover import Turnover, TurnoverParameters
 from concur_batch.errors import InputError
@@ -58,7 +58,7 @@ def _off(asked: _Asked) -> Policy:
 
 
 def _forecast(asked: _Asked) -> Policy:
-    law = Forecast(asked.parameters, asked.max_agents)
+    law = Forecast(_checked(ForecastParameters, asked.parameters, asked.name), asked.max_agents)
     return Policy(asked.name, law, law)
 
 

@@ -1,0 +1,135 @@
+"""How many tokens of live contexts a pool may be filled with: learned from misses, less what dead KV takes. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from concur_batch.control.base import Sample
+
+_DEAD_WINDOW_S = 60.0  # over which the rate of dead KV is taken
+_MOST_DEAD = 0.3  # of the pool
+_LEAST_FILL = 0.2
+_FIRST_GUESS = 65_536  # tokens of a pool of unknown size
+_CALM_S = 60.0  # full for so long, and nothing evicted: the pool is larger than told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """How the fill follows misses. Shares are of the pool, or of the history that was sent again."""
+
+    fill: float
+    cut: float
+    rise_per_s: float
+    high: float
+    low: float
+    window_s: float
+
+
+class _Point(NamedTuple):
+    time: float
+    history: int
+    missed: int
+
+
+class Room:
+    """Told of the engine by `sampled`, of KV left behind by `left`; then `tokens`."""
+
+    def __init__(self, feedback: Feedback) -> None:
+        self._f = feedback
+        self.pool_tokens: float | None = None
+        self.fill = feedback.fill
+        self._points: deque[_Point] = deque()
+        self._dead: deque[tuple[float, float]] = deque()
+        self._adjusted: float | None = None
+        self._told = False  # the engine has told the size of its pool
+        self._evidence = False
+        self._guess = float(_FIRST_GUESS)
+        self._calm_s = 0.0
+        self._larger = 1.0  # the pool, than told
+
+    def left(self, time: float, tokens: float) -> None:
+        """KV that nobody will use again soon, newer than that of agents in tool calls."""
+        self._dead.append((time, tokens))
+
+    def dead_tokens(self, time: float, seconds: float) -> float:
+        """What is left behind in so many seconds, at the rate of the last minute or so."""
+        window = max(_DEAD_WINDOW_S, 2 * seconds)
+        while self._dead and self._dead[0][0] < time - window:
+            self._dead.popleft()
+        return sum(tokens for _, tokens in self._dead) / window * seconds
+
+    def tokens(self, time: float, usual_s: float) -> float | None:
+        """For live contexts, so that who is `usual_s` in a tool call finds its KV again. None: nothing is known of the pool."""
+        pool = self.pool_tokens
+        if pool is None:
+            return None
+        return self.fill * pool - min(self.dead_tokens(time, usual_s), _MOST_DEAD * pool)
+
+    def sampled(self, sample: Sample, interval_s: float, *, within: bool, full: bool) -> str:
+        """Follow the misses; returns the reason. `within`: the agents keep to the limit already; `full`: they nearly fill it."""
+        f = self._f
+        self._size(sample)
+        history, missed = self._misses(sample)
+        pool = self.pool_tokens
+        if not self._evidence or pool is None:
+            return "hold"
+        if history and missed > f.high * history:
+            if not within or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
+                return "cooldown"  # the last cut still drains
+            self._adjusted = sample.time
+            return self._cut()
+        if missed <= f.low * history:
+            return self._rise(sample, interval_s, pool, full=full)
+        return "hold"
+
+    def _cut(self) -> str:
+        if not self._told:
+            self._guess = self.pool_tokens = max(self._guess * self._f.cut**3, 1024.0)
+            return "cut"
+        if self.fill <= _LEAST_FILL:
+            return "hold"
+        self.fill = max(_LEAST_FILL, self.fill * self._f.cut)
+        return "cut"
+
+    def _rise(self, sample: Sample, interval_s: float, pool: float, *, full: bool) -> str:
+        f = self._f
+        if not self._told:
+            if not full:
+                return "hold"
+            speed = 0.05 if self._adjusted is None else 0.002
+            self._guess = self.pool_tokens = self._guess * (1.0 + speed * interval_s)
+            return "grow"
+        if full and sample.evicted_tokens == 0:
+            self._calm_s += interval_s
+            if self._calm_s > _CALM_S:
+                self._larger *= 1.0 + 2 * f.rise_per_s * interval_s
+        else:
+            self._calm_s = 0.0
+        top = f.fill * max(self._larger, sample.host_tokens / pool)  # a host tier holds what the pool holds, and more
+        if self.fill >= top:
+            return "hold"
+        self.fill = min(top, self.fill + f.rise_per_s * self._larger * interval_s)
+        return "grow"
+
+    def _size(self, sample: Sample) -> None:
+        if sample.capacity_tokens:
+            self._told = True
+            self.pool_tokens = float(sample.capacity_tokens)
+        elif not self._told and sample.missed_tokens is not None and sample.history_tokens:
+            self.pool_tokens = self._guess
+
+    def _misses(self, sample: Sample) -> tuple[int, int]:
+        """(history, missed) of the last seconds: from replies, or else from what the engine did not have to compute."""
+        missed = sample.missed_tokens
+        if sample.cached_tokens is None and sample.prompt_tokens:
+            missed = None
+            if sample.prefill_tokens is not None:
+                missed = max(0, sample.history_tokens - max(0, sample.prompt_tokens - sample.prefill_tokens))
+        if missed is not None:
+            self._evidence = self._evidence or sample.history_tokens > 0
+            self._points.append(_Point(sample.time, sample.history_tokens, missed))
+        while self._points and self._points[0].time <= sample.time - self._f.window_s:
+            self._points.popleft()
+        return sum(point.history for point in self._points), sum(point.missed for point in self._points)
