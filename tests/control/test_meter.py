@@ -27,6 +27,13 @@ def test_misses_after_a_pause_are_left_out_but_prompts_count():
     assert (sample.prompt_tokens, sample.history_tokens, sample.missed_tokens) == (100, 0, None)
 
 
+def test_history_counts_whether_or_not_replies_tell_what_was_cached():
+    meter = CacheMeter("e")
+    meter.reply(prompt=100, cached=None, generated=5, history=90, missed=None)
+    sample = close(meter, 1.0, EngineStats())
+    assert (sample.history_tokens, sample.missed_tokens, sample.cached_tokens) == (90, None, None)
+
+
 def test_counters_become_differences_and_the_first_reading_says_nothing():
     meter = CacheMeter("e")
     assert close(meter, 1.0, EngineStats(prefill_tokens_total=700, evicted_tokens_total=10)).prefill_tokens is None

@@ -40,9 +40,10 @@ class CacheMeter:
         tally.generated += generated
         if cached is not None:
             tally.cached = (tally.cached or 0) + cached
-        if missed is not None and fault:
+        if fault:
             tally.history += history
-            tally.missed = (tally.missed or 0) + missed
+            if missed is not None:
+                tally.missed = (tally.missed or 0) + missed
 
     def sample(
         self,
