@@ -1,0 +1,83 @@
+"""How many steps agents make, against the product-limit estimate by hand."""
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concur_batch.control.survival import Survival, prior_hazard
+
+
+def survival(ended=(), running=()):
+    found = Survival()
+    for steps in (*ended, *running):
+        for step in range(1, steps + 1):
+            found.stepped(step)
+    for steps in ended:
+        found.ended(steps)
+    return found
+
+
+def by_hand(ended, running, most):
+    """S(k), the share that does not end in fewer than k steps: the product over what those at risk did, eight of the prior among them."""
+    shares, prior = [1.0], 8.0
+    for k in range(most):
+        at_risk = sum(n >= k for n in ended) + sum(n > k for n in running) + prior
+        shares.append(shares[-1] * max(0.001, 1 - (ended.count(k) + prior * prior_hazard(k)) / at_risk))
+        prior *= 1 - prior_hazard(k)
+    return shares
+
+
+lives = st.lists(st.integers(0, 40), max_size=30)
+
+
+@given(lives, lives)
+def test_equals_the_product_limit_estimate_with_the_priors_agents_among_them(ended, running):
+    seen = max([12, *running, *(n + 1 for n in ended)])  # beyond it the last hazard goes on
+    assert list(survival(ended, running).shares(seen))[: seen + 1] == pytest.approx(by_hand(ended, running, seen))
+
+
+@given(lives, lives)
+def test_shares_only_fall_and_hazards_are_shares(ended, running):
+    found = survival(ended, running)
+    shares = found.shares(200)
+    assert shares[0] == 1
+    assert all(b <= a for a, b in pairwise(shares))
+    assert all(0 <= found.hazard(k) <= 1 for k in range(-1, 60))
+    assert found.mean_steps > 0
+
+
+@given(lives, lives, st.integers(1, 40))
+def test_agents_that_still_run_never_make_lives_look_shorter(ended, running, steps):
+    before, after = survival(ended, running), survival(ended, [*running, steps])
+    seen = max([12, *running, *(n + 1 for n in ended)])
+    assert all(after.hazard(k) <= before.hazard(k) + 1e-12 for k in range(seen))
+
+
+def test_nothing_known_is_the_prior():
+    assert [Survival().hazard(k) for k in (0, 9, 10, 99)] == pytest.approx([0, 0, 0.1, 0.1])
+    assert Survival().mean_steps == pytest.approx(19.0, abs=0.5)
+
+
+@pytest.mark.parametrize("draw", [lambda rng: rng.randint(10, 30), lambda rng: 1 + int(rng.expovariate(1 / 12)), lambda _: 7])
+def test_mean_steps_come_close_to_the_truth(draw):
+    rng = random.Random(0)
+    ended = [draw(rng) for _ in range(2000)]
+    assert survival(ended).mean_steps == pytest.approx(sum(ended) / len(ended), rel=0.05)
+
+
+def test_agents_caught_at_any_moment_do_not_make_it_that_of_the_quick_ones():
+    rng = random.Random(1)
+    caught = [(rng.randint(10, 30), rng.randint(1, 30)) for _ in range(2000)]
+    ended, running = [n for n, at in caught if n <= at], [at for n, at in caught if n > at]
+    assert sum(ended) / len(ended) < 17
+    assert survival(ended, running).mean_steps == pytest.approx(20, rel=0.1)
+
+
+def test_endless_agents_take_bounded_memory():
+    found = survival([5000])
+    assert len(found.shares(100)) < 1100
+    assert math.isfinite(found.mean_steps)
