@@ -113,10 +113,8 @@ class Lane:
         """What the user should know of this engine under this policy."""
         can = self.engine.capabilities
         notes = []
-        if can.statistics in ("replies", "none") and self.policy.name == "aimd":
-            notes.append(
-                "tells no cache statistics: the window follows cached_tokens of the replies, and without these it is fixed:64"
-            )
+        if can.statistics in ("replies", "none") and self.policy.blind is not None:
+            notes.append(f"tells no cache statistics: {self.policy.blind}")
         if can.refused:
             notes.append(f"refuses {' and '.join(can.refused)}, so requests go without")
         return "; ".join(notes) or None

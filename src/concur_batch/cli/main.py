@@ -52,7 +52,9 @@ Tools = Annotated[
 MaxSteps = Annotated[int | None, typer.Option("--max-steps", "--max-turns", help="Model calls per rollout.")]
 ControllerName = Annotated[
     str | None,
-    typer.Option("--controller", "-c", help="aimd, fixed:N, requests:N, accounting, turnover or off. Default: aimd."),
+    typer.Option(
+        "--controller", "-c", help="forecast, aimd, fixed:N, requests:N, accounting, turnover or off. Default: forecast."
+    ),
 ]
 MaxAgents = Annotated[int | None, typer.Option(help="Most live agents under every controller. Default: 1024.")]
 Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]

@@ -167,7 +167,8 @@ class Controller(Section):
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: Annotated[str, Field(min_length=1)] = Field(
-        "aimd", description="The policy: `aimd`, `fixed:N`, `requests:N`, `accounting`, `turnover` or `off`."
+        "forecast",
+        description="The policy: `forecast`, `aimd`, `fixed:N`, `requests:N`, `accounting`, `turnover` or `off`.",
     )
 
     @property

@@ -132,7 +132,7 @@ class Forecast(Admission):
         in_flight, active = self._in_flight_tokens, roster.active
         if roster.committed_tokens - whole.shared_tokens * len(active) + (in_flight + whole.first_tokens) * len(active) <= most:
             return True
-        private = {view: private_tokens(view, self._kinds.of(view), in_flight) for view in active.values()}
+        private = {view: tokens for view, _, tokens in private_tokens(active.values(), self._kinds, in_flight)}
         surplus, left = sum(private.values()) - most, len(active)
         for view in sorted(private, key=lambda view: view.order, reverse=True):
             if surplus <= 0 or left == 1:
@@ -183,7 +183,7 @@ class Forecast(Admission):
         self._overdue.pop(agent.rollout, None)
         self._kinds.ended(agent)
         if not self._frees_ended:
-            self._room.left(self._now, private_tokens(agent, self._kinds.of(agent), 0.0))
+            self._room.left(self._now, max(0.0, agent.context_tokens - self._kinds.of(agent).shared_tokens))
 
     # What is there ---------------------------------------------------------------------------------------------------
 
@@ -197,18 +197,19 @@ class Forecast(Admission):
         """Compare what the agents' contexts tell with what the engine tells."""
         active = roster.active.values()
         self._kinds.count_unheard(active)
-        known, calls = 0.0, 0
-        for view in active:
+        known = idle = 0.0
+        calls = 0
+        for view, _, tokens in private_tokens(active, self._kinds, 0.0):
             if view.calls:
                 calls += 1
-                known += private_tokens(view, self._kinds.of(view), 0.0)
+                known += tokens
+            else:
+                idle += tokens
         if self._locked_tokens is not None and calls:
             found = (self._locked_tokens - self._kinds.whole.shared_tokens - known) / calls
             before = found if self._in_flight is None else self._in_flight
             self._in_flight = before + _SMOOTHING * (found - before)
-        in_flight = self._in_flight_tokens
-        present = sum(private_tokens(view, self._kinds.of(view), in_flight) for view in active)
-        self._used = present / roster.limit.tokens
+        self._used = (known + idle + self._in_flight_tokens * calls) / roster.limit.tokens
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""

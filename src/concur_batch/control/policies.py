@@ -30,6 +30,7 @@ class Policy:
     name: str
     controller: Controller
     admission: Admission
+    blind: str | None = None  # what it does where an engine tells no statistics of its cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class _Asked:
 
 def _aimd(asked: _Asked) -> Policy:
     admission, rest = _admission(asked)
-    return Policy(asked.name, Aimd(_checked(AimdParameters, rest, asked.name, _ADMISSION), asked.max_agents), admission)
+    parameters = _checked(AimdParameters, rest, asked.name, _ADMISSION)
+    law = Aimd(parameters, asked.max_agents)
+    return Policy(asked.name, law, admission, _blind("the window follows", parameters.fallback))
 
 
 def _fixed(asked: _Asked) -> Policy:
@@ -58,8 +61,9 @@ def _off(asked: _Asked) -> Policy:
 
 
 def _forecast(asked: _Asked) -> Policy:
-    law = Forecast(_checked(ForecastParameters, asked.parameters, asked.name), asked.max_agents)
-    return Policy(asked.name, law, law)
+    parameters = _checked(ForecastParameters, asked.parameters, asked.name)
+    law = Forecast(parameters, asked.max_agents)
+    return Policy(asked.name, law, law, _blind("the limit follows", parameters.fallback))
 
 
 def _requests(asked: _Asked) -> Policy:
@@ -68,13 +72,20 @@ def _requests(asked: _Asked) -> Policy:
 
 def _accounting(asked: _Asked) -> Policy:
     parameters = _checked(AccountingParameters, asked.parameters, asked.name)
-    return Policy(asked.name, Pool(parameters, asked.max_agents), Accounting(parameters))
+    return Policy(
+        asked.name, Pool(parameters, asked.max_agents), Accounting(parameters), f"the window is fixed:{parameters.fallback}"
+    )
 
 
 def _turnover(asked: _Asked) -> Policy:
     admission, rest = _admission(asked)
-    law = Turnover(_checked(TurnoverParameters, rest, asked.name, _ADMISSION), asked.max_agents, admission)
-    return Policy(asked.name, law, law)
+    parameters = _checked(TurnoverParameters, rest, asked.name, _ADMISSION)
+    law = Turnover(parameters, asked.max_agents, admission)
+    return Policy(asked.name, law, law, f"the limit is fixed:{parameters.fallback}")
+
+
+def _blind(follows: str, fallback: int) -> str:
+    return f"{follows} cached_tokens of the replies, and without these it is fixed:{fallback}"
 
 
 _MAKERS: dict[str, Callable[[_Asked], Policy]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from concur_batch.control.base import AgentView
@@ -27,86 +27,82 @@ def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) 
     A step is the unit of time, the same for all. An agent that has made k steps and whose context is c will have, tau steps
     from now, c + g tau with probability S(k + tau) / S(k); one with a hint of its length lives until it gets there.
     """
-    rows = _rows(crowds, kinds, in_flight_tokens)
-    if not rows:
+    groups = _groups(crowds, kinds, in_flight_tokens)
+    if not groups:
         return 0.0
-    met = {row.kind for row in rows}
+    met = {kind for kind, *_ in groups}
     horizon = _HORIZON * max(kind.survival.mean_steps for kind in met)
-    peak = max(_expected(rows, horizon * j / (_POINTS - 1)) for j in range(_POINTS))
-    return peak + sum(kind.shared_tokens for kind in met)
+    points = sorted({round(horizon * j / (_POINTS - 1)) for j in range(_POINTS)})
+    rows = [_row(*key, *group, points[-1]) for key, group in groups.items()]
+    return max(_expected(rows, tau) for tau in points) + sum(kind.shared_tokens for kind in met)
 
 
-def private_tokens(agent: AgentView, kind: Kind, in_flight_tokens: float) -> float:
-    """Its KV at present that is in no other context."""
-    known = agent.context_tokens if agent.steps else kind.first_tokens
-    return max(0.0, known - kind.shared_tokens) + (in_flight_tokens if agent.calls and agent.steps else 0.0)
+def private_tokens(agents: Iterable[AgentView], kinds: Kinds, in_flight_tokens: float) -> Iterator[tuple[AgentView, Kind, float]]:
+    """Of each agent, its KV at present that is in no other context."""
+    facts: dict[Kind, tuple[float, int]] = {}
+    for agent in agents:
+        kind = kinds.of(agent)
+        fact = facts.get(kind)
+        if fact is None:
+            fact = facts[kind] = max(0.0, kind.first_tokens - kind.shared_tokens), kind.shared_tokens
+        first, shared = fact
+        if agent.steps:
+            tokens = float(agent.context_tokens - shared)
+            tokens = max(tokens, 0.0)
+            yield agent, kind, tokens + in_flight_tokens if agent.calls else tokens
+        else:
+            yield agent, kind, first
 
 
 class _Row(NamedTuple):
     """Agents that are alike to the forecast."""
 
-    kind: Kind
-    logs: Sequence[float]
+    shares: Sequence[float]  # S
     steps: int  # made; with a hint: to come
-    alive: float  # logarithm of the share that gets so far
+    alive: float  # S of these steps
     hinted: bool
     now: float
     later: float
-    stay: float  # logarithm of the share of steps without a long tool call
+    stay: float  # share of steps without a long tool call
     growth: float  # tokens per step of all of them
     tokens: float  # contexts of all of them
 
 
-def _rows(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> list[_Row]:
-    groups: dict[tuple[Kind, int, bool, float, float], list[float]] = {}  # -> how many, and their tokens
+_Key = tuple[Kind, int, bool, float, float]  # steps, hinted, now, later
+
+
+def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> dict[_Key, tuple[int, float]]:
+    """How many agents are alike, and their tokens."""
+    groups: dict[_Key, tuple[int, float]] = {}
     for crowd in crowds:
-        for agent in crowd.agents:
-            kind = kinds.of(agent)
-            tokens, steps, hinted = private_tokens(agent, kind, in_flight_tokens), agent.steps, False
+        for agent, kind, tokens in private_tokens(crowd.agents, kinds, in_flight_tokens):
+            steps, hinted = agent.steps, False
             if agent.expected_tokens is not None:
                 left = agent.expected_tokens - kind.shared_tokens - tokens
                 if left > 0:
                     steps, hinted = math.ceil(left / kind.growth_tokens), True
-            group = groups.setdefault((kind, steps, hinted, crowd.now, crowd.later), [0.0, 0.0])
-            group[0] += 1
-            group[1] += tokens
-    rows = []
-    for (kind, steps, hinted, now, later), (count, tokens) in groups.items():
-        logs = kind.survival.logs()
-        rows.append(
-            _Row(
-                kind=kind,
-                logs=logs,
-                steps=steps,
-                alive=_log(logs, steps),
-                hinted=hinted,
-                now=now,
-                later=later,
-                stay=math.log1p(-min(kind.long_share, 0.999)),
-                growth=count * kind.growth_tokens,
-                tokens=tokens,
-            )
-        )
-    return rows
+            key = kind, steps, hinted, crowd.now, crowd.later
+            count, whole = groups.get(key, (0, 0.0))
+            groups[key] = count + 1, whole + tokens
+    return groups
 
 
-def _log(logs: Sequence[float], steps: float) -> float:
-    """Between the whole steps, and beyond the last that is known."""
-    last = len(logs) - 1
-    below = min(int(steps), last - 1)
-    return logs[below] + (steps - below) * (logs[below + 1] - logs[below])
+def _row(kind: Kind, steps: int, hinted: bool, now: float, later: float, count: int, tokens: float, horizon: int) -> _Row:  # noqa: FBT001 - a key and what is under it
+    shares = kind.survival.shares(horizon if hinted else steps + horizon)
+    alive = 1.0 if hinted else shares[steps]
+    return _Row(shares, steps, alive, hinted, now, later, 1.0 - kind.long_share, count * kind.growth_tokens, tokens)
 
 
-def _expected(rows: Iterable[_Row], tau: float) -> float:
+def _expected(rows: Iterable[_Row], tau: int) -> float:
     """The sum of the contexts `tau` steps from now."""
     total = 0.0
-    for row in rows:
-        if row.hinted:
-            if tau > row.steps:
+    for shares, steps, alive, hinted, now, later, stay, growth, tokens in rows:
+        if hinted:
+            if tau > steps:
                 continue
-            alive = 1.0
+            lives = 1.0
         else:
-            alive = math.exp(_log(row.logs, row.steps + tau) - row.alive)
-        holds = row.later + (row.now - row.later) * math.exp(row.stay * tau)
-        total += alive * holds * (row.tokens + row.growth * tau)
+            lives = shares[steps + tau] / alive
+        holds = now if stay == 1.0 or now == later else later + (now - later) * stay**tau
+        total += lives * holds * (tokens + growth * tau)
     return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 _SURE_STEPS = 10
@@ -10,6 +9,8 @@ _HAZARD = 0.1
 _PRIOR_AGENTS = 8.0  # what the prior counts for
 _MOST_STEPS = 1_000  # told apart; whoever has made more is as one who has made so many
 _LEAST_HAZARD = 0.01  # of the tail that goes on for ever, when its mean is taken
+_MOST_HAZARD = 0.999
+_LEAST_SHARE = 1e-200  # so that ratios of shares can be had
 
 
 def prior_hazard(steps: int) -> float:
@@ -24,7 +25,8 @@ class Survival:
         self._prior = prior
         self._decided = [0, 0]  # by steps: agents that ended then, or made another
         self._ended = [0, 0]  # of them, those that ended
-        self._logs: list[float] = []
+        self._shares: list[float] = []
+        self._onwards = 1.0
         self._mean = 0.0
         self._stale = True
 
@@ -36,11 +38,17 @@ class Survival:
         """An agent has ended after so many steps."""
         self._count(steps, 1)
 
-    def logs(self) -> Sequence[float]:
-        """`logs[k]`: the logarithm of the share of agents that do not end in their first k-1 steps. Beyond its end the last difference goes on."""
+    def shares(self, steps: int) -> Sequence[float]:
+        """`shares[k]`, for k up to `steps` at least: of all agents, those who do not end in their first k-1 steps.
+
+        Beyond what has been seen the last hazard goes on.
+        """
         if self._stale:
             self._estimate()
-        return self._logs
+        shares = self._shares
+        while len(shares) <= steps:
+            shares.append(max(shares[-1] * self._onwards, _LEAST_SHARE))
+        return shares
 
     @property
     def mean_steps(self) -> float:
@@ -51,9 +59,9 @@ class Survival:
 
     def hazard(self, steps: int) -> float:
         """Of those who get so far, the share that ends after exactly so many steps."""
-        logs = self.logs()
-        k = min(max(steps, 0), len(logs) - 2)
-        return 1.0 - math.exp(logs[k + 1] - logs[k])
+        k = min(max(steps, 0), _MOST_STEPS)
+        shares = self.shares(k + 1)
+        return 1.0 - shares[k + 1] / shares[k]
 
     def _count(self, steps: int, ended: int) -> None:
         steps = min(max(steps, 0), _MOST_STEPS)
@@ -65,20 +73,18 @@ class Survival:
         self._stale = True
 
     def _estimate(self) -> None:
-        logs, log, prior_alive, mean, hazard = [0.0], 0.0, 1.0, 0.0, 0.0
-        least = max(len(self._decided), _SURE_STEPS + 2)
-        steps = 0
-        while steps < least:
+        shares, share, prior_share, mean, hazard = [1.0], 1.0, 1.0, 0.0, 0.0
+        for steps in range(max(len(self._decided), _SURE_STEPS + 2)):
             prior = self._prior(steps)
-            weight = _PRIOR_AGENTS * prior_alive
+            weight = _PRIOR_AGENTS * prior_share
             decided, ended = (self._decided[steps], self._ended[steps]) if steps < len(self._decided) else (0, 0)
             whole = decided + weight
-            hazard = (ended + weight * prior) / whole if whole > 1e-6 else prior
+            hazard = min((ended + weight * prior) / whole if whole > 1e-6 else prior, _MOST_HAZARD)
             if steps:
-                mean += math.exp(log)
-            log += math.log1p(-min(hazard, 0.999))
-            prior_alive *= 1.0 - prior
-            logs.append(log)
-            steps += 1
-        self._logs, self._stale = logs, False
-        self._mean = mean + math.exp(log) / max(hazard, _LEAST_HAZARD)
+                mean += share
+            share = max(share * (1.0 - hazard), _LEAST_SHARE)
+            prior_share *= 1.0 - prior
+            shares.append(share)
+        self._shares, self._stale = shares, False
+        self._onwards = 1.0 - hazard
+        self._mean = mean + share / max(hazard, _LEAST_HAZARD)
