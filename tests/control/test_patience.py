@@ -1,0 +1,107 @@
+"""How long a tool call is worth waiting for."""
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concur_batch.control.base import Sample
+from concur_batch.control.patience import Patience
+
+
+def told(tokens, busy_s, time=1.0):
+    return Sample(engine="e", time=time, prefill_tokens=tokens, prefill_busy_seconds=busy_s)
+
+
+def patience(calls=(), break_even_s=10.0, dead=0.0, endless=0):
+    found = Patience()
+    found.sampled(told(100_000, 10.0), break_even_s * 10_000, 1.0)
+    for seconds in calls:
+        found.ended(seconds)
+    for _ in range(endless):
+        found.overdue()
+    found.settle(dead)
+    return found
+
+
+def test_break_even_is_the_pool_over_the_prefill_rate():
+    found = Patience()
+    found.sampled(told(40_000, 4.0), 500_000, 1.0)
+    assert found.break_even_s == 50
+    found.sampled(told(40_000, 12.0), 500_000, 1.0)
+    assert found.break_even_s == pytest.approx(100, rel=0.01)
+
+
+def test_a_second_that_the_engine_did_not_prefill_in_says_nothing():
+    found = Patience()
+    found.sampled(told(40_000, 4.0), 500_000, 1.0)
+    for none in (told(0, 0.0), told(None, None)):
+        found.sampled(none, 500_000, 1.0)
+    assert found.break_even_s == 50
+
+
+def test_without_busy_seconds_the_fastest_interval_is_the_rate():
+    found = Patience()
+    for tokens in (3_000, 20_000, 8_000):
+        found.sampled(told(tokens, None), 500_000, 2.0)
+    assert found.break_even_s == pytest.approx(50, rel=0.01)
+
+
+def test_nothing_told_and_nobody_is_impatient():
+    found = Patience()
+    for _ in range(20):
+        found.ended(1e6)
+    for sample, pool in ((told(None, None), 1e6), (told(10_000, 4.0), None)):
+        found.sampled(sample, pool, 1.0)
+        found.settle(0.0)
+        assert (found.break_even_s, found.endless_s, found.usual_s, found.long_share) == (None, math.inf, 0, 0)
+
+
+def test_a_few_calls_say_nothing():
+    assert patience([100.0] * 7).long_share == 0
+    assert patience([100.0] * 8).long_share == 1
+
+
+@pytest.mark.parametrize(("calls", "usual_s"), [([1.0] * 20, 1.0), ([60.0] * 20, 0.0), ([1.0] * 15 + [60.0] * 5, 1.0)])
+def test_usual_calls_are_those_worth_keeping_for(calls, usual_s):
+    assert patience(calls).usual_s == usual_s
+
+
+def test_dead_kv_makes_keeping_dearer():
+    rng = random.Random(0)
+    calls = [rng.lognormvariate(1.0, 1.0) for _ in range(100)]
+    found = [patience(calls, dead=dead).usual_s for dead in (0.0, 0.3, 3.0)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1]
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=8, max_size=40), st.integers(0, 8), st.floats(1, 100), st.floats(0, 2))
+def test_the_usual_time_costs_least(calls, endless, break_even_s, dead):
+    def cost(a):
+        held = sum(min(t, a) for t in calls) + endless * a
+        return (held / len(all_) + dead * a) / break_even_s + sum(t > a for t in all_) / len(all_)
+
+    all_ = [*calls, *[math.inf] * endless]
+    found = patience(calls, break_even_s, dead, endless)
+    least = min(cost(a) for a in [0.0, *calls])
+    assert found.usual_s == found.break_even_s or cost(found.usual_s) == pytest.approx(least)
+    assert found.usual_s <= found.break_even_s
+
+
+def test_calls_beyond_break_even_are_a_share_endless_ones_too():
+    assert patience([1.0] * 6 + [11.0] * 2, endless=2).long_share == pytest.approx(0.4)
+    assert patience([1.0] * 2, endless=18).usual_s == 0
+
+
+def test_a_call_is_endless_after_three_times_break_even():
+    assert patience(break_even_s=20.0).endless_s == pytest.approx(60)
+
+
+def test_what_was_long_ago_is_forgotten():
+    found = patience([100.0] * 600)
+    for _ in range(512):
+        found.ended(1.0)
+    found.settle(0.0)
+    assert (found.usual_s, found.long_share) == (1.0, 0)
