@@ -45,6 +45,8 @@ class Room:
         self._adjusted: float | None = None
         self._told = False  # the engine has told the size of its pool
         self._evidence = False
+        self._counts = False  # replies do not tell what was cached: the engine's counters stand in
+        self._uncounted = self._unfresh = 0  # history, and the rest of the prompts, since the last reading of them
         self._guess = float(_FIRST_GUESS)
         self._calm_s = 0.0
         self._larger = 1.0  # the pool, than told
@@ -122,14 +124,19 @@ class Room:
 
     def _misses(self, sample: Sample) -> tuple[int, int]:
         """(history, missed) of the last seconds: from replies, or else from what the engine did not have to compute."""
-        missed = sample.missed_tokens
-        if sample.cached_tokens is None and sample.prompt_tokens:
+        history, missed = sample.history_tokens, sample.missed_tokens
+        if sample.prompt_tokens:
+            self._counts = sample.cached_tokens is None
+        if self._counts:  # what is computed in one interval is replied in another: only sums over time can be compared
+            self._uncounted += history
+            self._unfresh += sample.prompt_tokens - history
             missed = None
             if sample.prefill_tokens is not None:
-                missed = max(0, sample.history_tokens - max(0, sample.prompt_tokens - sample.prefill_tokens))
+                history, missed = self._uncounted, sample.prefill_tokens - self._unfresh
+                self._uncounted = self._unfresh = 0
         if missed is not None:
-            self._evidence = self._evidence or sample.history_tokens > 0
-            self._points.append(_Point(sample.time, sample.history_tokens, missed))
+            self._evidence = self._evidence or history > 0
+            self._points.append(_Point(sample.time, history, missed))
         while self._points and self._points[0].time <= sample.time - self._f.window_s:
             self._points.popleft()
         return sum(point.history for point in self._points), sum(point.missed for point in self._points)
