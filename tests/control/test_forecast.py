@@ -1,0 +1,282 @@
+"""The default policy as a whole: samples and rosters in, limits and decisions out."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concur_batch.control.base import UNLIMITED, AgentView, Limit, Roster, Sample
+from concur_batch.control.forecast import Forecast, ForecastParameters
+from concur_batch.control.policies import make_policy
+from concur_batch.errors import InputError
+
+POOL = 100_000
+
+
+def law(max_agents=1024, **parameters):
+    return Forecast(ForecastParameters(**parameters), max_agents)
+
+
+def sample(time, **more):
+    """An engine whose prefill rate makes break-even ten seconds."""
+    fields = {"capacity_tokens": POOL, "prefill_tokens": 20_000, "prefill_busy_seconds": 2.0, "prompt_tokens": 30_000}
+    return Sample(engine="e", time=time, **fields | {"cached_tokens": 29_000, "history_tokens": 29_000} | more)
+
+
+def agent(order, context=1000, steps=3, **more):
+    return AgentView(rollout=f"a{order}", order=order, steps=steps, context_tokens=context if steps else 0, **more)
+
+
+def in_tool(order, since=0.0, **more):
+    return agent(order, tools=1, tool_started=since, **more)
+
+
+def roster(tokens=POOL, active=(), paused=(), away=(), now=0.0, agents=UNLIMITED):
+    return Roster(
+        limit=Limit(agents=agents, tokens=tokens),
+        now=now,
+        active={a.rollout: a for a in active},
+        paused={a.rollout: a for a in paused},
+        away={a.rollout: a for a in away},
+        committed_tokens=sum(a.context_tokens for a in active),
+    )
+
+
+def lived(it, count=20, steps=10, growth=400, first=1000, tool_s=1.0):
+    """So many agents that the policy has seen from beginning to end."""
+    for number in range(count):
+        one = AgentView(rollout=f"past{number}", order=-1)
+        for step in range(1, steps + 1):
+            one.steps, one.growth_tokens = step, first if step == 1 else growth
+            one.context_tokens += one.growth_tokens
+            it.replied(one)
+            if step < steps:
+                it.tool_ended(one, tool_s)
+        it.ended(one)
+    return it
+
+
+def sampled(it, start=1, stop=10, **more):
+    """The last limit of some seconds like this."""
+    return [it.update(sample(float(t), **more)) for t in range(start, stop)][-1]
+
+
+# How much ----------------------------------------------------------------------------------------------------------------
+
+
+def test_sixteen_until_the_first_sample():
+    assert law().first == Limit(agents=16, reason="first")
+    assert law(max_agents=5).first.agents == 5
+
+
+def test_the_limit_is_a_share_of_the_pool():
+    assert sampled(law()).tokens == int(0.94 * POOL)
+    assert sampled(law(fill=0.5)).tokens == POOL // 2
+
+
+def test_misses_bring_it_down():
+    limit = sampled(law(), missed_tokens=20_000)
+    assert (limit.tokens, limit.reason) == (int(0.94 * 0.93 * POOL), "cooldown")
+
+
+def test_ended_agents_leave_kv_that_takes_room_unless_the_engine_lets_it_go_first():
+    for frees_ended, least, most in ((False, 0.6, 0.93), (True, 0.94, 0.94)):
+        it = law()
+        it.update(sample(1.0, frees_ended=frees_ended))
+        tokens = sampled(lived(it), stop=7, frees_ended=frees_ended).tokens
+        assert int(least * POOL) <= tokens <= int(most * POOL)
+
+
+def test_without_cache_evidence_it_is_fixed_and_says_so():
+    blind = {"capacity_tokens": None, "cached_tokens": None, "prefill_tokens": None, "missed_tokens": None}
+    limit = law().update(Sample(engine="e", time=1.0, prompt_tokens=500, **blind))
+    assert limit == Limit(agents=64, reason="no cache evidence: fixed:64")
+    assert law(max_agents=5).update(Sample(engine="e", time=1.0, prompt_tokens=500, **blind)).agents == 5
+    assert law().update(Sample(engine="e", time=1.0, **blind)) == Limit(agents=16, reason="no-evidence")
+
+
+def test_replies_that_tell_but_not_yet_of_history_are_waited_for():
+    it = law()
+    first = Sample(engine="e", time=1.0, prompt_tokens=500, cached_tokens=100, missed_tokens=None)
+    assert it.update(first) == Limit(agents=16, reason="no-evidence")
+    assert it.update(Sample(engine="e", time=2.0, missed_tokens=None, cached_tokens=None)).agents == 16
+    later = Sample(engine="e", time=3.0, prompt_tokens=500, cached_tokens=400, history_tokens=400, missed_tokens=0)
+    assert it.update(later).tokens < UNLIMITED
+
+
+# Who starts --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_agent_starts_where_the_foreseen_peak_fits():
+    it = lived(law())
+    active = [agent(n, context=1000, steps=1) for n in range(12)]
+    peaks = [tokens for tokens in range(2000, POOL, 500) if it.may_start(agent(99, steps=0), roster(tokens, active))]
+    assert 13 * 1000 < peaks[0] < 13 * 5000
+    assert peaks == list(range(peaks[0], POOL, 500))
+
+
+def test_a_limit_on_agents_holds_too():
+    assert not law().may_start(agent(9), roster(active=[agent(0)], agents=1))
+
+
+def test_one_that_returns_does_not_wait_for_those_who_are_away():
+    it = lived(law(), tool_s=30.0)
+    sampled(it)
+    lived(it, tool_s=30.0)
+    active, away = [agent(n) for n in range(3)], [in_tool(n, context=30_000) for n in range(10, 30)]
+    assert it.may_start(agent(50), roster(active=active, away=away))
+    assert not it.may_start(agent(50, steps=0), roster(active=active, away=away))
+
+
+def test_agents_with_hints_that_are_nearly_done_leave_room():
+    it = lived(law())
+    short, long = ([agent(n, 5000, 5, expected_tokens=hint) for n in range(12)] for hint in (5100, 20_000))
+    assert it.may_start(agent(50, steps=0), roster(active=short))
+    assert not it.may_start(agent(50, steps=0), roster(active=long))
+
+
+# Who pauses and returns --------------------------------------------------------------------------------------------------
+
+
+def test_over_the_limit_the_newest_pause():
+    it = lived(law())
+    active = [agent(n, context=10_000) for n in range(12)]
+    there = roster(active=active)
+    assert [a.order for a in active if not it.may_continue(a, there)] == [10, 11]
+
+
+def test_a_little_over_the_limit_nobody_pauses():
+    it = lived(law())
+    active = [agent(n, context=10_200) for n in range(10)]
+    assert all(it.may_continue(a, roster(active=active)) for a in active)
+
+
+def test_the_oldest_returns_first():
+    assert law().next_returning(roster(paused=[agent(5), agent(2), agent(9)])).order == 2
+    assert law().next_returning(roster()) is None
+
+
+# Long tool calls ---------------------------------------------------------------------------------------------------------
+
+
+def yielding(it, there):
+    return [a.order for a in it.yielding(there)]
+
+
+def test_agents_in_tool_calls_yield_beyond_break_even():
+    it = lived(law())
+    sampled(it)
+    active = [in_tool(n, since=float(n)) for n in range(0, 40, 10)] + [agent(99, calls=1)]
+    assert yielding(it, roster(active=active, now=35.0)) == [0, 10, 20]
+
+
+def test_nobody_is_impatient_while_the_prefill_rate_is_unknown():
+    it = lived(law())
+    sampled(it, prefill_tokens=None, prefill_busy_seconds=None)
+    assert yielding(it, roster(active=[in_tool(0)], now=1e6)) == []
+
+
+def test_where_most_calls_are_long_it_steps_aside_until_they_are_not():
+    it = lived(law(), tool_s=30.0)
+    limit = sampled(it)
+    assert (limit.tokens, limit.reason) == (UNLIMITED, "step-aside")
+    active = [in_tool(n, context=POOL) for n in range(5)]
+    there = roster(limit.tokens, active, now=100.0)
+    assert yielding(it, there) == []
+    assert all(it.may_continue(a, there) for a in active)
+    assert it.may_start(agent(9, steps=0), there)
+    assert sampled(lived(it, count=60), 10, 20).tokens < UNLIMITED
+
+
+def test_calls_that_never_come_back_count_as_long():
+    it = law()
+    sampled(it)
+    there = roster(active=[in_tool(n) for n in range(20)], now=31.0)
+    list(it.yielding(there))
+    list(it.yielding(there))
+    assert sampled(it, 10, 20).reason == "step-aside"
+
+
+def test_an_endless_call_that_comes_back_counts_once():
+    it = lived(law(), count=2, steps=5)  # eight short calls
+    sampled(it)
+    late = [in_tool(n) for n in range(7)]
+    list(it.yielding(roster(active=late, now=31.0)))
+    for one in late:
+        it.tool_ended(one, 40.0)
+    assert sampled(it, 10, 20).reason != "step-aside"  # 7 of 15; twice they would be 14 of 22
+
+
+# Whatever comes ----------------------------------------------------------------------------------------------------------
+
+tokens = st.one_of(st.none(), st.integers(0, 10**7))
+samples = st.builds(
+    dict,
+    capacity_tokens=st.one_of(st.none(), st.integers(1, 10**7)),
+    locked=st.none() | st.floats(0, 1),
+    prefill_tokens=tokens,
+    prefill_busy_seconds=st.none() | st.floats(0, 10),
+    evicted_tokens=tokens,
+    prompt_tokens=st.integers(0, 10**6),
+    cached_tokens=tokens,
+    history_tokens=st.integers(0, 10**6),
+    missed_tokens=tokens,
+    frees_ended=st.booleans(),
+    host_tokens=st.integers(0, 10**7),
+)
+views = st.builds(
+    dict,
+    steps=st.integers(0, 60),
+    context=st.integers(0, 10**6),
+    calls=st.integers(0, 2),
+    tool_started=st.none() | st.floats(0, 100),
+    group=st.sampled_from("abc"),
+    expected_tokens=st.none() | st.integers(0, 10**6),
+    growth_tokens=st.integers(-(10**4), 10**5),
+)
+events = st.sampled_from(["replied", "tool", "ended"])
+steps = st.lists(st.tuples(samples, st.lists(st.tuples(views, st.integers(0, 2), events), max_size=12)), min_size=1, max_size=6)
+
+
+def told(it, path):
+    """All answers to these samples and rosters, with events in between."""
+    answers, order, now = [], itertools.count(), 0.0
+    for given_, crowd in path:
+        now += 1.0
+        limit = it.update(Sample(engine="e", time=now, **given_))
+        agents = [(agent(next(order), **view), place, event) for view, place, event in crowd]
+        active, paused, away = ([a for a, where, _ in agents if where == place] for place in range(3))
+        there = roster(limit.tokens, active, paused, away, now, limit.agents)
+        answers += [limit, [a.order for a in it.yielding(there)]]
+        for one, place, event in agents:
+            answers.append(it.may_start(one, there) if place else it.may_continue(one, there))
+            if event == "replied" and one.steps:
+                it.replied(one)
+            elif event == "tool":
+                it.tool_ended(one, now * 7)
+            elif event == "ended":
+                it.ended(one)
+        back = it.next_returning(there)
+        answers.append(back and back.order)
+        alone = roster(limit.tokens, active[:1], paused, away, now, max(1, limit.agents))
+        assert all(it.may_continue(a, alone) for a in active[:1])
+        assert it.may_start(agent(999), roster(limit.tokens, (), paused, away, now, max(1, limit.agents)))
+        assert not active or any(it.may_continue(a, there) for a in active)
+        assert limit.tokens >= 1
+        assert limit.agents >= 1
+        assert limit.reason
+    return answers
+
+
+@given(steps)
+def test_same_calls_same_answers_and_there_is_always_somebody_who_may(path):
+    assert told(law(), path) == told(law(), path)
+
+
+def test_by_name_with_checked_parameters():
+    policy = make_policy("forecast", {"fill": 0.8}, 1024)
+    assert policy.controller is policy.admission
+    for parameters, words in (({"fil": 1}, "did you mean fill"), ({"fill": 2}, "controller.fill")):
+        with pytest.raises(InputError, match=words):
+            make_policy("forecast", parameters, 1024)
