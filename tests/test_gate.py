@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,15 +11,31 @@ from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.base import AgentView, Limit
 from concur_batch.gate import Gate, Passage
 from concur_batch.recorder import Recorder
-from concur_batch.records import RolloutPaused, RolloutReturned
+from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 from concur_batch.virtual import run_virtual
 
 
-def gate_of(agents=2, **limit):
+@dataclass(frozen=True)
+class Impatient(SlotAdmission):
+    """Everybody in a tool call gives up its slot; remembers what it was told."""
+
+    heard: list = field(default_factory=list)
+
+    def yielding(self, roster):
+        return [agent for agent in roster.active.values() if agent.tool_started is not None]
+
+    def tool_ended(self, agent, seconds):
+        self.heard.append((agent.order, seconds))
+
+    def ended(self, agent):
+        self.heard.append((agent.order, "ended"))
+
+
+def gate_of(agents=2, admission=None, **limit):
     records = []
     recorder = Recorder(asyncio.get_running_loop().time, records.append)
     room = asyncio.Event()
-    return Gate("e", SlotAdmission(), Limit(agents=agents, **limit), recorder, room.set), records, room
+    return Gate("e", admission or SlotAdmission(), Limit(agents=agents, **limit), recorder, room.set), records, room
 
 
 def view(order):
@@ -250,3 +267,158 @@ def test_returning_and_being_cancelled_at_once_counts_once():
         return gate.active, gate.paused, gate.committed_tokens
 
     assert run_virtual(story()) == (0, 0, 0)
+
+
+# Yielding ----------------------------------------------------------------------------------------------------------------
+
+
+def told(records):
+    return [(type(record), getattr(record, "reason", None) or getattr(record, "paused_s", None)) for record in records]
+
+
+def yielded(agents=1, count=1):
+    """A gate at which all of so many agents are away in a tool call."""
+    law = Impatient()
+    gate, records, room = gate_of(agents, law)
+    views = [view(order) for order in range(count)]
+    for agent in views:
+        gate.start(agent)
+        gate.replied(agent, prompt_tokens=90, completion_tokens=10, cached_tokens=None)
+        gate.tool_began(agent)
+    gate.resize(gate.limit)
+    return gate, law, records, room, views
+
+
+def test_an_agent_in_a_tool_call_gives_its_slot_up_and_others_start():
+    async def story():
+        gate, _, records, room, _ = yielded()
+        assert (gate.active, gate.paused, gate.committed_tokens) == (0, 0, 0)
+        assert room.is_set()
+        assert gate.has_room(view(1))
+        gate.resize(gate.limit)
+        return told(records)
+
+    assert run_virtual(story()) == [(RolloutYielded, None)]
+
+
+def test_with_room_it_returns_without_a_pause():
+    async def story():
+        gate, law, records, _, (agent,) = yielded()
+        await asyncio.sleep(30)
+        gate.tool_ended(agent)
+        assert await gate.boundary(agent) == Passage(0.0, returned=True)
+        assert await gate.boundary(agent) == Passage()
+        assert (gate.active, gate.committed_tokens, law.heard) == (1, 100, [(0, 30.0)])
+        return told(records)
+
+    assert run_virtual(story()) == [(RolloutYielded, None), (RolloutReturned, 0.0)]
+
+
+def test_without_room_it_waits_and_says_why():
+    async def story():
+        gate, _, records, _, (agent,) = yielded()
+        other = view(1)
+        gate.start(other)
+        gate.tool_ended(agent)
+        waiting = asyncio.create_task(gate.boundary(agent))
+        await asyncio.sleep(7)
+        assert (gate.active, gate.paused_rollouts) == (1, {agent.rollout})
+        assert not gate.has_room(view(2))
+        gate.leave(other)
+        assert await waiting == Passage(7.0, returned=True)
+        return told(records)
+
+    assert run_virtual(story()) == [(RolloutYielded, None), (RolloutPaused, "yield"), (RolloutReturned, 7.0)]
+
+
+def test_it_may_end_while_it_is_away():
+    async def story():
+        gate, law, _, _, (agent,) = yielded()
+        gate.tool_ended(agent)
+        gate.leave(agent)
+        gate.resize(gate.limit)
+        return gate.active, gate.paused, gate.committed_tokens, law.heard
+
+    assert run_virtual(story()) == (0, 0, 0, [(0, 0.0), (0, "ended")])
+
+
+def test_leaving_this_segment_only_is_no_end():
+    async def story():
+        gate, law, _, _, (agent,) = yielded()
+        gate.leave(agent, ended=False)
+        return gate.active, law.heard
+
+    assert run_virtual(story()) == (0, [])
+
+
+def test_several_tools_at_once_are_one_call():
+    async def story():
+        law = Impatient()
+        gate, _, _ = gate_of(1, law)
+        agent = view(0)
+        gate.start(agent)
+        for _ in range(3):
+            gate.tool_began(agent)
+            await asyncio.sleep(1)
+        for seconds in (4, 2):
+            gate.tool_ended(agent)
+            await asyncio.sleep(seconds)
+        assert law.heard == []
+        assert agent.tool_started == 0.0
+        gate.tool_ended(agent)
+        return law.heard, agent.tool_started, agent.tools
+
+    assert run_virtual(story()) == ([(0, 9.0)], None, 0)
+
+
+def test_one_that_waits_for_a_reply_too_keeps_its_slot():
+    async def story():
+        gate, records, _ = gate_of(1, Impatient())
+        agent = view(0)
+        gate.start(agent)
+        gate.tool_began(agent)
+        agent.calls = 1
+        gate.resize(gate.limit)
+        assert (gate.active, records) == (1, [])
+        agent.calls = 0
+        gate.resize(gate.limit)
+        return gate.active, told(records)
+
+    assert run_virtual(story()) == (0, [(RolloutYielded, None)])
+
+
+def test_draining_nobody_yields_and_who_is_away_pauses_for_it():
+    async def story():
+        gate, _, records, _, (away, other) = yielded(2, 2)
+        gate.tool_ended(other)
+        await gate.boundary(other)
+        gate.tool_began(other)
+        gate.drain()
+        gate.resize(gate.limit)
+        assert gate.active == 1
+        gate.tool_ended(away)
+        waiting = asyncio.create_task(gate.boundary(away))
+        await asyncio.sleep(50)
+        assert not waiting.done()
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        gate.leave(away, ended=False)
+        gate.leave(other, ended=False)
+        return (gate.active, gate.paused, gate.committed_tokens), told(records)[2:]
+
+    assert run_virtual(story()) == ((0, 0, 0), [(RolloutReturned, 0.0), (RolloutPaused, "drain")])
+
+
+def test_two_calls_of_one_that_was_away_wait_once():
+    async def story():
+        gate, _, records, _, (agent,) = yielded()
+        other = view(1)
+        gate.start(other)
+        gate.tool_ended(agent)
+        calls = [asyncio.create_task(gate.boundary(agent)) for _ in range(2)]
+        await asyncio.sleep(3)
+        gate.leave(other)
+        assert sorted(await asyncio.gather(*calls)) == [Passage(), Passage(3.0, returned=True)]
+        return told(records)
+
+    assert run_virtual(story()) == [(RolloutYielded, None), (RolloutPaused, "yield"), (RolloutReturned, 3.0)]
