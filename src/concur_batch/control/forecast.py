@@ -60,7 +60,7 @@ class Forecast(Admission):
         self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
         self._used = 0.0  # present private tokens over the limit, at the last sample
         self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
-        self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted as endless
+        self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = False
         self._replies_tell = False
 
@@ -150,18 +150,16 @@ class Forecast(Admission):
     def yielding(self, roster: Roster) -> Iterator[AgentView]:
         """Whose tool call has taken longer than keeping its KV is worth."""
         self._look_at(roster)
-        patience = self._patience
-        for view in (*roster.active.values(), *roster.away.values()):
-            if view.tool_started is None:
-                continue
-            seconds = roster.now - view.tool_started
-            if seconds > patience.endless_s and self._overdue.get(view.rollout) != view.steps:
-                self._overdue[view.rollout] = view.steps
-                patience.overdue()
-        if self._aside or patience.break_even_s is None:
+        long_s = self._patience.break_even_s
+        if long_s is None:
             return
         for view in roster.active.values():
-            if view.tool_started is not None and roster.now - view.tool_started > patience.break_even_s:
+            if view.tool_started is None or roster.now - view.tool_started <= long_s:
+                continue
+            if self._overdue.get(view.rollout) != view.steps:
+                self._overdue[view.rollout] = view.steps
+                self._patience.overdue()
+            if not self._aside:
                 yield view
 
     def replied(self, agent: AgentView) -> None:

@@ -12,15 +12,15 @@ from collections import deque
 from concur_batch.control.base import Sample
 
 _LEAST_CALLS = 8  # before which nothing is said
+_LEAST_BUSY_S = 0.1  # of prefill, before which its rate is not known
 _MEMORY = 0.998  # of samples: the last eight minutes or so
-_SURELY_LONG = 3.0  # break-even times: a call that runs longer is taken for endless
 
 
 class Patience:
     """Told of tool calls by `ended` and `overdue`, of the engine by `sampled`."""
 
     def __init__(self) -> None:
-        self._seconds: deque[float] = deque(maxlen=512)  # of tool calls; endless: inf
+        self._seconds: deque[float] = deque(maxlen=512)  # of tool calls; overdue: inf
         self._prefilled = self._busy = 0.0
         self._fastest = 0.0
         self.break_even_s: float | None = None
@@ -30,17 +30,12 @@ class Patience:
         self.long_share = 0.0
         """Of tool calls, those beyond break-even."""
 
-    @property
-    def endless_s(self) -> float:
-        """A call that has run for so long is counted before it is back."""
-        return math.inf if self.break_even_s is None else _SURELY_LONG * self.break_even_s
-
     def ended(self, seconds: float) -> None:
         """A tool call has come back."""
         self._seconds.append(seconds)
 
     def overdue(self) -> None:
-        """A tool call has run for `endless_s`; `ended` is not called for it."""
+        """A tool call has run for longer than break-even; how long does not matter. `ended` is not called for it."""
         self._seconds.append(math.inf)
 
     def sampled(self, sample: Sample, pool_tokens: float | None, interval_s: float) -> None:
@@ -50,7 +45,7 @@ class Patience:
             self._busy = _MEMORY * self._busy + sample.prefill_busy_seconds
         elif sample.prefill_tokens and interval_s > 0:
             self._fastest = max(_MEMORY * self._fastest, sample.prefill_tokens / interval_s)
-        rate = self._prefilled / self._busy if self._busy > 1.0 else self._fastest
+        rate = self._prefilled / self._busy if self._busy > _LEAST_BUSY_S else self._fastest
         if rate > 0 and pool_tokens is not None:
             self.break_even_s = pool_tokens / rate
 

@@ -50,6 +50,7 @@ class Room:
         self._guess = float(_FIRST_GUESS)
         self._calm_s = 0.0
         self._larger = 1.0  # the pool, than told
+        self._host = 1.0  # pools that a host tier holds
 
     def left(self, time: float, tokens: float) -> None:
         """KV that nobody will use again soon, newer than that of agents in tool calls."""
@@ -109,16 +110,19 @@ class Room:
                 self._larger *= 1.0 + 2 * f.rise_per_s * interval_s
         else:
             self._calm_s = 0.0
-        top = f.fill * max(self._larger, sample.host_tokens / pool)  # a host tier holds what the pool holds, and more
+        top = f.fill * self._host * self._larger
         if self.fill >= top:
             return "hold"
-        self.fill = min(top, self.fill + f.rise_per_s * self._larger * interval_s)
+        self.fill = min(top, self.fill + f.rise_per_s * self._host * self._larger * interval_s)
         return "grow"
 
     def _size(self, sample: Sample) -> None:
         if sample.capacity_tokens:
             self._told = True
-            self.pool_tokens = float(sample.capacity_tokens)
+            pool = self.pool_tokens = float(sample.capacity_tokens)
+            host = max(1.0, sample.host_tokens / pool)  # a host tier holds what the pool holds, and more
+            if host != self._host:
+                self._host, self.fill = host, self.fill * host / self._host
         elif not self._told and sample.missed_tokens is not None and sample.history_tokens:
             self.pool_tokens = self._guess
 
