@@ -42,6 +42,14 @@ def test_a_second_that_the_engine_did_not_prefill_in_says_nothing():
     assert found.break_even_s == 50
 
 
+def test_a_tenth_of_a_second_of_prefill_is_enough():
+    found = Patience()
+    found.sampled(told(900, 0.09), 500_000, 1.0)
+    assert found.break_even_s is None
+    found.sampled(told(900, 0.09), 500_000, 1.0)
+    assert found.break_even_s == pytest.approx(50)
+
+
 def test_without_busy_seconds_the_fastest_interval_is_the_rate():
     found = Patience()
     for tokens in (3_000, 20_000, 8_000):
@@ -56,7 +64,7 @@ def test_nothing_told_and_nobody_is_impatient():
     for sample, pool in ((told(None, None), 1e6), (told(10_000, 4.0), None)):
         found.sampled(sample, pool, 1.0)
         found.settle(0.0)
-        assert (found.break_even_s, found.endless_s, found.usual_s, found.long_share) == (None, math.inf, 0, 0)
+        assert (found.break_even_s, found.usual_s, found.long_share) == (None, 0, 0)
 
 
 def test_a_few_calls_say_nothing():
@@ -93,10 +101,6 @@ def test_the_usual_time_costs_least(calls, endless, break_even_s, dead):
 def test_calls_beyond_break_even_are_a_share_endless_ones_too():
     assert patience([1.0] * 6 + [11.0] * 2, endless=2).long_share == pytest.approx(0.4)
     assert patience([1.0] * 2, endless=18).usual_s == 0
-
-
-def test_a_call_is_endless_after_three_times_break_even():
-    assert patience(break_even_s=20.0).endless_s == pytest.approx(60)
 
 
 def test_what_was_long_ago_is_forgotten():
