@@ -75,8 +75,7 @@ class Room:
         f = self._f
         self._size(sample)
         history, missed = self._misses(sample)
-        pool = self.pool_tokens
-        if not self._evidence or pool is None:
+        if not self._evidence or self.pool_tokens is None:
             return "hold"
         if history and missed > f.high * history:
             if not within or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
@@ -84,7 +83,7 @@ class Room:
             self._adjusted = sample.time
             return self._cut()
         if missed <= f.low * history:
-            return self._rise(sample, interval_s, pool, full=full)
+            return self._rise(sample, interval_s, full=full)
         return "hold"
 
     def _cut(self) -> str:
@@ -96,7 +95,7 @@ class Room:
         self.fill = max(_LEAST_FILL, self.fill * self._f.cut)
         return "cut"
 
-    def _rise(self, sample: Sample, interval_s: float, pool: float, *, full: bool) -> str:
+    def _rise(self, sample: Sample, interval_s: float, *, full: bool) -> str:
         f = self._f
         if not self._told:
             if not full:
