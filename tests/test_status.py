@@ -108,6 +108,30 @@ def test_an_ended_run_with_work_left_goes_on_by_resume(cause):
     assert "can go on" in printed(state, None)
 
 
+YIELD = r.RolloutYielded(t=5.0, rollout="d#0", engine=ENGINE, step=1)
+PAUSE = r.RolloutPaused(t=6.0, rollout="d#0", engine=ENGINE, step=1, reason="yield")
+RETURN = r.RolloutReturned(t=7.0, rollout="d#0", engine=ENGINE, step=1, paused_s=1.0)
+
+
+@pytest.mark.parametrize(
+    ("after", "active", "paused"),
+    [
+        ([YIELD], 0, 1),
+        ([YIELD, PAUSE], 0, 2),
+        ([YIELD, PAUSE, RETURN], 1, 1),
+        ([YIELD, RETURN], 1, 1),
+        ([YIELD, end("d")], 0, 1),
+        ([YIELD, STORY[0]], 0, 2),
+        ([YIELD, STORY[0], r.RolloutStarted(t=1.0, rollout="d#0", engine=ENGINE, task="d", k=0, index=0, seed=0, resumed=True)], 1, 1),
+    ],
+)  # fmt: skip
+def test_who_has_yielded_its_slot_is_not_active(after, active, paused):
+    state = fold([*STORY, *after])
+    assert (state.active, state.paused) == (active, paused)
+    status = counts(status_dict(state, RUN, Process()))
+    assert (status["running"], sum(status.values())) == (active, 9)
+
+
 def test_a_draining_run_says_so():
     status = status_dict(fold([*STORY, r.DrainStarted(t=5.0, cause="SIGINT")]), RUN, Process())
     assert (status["condition"], status["drain_cause"]) == ("draining", "SIGINT")

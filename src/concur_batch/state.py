@@ -175,7 +175,7 @@ class RunState:
         self.segment_totals = Totals()
         self.ended_before = len(self.ended)
         for live in self.live.values():  # whoever was live when the last segment broke off now waits to be taken up
-            live.paused, live.since = True, x.t
+            live.paused, live.yielded, live.since = True, False, x.t
             live.tools.clear()
         for engine in self.engines.values():  # each segment has its own zero of time
             engine.lost = engine.sample = engine.decision = engine.moved = None
