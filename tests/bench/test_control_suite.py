@@ -191,12 +191,12 @@ def test_the_best_window_is_none_where_no_limit_is_best(monkeypatch, best, windo
         return {"controller": controller, "makespan_s": seconds if controller == best else 2.0}
 
     monkeypatch.setattr(control_suite, "run", run)
-    found = attempt(Job(TINY, AUTO, 0))
+    found = attempt(None, Job(TINY, AUTO, 0))
     assert (found["controller"], found["window"], found["makespan_s"]) == (AUTO, window, seconds)
 
 
 def test_several_engines_have_a_pool_each():
-    assert attempt(Job(TINY._replace(engines=2), "off", 0))["pool_tokens"] == 80_000
+    assert attempt(None, Job(TINY._replace(engines=2), "off", 0))["pool_tokens"] == 80_000
 
 
 # The check

@@ -196,7 +196,7 @@ def job(case: Case, controller: str, seed: int, parameters: Mapping[str, Any]) -
     }
 
 
-def attempt(asked: Job) -> Line:
+def attempt(_: None, asked: Job) -> Line:
     """The same in whatever process; or what went wrong, in `error`."""
     try:
         return job(asked.case, asked.controller, asked.seed, {})
@@ -259,7 +259,7 @@ def jobs(found: Iterable[Case], controllers: Sequence[str], seeds: int) -> list[
 
 def run_all(asked: Sequence[Job], kept: Kept, workers: int) -> list[str]:
     """Those that are not kept yet, side by side. Returns what went wrong; ends early at Ctrl-C."""
-    pool = Workers[Key, Job, Line](attempt, workers)
+    pool = Workers[Key, None, Job, Line](attempt, workers, None)
     failures: list[str] = []
     todo = [one for one in asked if one.key not in kept.lines]
     try:

@@ -25,11 +25,13 @@ from concur_batch.results.summary import counts, number
 from concur_batch.sim.tasks import tasks
 from concur_batch.sim.workload import AgentTrace
 
+Traces = Mapping[int, Sequence[AgentTrace]]  # by seed
+
 
 class Job(NamedTuple):
     """One simulated run."""
 
-    traces: Sequence[AgentTrace]
+    seed: int
     config: Config
 
 
@@ -58,17 +60,17 @@ def start_simulated(
         say("note: a trace is the same under every seed; only generated workloads differ")
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
     try:
-        _run_all(entries, lambda run: Job(traces[run.seed], configuration_of(run, by_controller)), workers or cores())
+        _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
     except KeyboardInterrupt:
         say("concur: interrupted")
         return 130
     return show(entries.figures(), as_json=as_json)
 
 
-def _run_all(entries: Entries, job_of: Callable[[Run], Job], workers: int) -> None:
+def _run_all(entries: Entries, traces: Traces, job_of: Callable[[Run], Job], workers: int) -> None:
     """Until nothing is wanted any more."""
     progress = Progress()
-    pool = Workers[Run, Job, Figures](_simulated, workers)
+    pool = Workers[Run, Traces, Job, Figures](_simulated, workers, traces)
     try:
         with pool.running():
             while wanted := [*entries.wanted(pool.under_way), *pool.under_way]:
@@ -80,9 +82,10 @@ def _run_all(entries: Entries, job_of: Callable[[Run], Job], workers: int) -> No
         progress.clear()
 
 
-def _simulated(job: Job) -> Figures:
+def _simulated(traces: Traces, job: Job) -> Figures:
     """In whatever process."""
-    return simulate(job.traces, list(tasks(job.traces)), job.config, progress=lambda _: None).figures
+    agents = traces[job.seed]
+    return simulate(agents, list(tasks(agents)), job.config, progress=lambda _: None).figures
 
 
 def show(runs: Sequence[Figures], *, as_json: bool) -> int:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from concur_batch.errors import ConcurError
 
 K = TypeVar("K")
+S = TypeVar("S")
 J = TypeVar("J")
 R = TypeVar("R")
 
@@ -24,16 +25,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Workers(Generic[K, J, R]):
-    """`work` must be a function of a module, and jobs and results must pickle. Use it by `with workers:`.
+class Workers(Generic[K, S, J, R]):
+    """`work(shared, job)` must be a function of a module, and all it takes and gives must pickle. Jobs are to be small: what is
+    large goes into `shared`, which each process gets as it starts. Use it by `with workers.running():`.
 
-    However the block is left, all processes are ended at once, in mid-job too; and they end when we are killed. Ctrl-C
+    A job that does not fit into a pipe would be stuck in it, and we with it, were its process ended before it was read. However the block is left, all processes are ended at once, in mid-job too; and they end when we are killed. Ctrl-C
     reaches us alone. With one worker all happens in this process, as `next` is called.
     """
 
-    def __init__(self, work: Callable[[J], R], count: int) -> None:
+    def __init__(self, work: Callable[[S, J], R], count: int, shared: S) -> None:
         self._work = work
         self._count = count
+        self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
         self._futures: dict[Future[R], K] = {}
         self._here: dict[K, J] = {}
@@ -50,7 +53,7 @@ class Workers(Generic[K, J, R]):
         try:
             if self._count > 1:
                 spawn = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(self._count, mp_context=spawn, initializer=_begin)
+                self._pool = ProcessPoolExecutor(self._count, mp_context=spawn, initializer=_begin, initargs=(self._shared,))
             yield
         finally:
             if self._pool is not None:
@@ -62,13 +65,13 @@ class Workers(Generic[K, J, R]):
             self._here[key] = job
             return
         with _sigint_blocked():  # a new process keeps it blocked
-            self._futures[self._pool.submit(self._work, job)] = key
+            self._futures[self._pool.submit(_do, self._work, job)] = key
 
     def next(self) -> tuple[K, R]:
         """One that is done. Raises what its work raised; ConcurError where a process was ended from outside."""
         if self._pool is None:
             key = next(iter(self._here))
-            return key, self._work(self._here.pop(key))
+            return key, self._work(self._shared, self._here.pop(key))
         done = next(iter(wait(self._futures, return_when=FIRST_COMPLETED).done))
         try:
             return self._futures.pop(done), done.result()
@@ -87,9 +90,18 @@ class Workers(Generic[K, J, R]):
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
+_shared: Any = None  # in a new process: what all its jobs are given
+
+
+def _begin(shared: object) -> None:
     """In a new process: do not outlive the one that wants the results."""
+    global _shared  # noqa: PLW0603 - a process has no other place to keep it
+    _shared = shared
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _do(work: Callable[[Any, J], R], job: J) -> R:
+    return work(_shared, job)
 
 
 def _end_with_parent() -> None:
