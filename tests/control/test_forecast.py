@@ -76,8 +76,17 @@ def test_the_limit_is_a_share_of_the_pool():
 
 
 def test_misses_bring_it_down():
-    limit = sampled(law(), missed_tokens=20_000)
+    it = law()
+    list(it.yielding(roster(sampled(it).tokens, [agent(n, 9000) for n in range(10)])))
+    limit = sampled(it, 10, 15, missed_tokens=20_000)
     assert (limit.tokens, limit.reason) == (int(0.94 * 0.93 * POOL), "cooldown")
+
+
+def test_misses_while_it_steps_aside_do_not():
+    it = lived(law(), tool_s=30.0)
+    list(it.yielding(roster(sampled(it).tokens, [agent(n, 9000) for n in range(10)])))
+    sampled(it, 10, 100, missed_tokens=20_000)
+    assert sampled(lived(it, count=60), 100, 110).tokens > 0.6 * POOL
 
 
 def test_ended_agents_leave_kv_that_takes_room_unless_the_engine_lets_it_go_first():

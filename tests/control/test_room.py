@@ -19,9 +19,9 @@ def sample(time, missed=0, history=10_000, capacity=POOL, **more):
     return Sample(engine="e", time=time, capacity_tokens=capacity, history_tokens=history, missed_tokens=missed, **fields)
 
 
-def told(it, samples, interval_s=1.0, *, within=True, full=True):
+def told(it, samples, interval_s=1.0, *, used=1.0):
     """The reasons."""
-    return [it.sampled(one, interval_s, within=within, full=full) for one in samples]
+    return [it.sampled(one, interval_s, used=used) for one in samples]
 
 
 def missing(start, stop, missed=5_000, **more):
@@ -37,7 +37,7 @@ def test_misses_cut_once_per_window():
 
 def test_no_cut_while_agents_still_exceed_the_limit():
     it = room()
-    assert set(told(it, missing(1, 30), within=False)) == {"cooldown"}
+    assert set(told(it, missing(1, 30), used=1.1)) == {"cooldown"}
     assert it.fill == 0.9
     assert told(it, missing(30, 31)) == ["cut"]
 
@@ -60,19 +60,31 @@ def test_a_few_misses_change_nothing():
     assert it.fill == 0.9
 
 
-def test_the_cut_stops_at_a_fifth():
+def test_the_cut_stops_at_a_twentieth():
     it = room()
     assert told(it, missing(1, 1000))[-1] in {"hold", "cooldown"}
-    assert 0.17 < it.fill <= 0.2
+    assert it.fill == 0.05
 
 
-@given(st.lists(st.tuples(st.integers(0, 10_000), st.booleans(), st.booleans()), max_size=60))
-def test_always_between_a_fifth_and_where_it_began(path):
+def test_a_limit_that_is_far_from_reached_is_cut_from_what_is_there():
     it = room()
-    for time, (missed, within, full) in enumerate(path, start=1):
-        told(it, [sample(float(time), missed, evicted_tokens=1)], within=within, full=full)
-        assert 0.2 <= it.fill <= 0.9
-        assert it.tokens(float(time), 5.0) <= 0.9 * POOL
+    assert told(it, missing(1, 2), used=0.5) == ["cut"]
+    assert it.fill == pytest.approx(0.9 * 0.6 * 0.9)
+
+
+def test_without_a_limit_misses_are_nobodys_fault():
+    it = room()
+    assert "cut" not in told(it, missing(1, 60), used=None)
+    assert it.fill == 0.9
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.none() | st.floats(0, 2)), max_size=60))
+def test_always_between_a_twentieth_and_where_it_began(path):
+    it = room()
+    for time, (missed, used) in enumerate(path, start=1):
+        told(it, [sample(float(time), missed, evicted_tokens=1)], used=used)
+        assert 0.05 <= it.fill <= 0.9
+        assert 0 < it.tokens(float(time), 5.0) <= 0.9 * POOL
 
 
 def test_full_for_a_minute_and_nothing_evicted_the_pool_is_larger_than_told():
@@ -86,7 +98,7 @@ def test_full_for_a_minute_and_nothing_evicted_the_pool_is_larger_than_told():
 
 def test_not_full_says_nothing_of_a_larger_pool():
     it = room()
-    told(it, missing(1, 200, missed=0, evicted_tokens=0), full=False)
+    told(it, missing(1, 200, missed=0, evicted_tokens=0), used=0.8)
     assert it.fill == 0.9
 
 
@@ -132,6 +144,9 @@ def test_dead_kv_never_takes_more_than_its_share(tokens, usual_s):
     told(it, [sample(1.0)])
     it.left(1.0, tokens)
     assert it.tokens(1.0, usual_s) >= 0.6 * POOL - 1
+    told(it, missing(2, 1000))
+    it.left(1000.0, tokens)
+    assert it.tokens(1000.0, usual_s) >= 0.5 * it.fill * POOL - 1
 
 
 # A pool of unknown size --------------------------------------------------------------------------------------------------
@@ -148,7 +163,7 @@ def test_the_guess_grows_while_full_and_is_cut_by_misses():
     told(it, missing(1, 60, missed=0, capacity=None))
     grown = it.pool_tokens
     assert grown > 10 * 65_536
-    told(it, missing(60, 80, missed=0, capacity=None), full=False)
+    told(it, missing(60, 80, missed=0, capacity=None), used=0.8)
     assert it.pool_tokens == grown
     assert "cut" in told(it, missing(80, 91, capacity=None))
     cut = it.pool_tokens

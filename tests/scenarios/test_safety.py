@@ -217,12 +217,14 @@ def test_statistics_that_never_come():
     assert "cut" in reasons(done)
 
 
-def test_a_pool_that_is_a_tenth_of_what_is_told():
-    done = run(agents(), Teller(server(), telling(lambda _: 10 * POOL)))
+@pytest.mark.parametrize("times", [3, 10])
+def test_a_pool_that_is_smaller_than_told(times):
+    """Misses bring the limit down to what is there."""
+    done = run(agents(), Teller(server(), telling(lambda _: times * POOL)))
     told = limits(done)
-    assert told[0] > 9 * POOL
-    assert min(told) < 0.75 * told[0]
-    assert makespan(done) <= HARDLY_WORSE * usual()[0]
+    assert told[0] > 0.9 * times * POOL
+    assert min(told) < POOL
+    assert makespan(done) <= NOT_WORSE * usual()[0]
 
 
 def test_a_pool_that_is_ten_times_what_is_told():
@@ -246,7 +248,7 @@ def test_replies_that_do_not_tell_what_was_cached():
 def test_replies_that_do_not_tell_and_a_pool_that_lies():
     done = run(agents(), Teller(server(), telling(lambda _: 10 * POOL), silent))
     assert "cut" in reasons(done)
-    assert makespan(done) <= HARDLY_WORSE * usual()[0]
+    assert makespan(done) <= NOT_WORSE * usual()[0]
 
 
 def test_nothing_is_told_at_all():

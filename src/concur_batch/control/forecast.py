@@ -20,7 +20,6 @@ from concur_batch.control.room import Feedback, Room
 _SETTLE_EVERY = 5  # samples
 _SMOOTHING = 0.1  # of the tokens in flight, per sample
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
-_NEARLY_FULL = 0.9
 
 
 class ForecastParameters(BaseModel):
@@ -58,7 +57,7 @@ class Forecast(Admission):
         self._locked_tokens: float | None = None
         self._frees_ended = False
         self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
-        self._used = 0.0  # present private tokens over the limit, at the last sample
+        self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = False
@@ -76,7 +75,7 @@ class Forecast(Admission):
         interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
         self._now = self._sampled = sample.time
         self._frees_ended = sample.frees_ended
-        reason = self._room.sampled(sample, interval_s, within=self._used <= 1.0, full=self._used >= _NEARLY_FULL)
+        reason = self._room.sampled(sample, interval_s, used=self._used)
         pool = self._room.pool_tokens
         self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
         self._patience.sampled(sample, pool, interval_s)
@@ -207,7 +206,8 @@ class Forecast(Admission):
             found = (self._locked_tokens - self._kinds.whole.shared_tokens - known) / calls
             before = found if self._in_flight is None else self._in_flight
             self._in_flight = before + _SMOOTHING * (found - before)
-        self._used = (known + idle + self._in_flight_tokens * calls) / roster.limit.tokens
+        limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
+        self._used = None if limit >= UNLIMITED else present / limit
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""

@@ -10,7 +10,9 @@ from concur_batch.control.base import Sample
 
 _DEAD_WINDOW_S = 60.0  # over which the rate of dead KV is taken
 _MOST_DEAD = 0.3  # of the pool
-_LEAST_FILL = 0.2
+_LEAST_FILL = 0.05  # so that a pool told twenty times too large is found
+_NEARLY_FULL = 0.9  # of the limit
+_LOOSE = 1.2  # a limit that exceeds what is there by more is brought to that before it is cut
 _FIRST_GUESS = 65_536  # tokens of a pool of unknown size
 _CALM_S = 60.0  # full for so long, and nothing evicted: the pool is larger than told
 
@@ -68,31 +70,31 @@ class Room:
         pool = self.pool_tokens
         if pool is None:
             return None
-        return self.fill * pool - min(self.dead_tokens(time, usual_s), _MOST_DEAD * pool)
+        return self.fill * pool - min(self.dead_tokens(time, usual_s), _MOST_DEAD * pool, 0.5 * self.fill * pool)
 
-    def sampled(self, sample: Sample, interval_s: float, *, within: bool, full: bool) -> str:
-        """Follow the misses; returns the reason. `within`: the agents keep to the limit already; `full`: they nearly fill it."""
+    def sampled(self, sample: Sample, interval_s: float, *, used: float | None) -> str:
+        """Follow the misses; returns the reason. `used`: contexts at present, of the limit; None: they have none."""
         f = self._f
         self._size(sample)
         history, missed = self._misses(sample)
         if not self._evidence or self.pool_tokens is None:
             return "hold"
         if history and missed > f.high * history:
-            if not within or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
+            if used is None or used > 1.0 or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
                 return "cooldown"  # the last cut still drains
             self._adjusted = sample.time
-            return self._cut()
+            return self._cut(used)
         if missed <= f.low * history:
-            return self._rise(sample, interval_s, full=full)
+            return self._rise(sample, interval_s, full=used is not None and used >= _NEARLY_FULL)
         return "hold"
 
-    def _cut(self) -> str:
+    def _cut(self, used: float) -> str:
         if not self._told:
             self._guess = self.pool_tokens = max(self._guess * self._f.cut**3, 1024.0)
             return "cut"
         if self.fill <= _LEAST_FILL:
             return "hold"
-        self.fill = max(_LEAST_FILL, self.fill * self._f.cut)
+        self.fill = max(_LEAST_FILL, self.fill * min(1.0, _LOOSE * used) * self._f.cut)
         return "cut"
 
     def _rise(self, sample: Sample, interval_s: float, *, full: bool) -> str:
