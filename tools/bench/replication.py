@@ -1,6 +1,6 @@
 """The paper's experiments (arXiv:2601.22705) in virtual time, beside what the paper reports: the tables of docs/replication.md.
 
-    python tools/bench/replication.py --part requests|deepseek|thresholds|readings|speedup|search [--forecast] [--keep FILE]
+    python tools/bench/replication.py --part requests|deepseek|speedup|search|thresholds|locked|readings|running [--forecast] [--keep FILE]
 
 `--keep` appends the figures of each run to a file and takes from it what has been run, so that a call that was ended goes on, and
 parts share runs: give another file, or none, after a change of the program. One process; the parts take 1 to 8 minutes of CPU.
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from report import show
 
+from concur_batch import records as r
 from concur_batch.results.sweep import Sweep
 
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
@@ -48,11 +51,12 @@ class Case(NamedTuple):
     pool: int
     agents: int = 256
     workload: Mapping[str, Any] = {}
+    running: int | None = None  # most requests that the server runs at once; None: SGLang's default, which never binds here
 
 
-def qwen(tp: int, workload: Mapping[str, Any] | None = None) -> Case:
+def qwen(tp: int, workload: Mapping[str, Any] | None = None, running: int | None = None) -> Case:
     """Qwen3-32B on so many H100."""
-    return Case(f"qwen3-32b@h100x{tp}", POOLS[tp], workload=workload or {})
+    return Case(f"qwen3-32b@h100x{tp}", POOLS[tp], workload=workload or {}, running=running)
 
 
 Figures = dict[str, Any]
@@ -64,16 +68,16 @@ class Runs:
 
     def __init__(self, keep: Path | None, seed: int, *, forecast: bool) -> None:
         self._keep = keep
-        self._seed = seed
+        self.seed = seed
         self.forecast = forecast  # wanted, too
         lines = keep.read_text(encoding="utf-8").splitlines() if keep is not None and keep.exists() else []
         self._done: dict[str, Figures] = {line["run"]: line["figures"] for line in map(json.loads, lines)}
 
     def run(self, case: Case, controller: str, parameters: Mapping[str, Any] | None = None) -> Figures:
         """The figures of one run, those that `concur simulate --json` prints."""
-        name = json.dumps([case, controller, parameters or {}, self._seed], sort_keys=True)
+        name = json.dumps([case, controller, parameters or {}, self.seed], sort_keys=True)
         if name not in self._done:
-            self._done[name] = _simulated(case, controller, parameters or {}, self._seed)
+            self._done[name] = _simulated(case, controller, parameters or {}, self.seed)
             if self._keep is not None:
                 with self._keep.open("a", encoding="utf-8") as lines:
                     lines.write(json.dumps({"run": name, "figures": self._done[name]}) + "\n")
@@ -96,7 +100,9 @@ def _fixed(window: int | None) -> str:
     return "off" if window is None else f"fixed:{window}"
 
 
-def _simulated(case: Case, controller: str, parameters: Mapping[str, Any], seed: int) -> Figures:
+def _simulated(
+    case: Case, controller: str, parameters: Mapping[str, Any], seed: int, *sinks: Callable[[r.Record], None]
+) -> Figures:
     from concur_batch.cli.simulate import configured  # noqa: PLC0415  heavy imports, not needed for --help
     from concur_batch.cli.simulation import simulate  # noqa: PLC0415
     from concur_batch.config import resolve  # noqa: PLC0415
@@ -106,8 +112,10 @@ def _simulated(case: Case, controller: str, parameters: Mapping[str, Any], seed:
     traces = generate(WorkloadParameters(agents=case.agents, **case.workload), seed)
     options = {"engine.urls": [f"sim:{case.profile}"], "sim.pool_tokens": case.pool, "controller.name": controller}
     sets = [f"controller.{key}={value}" for key, value in parameters.items()]
+    if case.running is not None:
+        sets.append(f"sim.max_running_requests={case.running}")
     config = configured(resolve({**options, "run.seed": seed, "run.max_agents": len(traces)}, sets, None, {}))
-    return simulate(traces, list(tasks(traces)), config, progress=lambda _: None).figures
+    return simulate(traces, list(tasks(traces)), config, *sinks, progress=lambda _: None).figures
 
 
 # The parts ---------------------------------------------------------------------------------------------------------------
@@ -174,6 +182,61 @@ def readings(runs: Runs) -> tuple[Sequence[str], Rows]:
     return ["", "reading", "makespan s", "x off", *(f"{key} {value:g}" for key, value in swept)], rows
 
 
+def locked(runs: Runs) -> tuple[Sequence[str], Rows]:
+    """Without control: how long the hit rate is below .2, and U meanwhile. Then where `aimd` turns."""
+    rows: Rows = []
+    capped = [(f"TP8, short answers, {n} running at most", qwen(8, PREFILL, n)) for n in (64, 48)]
+    for name, case in [*CASES, *capped]:
+        samples: list[r.Sampled] = []
+        path = [(0.0, 8, "")]
+        _simulated(case, "off", {}, runs.seed, partial(_sampled, samples))
+        _simulated(case, "aimd", {}, runs.seed, partial(_turned, path))
+        low = sorted(_locked_while_low(samples))
+        quantiles = [f"{low[len(low) * percent // 100]:.2f}" for percent in (1, 50, 99)]
+        turns = " ".join(f"{window}@{at:.0f}" for at, window, _ in path[1:13])
+        rows.append([name, f"{len(low) / len(samples):.0%}", *quantiles, turns])
+    return ["", "H < .2", "U then, 1 %", "50 %", "99 %", "window of aimd @ second, at its first turns"], rows
+
+
+def _sampled(to: list[r.Sampled], record: r.Record) -> None:
+    if isinstance(record, r.Sampled):
+        to.append(record)
+
+
+def _locked_while_low(samples: Sequence[r.Sampled], over_s: float = 15.0) -> Iterator[float]:
+    recent: deque[r.Sampled] = deque()
+    for sample in samples:
+        recent.append(sample)
+        while recent[0].t <= sample.t - over_s:
+            recent.popleft()
+        prompt = sum(one.prompt_tokens for one in recent)
+        if prompt and sample.locked is not None and sum(one.cached_tokens or 0 for one in recent) < 0.2 * prompt:
+            yield sample.locked
+
+
+def _turned(path: list[tuple[float, int, str]], record: r.Record) -> None:
+    """Keep the end of each way up, and of each way down."""
+    if isinstance(record, r.Decided) and record.agents is not None and record.agents != path[-1][1]:
+        way = "up" if record.agents > path[-1][1] else "down"
+        if way == path[-1][2] and (way == "down" or record.t - path[-1][0] < 60):
+            path.pop()
+        path.append((record.t, record.agents, way))
+
+
+def running(runs: Runs) -> tuple[Sequence[str], Rows]:
+    """The thresholds where the server runs only so many requests at once, so that U stays low while the cache thrashes."""
+    swept = [*STEPS[:2], STEPS[3], *STEPS[5:8]]
+    rows: Rows = []
+    for most in (96, 64, 48):
+        case = qwen(8, PREFILL, most)
+        off = runs.seconds(case, "off")
+        for first in (8, 256):
+            base = runs.seconds(case, "aimd", {"first": first})
+            ratios = (runs.seconds(case, "aimd", {"first": first, key: value}) / base for key, value in swept)
+            rows.append([most, first, f"{base:,.0f}", f"{off / base:.2f}", *(f"{ratio:.2f}" for ratio in ratios)])
+    return ["running at most", "first", "makespan s", "x off", *(f"{key} {value:g}" for key, value in swept)], rows
+
+
 def speedup(runs: Runs) -> tuple[Sequence[str], Rows]:
     """Controllers on the workload that gives the paper's speed-up."""
     rows: Rows = []
@@ -197,8 +260,10 @@ def search(runs: Runs) -> tuple[Sequence[str], Rows]:
         ratio, bound = off["makespan_s"] / aimd["makespan_s"], off["makespan_s"] / off["lower_bound_s"]
         name = ", ".join(f"{key} {value:g}" for key, value in workload.items()) or "default"
         seconds = (f"{run['makespan_s']:,.0f}" for run in (off, aimd))
-        rows.append([name, *seconds, f"{ratio:.2f}", f"{bound:.2f}", f"{off['hit_rate']:.1%}"])
-    return ["workload", "off s", "aimd s", "off / aimd", "off / bound", "hit rate off"], rows
+        shared = workload.get("shared_tokens", 2000) * (case.agents - 1)
+        again = (off["prompt_tokens"] - off["cached_tokens"]) / (off["prompt_tokens"] - off["history_tokens"] - shared)
+        rows.append([name, *seconds, f"{ratio:.2f}", f"{bound:.2f}", f"{off['hit_rate']:.1%}", f"{again:.1f}"])
+    return ["workload", "off s", "aimd s", "off / aimd", "off / bound", "hit rate off", "R"], rows
 
 
 def _workloads() -> Iterator[dict[str, Any]]:
@@ -220,7 +285,7 @@ def _workloads() -> Iterator[dict[str, Any]]:
 
 
 PARTS: dict[str, Callable[[Runs], tuple[Sequence[str], Rows]]] = {
-    part.__name__: part for part in (requests, deepseek, thresholds, readings, speedup, search)
+    part.__name__: part for part in (requests, deepseek, speedup, search, thresholds, locked, readings, running)
 }
 
 
