@@ -104,14 +104,15 @@ def test_one_group_is_the_whole():
     assert of(kinds, "a") is kinds.whole
 
 
-def test_more_than_64_groups_are_one():
+def test_groups_beyond_the_64th_are_as_the_whole():
     kinds = Kinds()
     for number in range(64):
         live(kinds, 3, group=str(number))
     assert of(kinds, "5") is not kinds.whole
     for number in range(64, 500):
         live(kinds, 3, group=str(number))
-    assert of(kinds, "5") is of(kinds, "499") is kinds.whole
+    assert of(kinds, "5") is not kinds.whole
+    assert of(kinds, "499") is kinds.whole
     assert kinds.whole.survival.mean_steps
 
 
@@ -127,3 +128,34 @@ def test_long_calls_are_a_share_once_eight_have_been_seen():
     for _ in range(2000):
         kinds.tool_ended(agent, long=False)
     assert kinds.whole.long_share < 0.01
+
+
+def hinted(order, steps, context, hint):
+    return AgentView(
+        rollout=f"h{order}", order=order, steps=steps, context_tokens=context, growth_tokens=1000, expected_tokens=hint
+    )
+
+
+def heard(kinds, lives):
+    """Agents that start at 2,000 tokens and grow by 1,000 a step, each with its hint, for so many steps."""
+    for order, (hint, steps) in enumerate(lives):
+        for step in range(1, steps + 1):
+            kinds.replied(hinted(order, step, 1000 + 1000 * step, hint))
+        kinds.ended(hinted(order, steps, 1000 + 1000 * steps, hint))
+
+
+def test_hints_are_believed_until_agents_show_otherwise():
+    kinds = Kinds()
+    heard(kinds, [(6_000, 5), (40_000, 40)])
+    short, long = (kinds.of(hinted(99, 0, 0, hint)).survival.mean_steps for hint in (6_000, 40_000))
+    assert short < 8
+    assert 25 < long < 45
+    heard(kinds, [(40_000, 5)] * 100)
+    assert kinds.of(hinted(99, 0, 0, 40_000)).survival.mean_steps < 8
+
+
+def test_hints_that_are_alike_make_one_kind():
+    kinds = Kinds()
+    heard(kinds, [(10_000, 5), (10_500, 5), (30_000, 5)])
+    assert kinds.of(hinted(9, 0, 0, 10_000)) is kinds.of(hinted(9, 0, 0, 10_500))
+    assert kinds.of(hinted(9, 0, 0, 10_000)) is not kinds.of(hinted(9, 0, 0, 30_000))

@@ -41,7 +41,7 @@ def peak(kinds, agents, in_flight=0.0, now=1.0, later=1.0):
     return peak_tokens([Crowd(agents, now, later)], kinds, in_flight)
 
 
-states = st.tuples(st.integers(0, 20), st.integers(1, 50_000), st.integers(0, 1), st.none() | st.integers(1, 90_000))
+states = st.tuples(st.integers(0, 20), st.integers(1, 50_000), st.integers(0, 1))
 crowds = st.lists(states, max_size=20).map(lambda found: [agent(n, *state) for n, state in enumerate(found)])
 
 
@@ -57,9 +57,7 @@ def by_agent(kinds, agents, in_flight, later):
 
     def expected(one, tau):
         tokens = private(one, kinds, in_flight)
-        left = -1 if one.expected_tokens is None else one.expected_tokens - kind.shared_tokens - tokens
-        goes_on = math.prod(1 - survival.hazard(one.steps + k) for k in range(tau))
-        alive = tau <= math.ceil(left / growth) if left > 0 else goes_on
+        alive = math.prod(1 - survival.hazard(one.steps + k) for k in range(tau))
         return alive * (later + (1 - later) * stay**tau) * (tokens + growth * tau)
 
     steps = [round(2 * survival.mean_steps * j / 15) for j in range(16)]
@@ -107,23 +105,6 @@ def test_what_is_private():
     assert private(agent(0, 3, 2000, calls=1), kinds, 500) == 2200
     assert private(agent(0, 3, 100), kinds, 500) == 0
     assert private(agent(0, 0, 0, calls=1), kinds, 500) == 700  # a first context of 1,000, its call being all of it
-
-
-@given(st.integers(1, 20), st.integers(301, 20_000), st.integers(1, 60_000))
-def test_nobody_is_foreseen_beyond_its_hint(steps, context, more):
-    kinds = learned("a")
-    assert peak(kinds, [agent(0, steps, context, hint=context + more)]) <= context + more + kinds.whole.growth_tokens
-
-
-def test_a_hint_tells_who_grows_long_and_who_is_nearly_done():
-    kinds = learned("a")
-    none, short, long = (peak(kinds, [agent(n, 3, 2000, hint=hint) for n in range(8)]) for hint in (None, 2100, 9000))
-    assert short < none < long
-
-
-def test_a_hint_that_has_been_passed_says_nothing():
-    kinds = learned("a")
-    assert peak(kinds, [agent(0, 3, 2000, hint=1500)]) == peak(kinds, [agent(0, 3, 2000)])
 
 
 def test_agents_in_long_tool_calls_count_as_much_as_they_hold():

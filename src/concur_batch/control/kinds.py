@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Collection
 
@@ -17,11 +18,15 @@ _LEAST_CALLS = 8
 
 
 class Kind:
-    """One kind of task. `whole`: all tasks together, which it is taken to be like until it shows otherwise; None for that itself."""
+    """One kind of task. `whole`: all tasks together, which it is taken to be like until it shows otherwise; None for that itself.
 
-    def __init__(self, whole: Kind | None = None) -> None:
+    `expected_tokens`: the context at the end, as hints of the kind have it. They are a prior and no more: hints may be wrong.
+    """
+
+    def __init__(self, whole: Kind | None = None, expected_tokens: float | None = None) -> None:
         self._whole = whole
-        self.survival: Survival = Survival(prior_hazard if whole is None else whole.survival.hazard)
+        self._expected_tokens = expected_tokens
+        self.survival: Survival = Survival(self._prior_hazard)
         self.first_tokens: float = _FIRST_TOKENS if whole is None else whole.first_tokens
         """Context after the first step, in the mean."""
         self.shared_tokens: int = 0 if whole is None else whole.shared_tokens
@@ -71,48 +76,76 @@ class Kind:
             return self._long / self._calls
         return 0.0 if self._whole is None else self._whole.long_share
 
+    def _prior_hazard(self, steps: int) -> float:
+        """As hinted: nobody ends in the first half of what is left after the first step, and half as much again is the mean."""
+        if self._expected_tokens is not None:
+            half = max(1.0, (self._expected_tokens - self.first_tokens) / self.growth_tokens / 2)
+            return 0.0 if steps < half else 1.0 / half
+        return prior_hazard(steps) if self._whole is None else self._whole.survival.hazard(steps)
+
     def _grow(self) -> None:
         prior = self.first_tokens - self.shared_tokens if self._whole is None else self._whole.growth_tokens
         weight = _PRIOR_STEPS + self._unheard
         self.growth_tokens = max(_LEAST_GROWTH, (self._growth_sum + weight * prior) / (self._growths + weight))
 
 
+_Group = tuple[str, int | None]
+
+
+def _group(agent: AgentView) -> _Group:
+    """Its group, and its hint to half an octave."""
+    hint = agent.expected_tokens
+    return agent.group, None if hint is None else round(2 * math.log2(max(1, hint)))
+
+
 class Kinds:
-    """All kinds of a run, by the agents' groups. With one group, or too many, there is only the whole."""
+    """All kinds of a run, by the agents' groups and the lengths that are hinted. With one group there is only the whole; those beyond
+    the 64th are as the whole.
+    """
 
     def __init__(self) -> None:
         self.whole = Kind()
-        self._groups: dict[str, Kind] = {}
+        self._groups: dict[_Group, Kind] = {}
 
     def of(self, agent: AgentView) -> Kind:
         """The kind of this agent, as it is known."""
-        if len(self._groups) <= 1 or len(self._groups) > _MOST_KINDS:
+        group = _group(agent)
+        if group[1] is None and len(self._groups) <= 1:
             return self.whole
-        return self._groups.get(agent.group, self.whole)
+        found = self._groups.get(group)
+        return found or (self.whole if group[1] is None else self._own(group))
 
     def replied(self, agent: AgentView) -> None:
         """Told of every reply."""
-        self.whole.replied(agent)
-        self._own(agent).replied(agent)
+        for kind in self._told(agent):
+            kind.replied(agent)
 
     def tool_ended(self, agent: AgentView, *, long: bool) -> None:
         """Told of every tool call that has come back."""
-        self.whole.tool_ended(long=long)
-        self._own(agent).tool_ended(long=long)
+        for kind in self._told(agent):
+            kind.tool_ended(long=long)
 
     def ended(self, agent: AgentView) -> None:
         """Told of every agent that has ended."""
-        self.whole.survival.ended(agent.steps)
-        self._own(agent).survival.ended(agent.steps)
+        for kind in self._told(agent):
+            kind.survival.ended(agent.steps)
 
     def count_unheard(self, active: Collection[AgentView]) -> None:
         """Look who of the active agents has not made its second step."""
-        unheard = Counter(agent.group for agent in active if agent.steps <= 1)
+        unheard = Counter(_group(agent) for agent in active if agent.steps <= 1)
         self.whole.unheard(unheard.total())
         for group, kind in self._groups.items():
             kind.unheard(unheard[group])
 
-    def _own(self, agent: AgentView) -> Kind:
-        if agent.group not in self._groups and len(self._groups) <= _MOST_KINDS:
-            self._groups[agent.group] = Kind(self.whole)
-        return self._groups.get(agent.group) or Kind(self.whole)
+    def _told(self, agent: AgentView) -> tuple[Kind, ...]:
+        own = self._own(_group(agent))
+        return (self.whole,) if own is self.whole else (self.whole, own)
+
+    def _own(self, group: _Group) -> Kind:
+        found = self._groups.get(group)
+        if found is None:
+            if len(self._groups) >= _MOST_KINDS:
+                return self.whole
+            hint = group[1]
+            found = self._groups[group] = Kind(self.whole, None if hint is None else 2 ** (hint / 2))
+        return found

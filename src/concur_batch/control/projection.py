@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -25,7 +24,7 @@ def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) 
     """Tokens, each kind's shared prefix counted once. `in_flight_tokens`: of a model call, what its agent's context does not tell yet.
 
     A step is the unit of time, the same for all. An agent that has made k steps and whose context is c will have, tau steps
-    from now, c + g tau with probability S(k + tau) / S(k); one with a hint of its length lives until it gets there.
+    from now, c + g tau with probability S(k + tau) / S(k). Hints of lengths make kinds.
     """
     groups = _groups(crowds, kinds, in_flight_tokens)
     if not groups:
@@ -58,9 +57,8 @@ class _Row(NamedTuple):
     """Agents that are alike to the forecast."""
 
     shares: Sequence[float]  # S
-    steps: int  # made; with a hint: to come
+    steps: int  # made
     alive: float  # S of these steps
-    hinted: bool
     now: float
     later: float
     stay: float  # share of steps without a long tool call
@@ -68,7 +66,7 @@ class _Row(NamedTuple):
     tokens: float  # contexts of all of them
 
 
-_Key = tuple[Kind, int, bool, float, float]  # steps, hinted, now, later
+_Key = tuple[Kind, int, float, float]  # steps, now, later
 
 
 def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> dict[_Key, tuple[int, float]]:
@@ -76,33 +74,22 @@ def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> d
     groups: dict[_Key, tuple[int, float]] = {}
     for crowd in crowds:
         for agent, kind, tokens in private_tokens(crowd.agents, kinds, in_flight_tokens):
-            steps, hinted = agent.steps, False
-            if agent.expected_tokens is not None:
-                left = agent.expected_tokens - kind.shared_tokens - tokens
-                if left > 0:
-                    steps, hinted = math.ceil(left / kind.growth_tokens), True
-            key = kind, steps, hinted, crowd.now, crowd.later
+            key = kind, agent.steps, crowd.now, crowd.later
             count, whole = groups.get(key, (0, 0.0))
             groups[key] = count + 1, whole + tokens
     return groups
 
 
-def _row(kind: Kind, steps: int, hinted: bool, now: float, later: float, count: int, tokens: float, horizon: int) -> _Row:  # noqa: FBT001 - a key and what is under it
-    shares = kind.survival.shares(horizon if hinted else steps + horizon)
-    alive = 1.0 if hinted else shares[steps]
-    return _Row(shares, steps, alive, hinted, now, later, 1.0 - kind.long_share, count * kind.growth_tokens, tokens)
+def _row(kind: Kind, steps: int, now: float, later: float, count: int, tokens: float, horizon: int) -> _Row:
+    shares = kind.survival.shares(steps + horizon)
+    return _Row(shares, steps, shares[steps], now, later, 1.0 - kind.long_share, count * kind.growth_tokens, tokens)
 
 
 def _expected(rows: Iterable[_Row], tau: int) -> float:
     """The sum of the contexts `tau` steps from now."""
     total = 0.0
-    for shares, steps, alive, hinted, now, later, stay, growth, tokens in rows:
-        if hinted:
-            if tau > steps:
-                continue
-            lives = 1.0
-        else:
-            lives = shares[steps + tau] / alive
+    for shares, steps, alive, now, later, stay, growth, tokens in rows:
+        lives = shares[steps + tau] / alive
         holds = now if stay == 1.0 or now == later else later + (now - later) * stay**tau
         total += lives * holds * (tokens + growth * tau)
     return total
