@@ -4,7 +4,7 @@ import pytest
 
 from concur_batch.control.base import UNLIMITED, Limit, Sample
 from concur_batch.control.policies import make_policy
-from concur_batch.control.requests import requests
+from concur_batch.control.request_cap import requests
 from concur_batch.errors import InputError
 
 
