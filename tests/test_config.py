@@ -38,7 +38,7 @@ def test_defaults():
     assert config.engine.urls == ["sim"]
     assert config.run.max_agents == 1024
     assert config.limits.for_task().max_steps == 50
-    assert config.controller.name == "aimd"
+    assert config.controller.name == "forecast"
     assert config.engine.api_key.get_secret_value() == "EMPTY"
     assert config.sources == {}
 

@@ -58,7 +58,7 @@ class Patience:
         calls = len(self._seconds)
         if self.break_even_s is None or calls < _LEAST_CALLS:
             return
-        ends = sorted(seconds for seconds in self._seconds if seconds < math.inf)
+        ends = sorted(seconds for seconds in self._seconds if seconds <= self.break_even_s)
         self.long_share = sum(seconds > self.break_even_s for seconds in self._seconds) / calls
         least, self.usual_s, passed = 1.0, 0.0, 0.0
         for i, seconds in enumerate(ends):
@@ -68,4 +68,3 @@ class Patience:
             cost = held / self.break_even_s + left / calls
             if cost < least:
                 least, self.usual_s = cost, seconds
-        self.usual_s = min(self.usual_s, self.break_even_s)
