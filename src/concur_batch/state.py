@@ -50,6 +50,9 @@ class EngineView:
     window_low: int | None = None  # of all limits on agents decided so far
     window_high: int | None = None
     window_first: int | None = None
+    tokens_low: int | None = None  # of all limits on tokens
+    tokens_high: int | None = None
+    tokens_first: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -297,6 +300,12 @@ class RunState:
             engine.window_high = x.agents if high is None else max(high, x.agents)
             if engine.window_first is None:
                 engine.window_first = x.agents
+        if x.tokens is not None:
+            low, high = engine.tokens_low, engine.tokens_high
+            engine.tokens_low = x.tokens if low is None else min(low, x.tokens)
+            engine.tokens_high = x.tokens if high is None else max(high, x.tokens)
+            if engine.tokens_first is None:
+                engine.tokens_first = x.tokens
 
     def _drain_started(self, x: r.DrainStarted) -> None:
         self.draining = x.cause

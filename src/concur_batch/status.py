@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rich.table import Table
 from rich.text import Text
 
-from concur_batch.results.summary import counts, duration, engine_summary, iso, number, percent, rate, window_path
+from concur_batch.results.summary import counts, duration, engine_summary, iso, limit_path, number, percent, rate
 from concur_batch.state import EngineView, RunState
 
 
@@ -150,7 +150,7 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
     yield "cache", Text(f"hit rate {percent(status['hit_rate'])}, miss rate {percent(status['miss_rate'])}")
     for name, engine in status["engines"].items():
         yield "engine", Text(_engine_line(name, engine), style="red" if engine["lost"] else "", overflow="fold")
-        yield "  window", Text(window_path(engine["window"]))
+        yield "  window" if engine["tokens"] is None else "  limit", Text(limit_path(engine))
     if error := status["newest_error"]:
         yield "error", Text(f"{error['rollout']}: {error['class']}: {_short(error['message'])}", style="red", overflow="fold")
     if state.segments and status["next_command"]:

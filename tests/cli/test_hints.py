@@ -88,7 +88,8 @@ def test_an_earlier_run_tells_how_long_tasks_are(tmp_path, job, earlier):
 
 
 @pytest.mark.parametrize(
-    "more", [("--history", "earlier"), FORECAST, (*FORECAST, "--history", "earlier", "--set", "run.order=job")]
+    "more",
+    [("--controller", "aimd", "--history", "earlier"), FORECAST, (*FORECAST, "--history", "earlier", "--set", "run.order=job")],
 )
 def test_else_tasks_start_in_job_order(tmp_path, job, earlier, more):
     told = run(tmp_path, job, "next", *more)
@@ -176,7 +177,7 @@ def test_simulated_tasks_have_no_hints_unless_asked_for():
 
 
 def test_simulated_tasks_may_know_the_truth():
-    known = simulated(sim__hint_sigma=0.0)
+    known = simulated(sim__hint_sigma=0.0, controller__name="aimd")
     assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in TRACES]
     assert [task.id for task in known] == [task.id for task in JOB]
     longest = simulated(sim__hint_sigma=0.0, controller__name="forecast")
@@ -194,7 +195,7 @@ def test_a_simulation_may_go_by_the_history_of_another(tmp_path):
     given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "first")}
     simulate.start(None, given, [], None, agents=5, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
     drawn = generate(WorkloadParameters(agents=5), seed=0)
-    known = hints.simulated(drawn, list(tasks(drawn)), config(run__history=str(tmp_path / "first")))
+    known = hints.simulated(drawn, list(tasks(drawn)), config(run__history=str(tmp_path / "first"), controller__name="aimd"))
     assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in drawn]
 
 

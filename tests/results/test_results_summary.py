@@ -7,7 +7,7 @@ from journals import EPOCH, end, reply, segment, start, tool
 from rich.console import Console
 
 from concur_batch import records as r
-from concur_batch.results.summary import duration, number, render, summarise, window_path
+from concur_batch.results.summary import duration, limit_path, number, render, summarise, window_path
 from concur_batch.state import RunState, fold
 
 ERROR = r.ErrorInfo(error_class="engine", message="refused")
@@ -110,3 +110,13 @@ def test_durations(seconds, text):
 @pytest.mark.parametrize(("value", "text"), [(None, "?"), (0.01234, "0.0123"), (99.96, "100"), (1234.5, "1,234")])
 def test_numbers(value, text):
     assert number(value) == text
+
+
+def test_a_limit_on_tokens_is_told_as_such():
+    decisions = [
+        r.Decided(t=float(i), engine="e", agents=None, tokens=tokens, requests=None, reason="hold")
+        for i, tokens in enumerate((900, 400, 700))
+    ]
+    engine = summarise(fold([r.SegmentStarted(t=0.0, epoch=0.0, host="h", pid=1, version="1"), *decisions]))["engines"]["e"]
+    assert engine["tokens"] == {"first": 900, "low": 400, "high": 900, "last": 700}
+    assert limit_path(engine) == "900 → 400..900 → 700 tokens (hold)"

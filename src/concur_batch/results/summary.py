@@ -105,6 +105,14 @@ def engine_summary(view: EngineView) -> dict[str, Any]:
             "reason": decision.reason if decision else None,  # of the last decision
             "moved_by": moved.reason if moved else None,  # of the last one that changed the limit
         },
+        "tokens": None
+        if view.tokens_first is None
+        else {
+            "first": view.tokens_first,
+            "low": view.tokens_low,
+            "high": view.tokens_high,
+            "last": decision.tokens if decision else None,  # None: no limit now
+        },
     }
 
 
@@ -141,7 +149,18 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
         failed = f", {summary['tool_errors']:,} of them failed" if summary["tool_errors"] else ""
         yield "tool calls", Text(f"{summary['tool_calls']:,}{failed}")
     for name, engine in summary["engines"].items():
-        yield "window", Text(f"{window_path(engine['window'])}, {engine['policy'] or 'no policy'} on {name}", overflow="fold")
+        label = "window" if engine["tokens"] is None else "limit"
+        yield label, Text(f"{limit_path(engine)}, {engine['policy'] or 'no policy'} on {name}", overflow="fold")
+
+
+def limit_path(engine: Mapping[str, Any]) -> str:
+    """Where an engine's limit went: on agents, or on tokens where a policy weighs them; from its `engine_summary`."""
+    tokens = engine["tokens"]
+    if tokens is None:
+        return window_path(engine["window"])
+    last = "no limit" if tokens["last"] is None else f"{tokens['last']:,}"
+    span = f"{tokens['low']:,}..{tokens['high']:,}"
+    return f"{tokens['first']:,} → {span} → {last} tokens ({engine['window']['reason']})"
 
 
 def window_path(window: Mapping[str, Any]) -> str:
