@@ -192,7 +192,11 @@ class RunState:
         return self.engines.get(name) or self.engines.setdefault(name, EngineView(name=name))
 
     def _engine_seen(self, x: r.EngineSeen) -> None:
-        self._engine(x.engine).seen = x
+        engine = self._engine(x.engine)
+        if engine.seen is not None and engine.seen.policy != x.policy:  # resumed under another one: where its own limits went
+            engine.window_low = engine.window_high = engine.window_first = None
+            engine.tokens_low = engine.tokens_high = engine.tokens_first = None
+        engine.seen = x
 
     def _engine_lost(self, x: r.EngineLost) -> None:
         self._engine(x.engine).lost = x

@@ -120,3 +120,17 @@ def test_a_limit_on_tokens_is_told_as_such():
     engine = summarise(fold([r.SegmentStarted(t=0.0, epoch=0.0, host="h", pid=1, version="1"), *decisions]))["engines"]["e"]
     assert engine["tokens"] == {"first": 900, "low": 400, "high": 900, "last": 700}
     assert limit_path(engine) == "900 → 400..900 → 700 tokens (hold)"
+
+
+def test_limits_are_those_of_the_policy_that_the_run_was_resumed_under():
+    def segment(policy, agents, tokens):
+        yield r.SegmentStarted(t=0.0, epoch=0.0, host="h", pid=1, version="1")
+        yield r.EngineSeen(t=0.0, engine="e", engine_kind="sglang", policy=policy)
+        yield r.Decided(t=0.0, engine="e", agents=agents, tokens=tokens, reason="hold")
+
+    begun = [*segment("forecast", 1024, 900)]
+    again = [*begun, *segment("forecast", 1024, 500), r.Decided(t=1.0, engine="e", agents=1024, tokens=None, reason="aside")]
+    other = [*again, *segment("aimd", 8, None)]
+    assert limit_path(summarise(fold(again))["engines"]["e"]) == "900 → 500..900 → no limit (aside)"
+    assert limit_path(summarise(fold(other))["engines"]["e"]) == "8 → 8..8 → 8 (hold)"
+    assert limit_path(summarise(fold([*other, *begun]))["engines"]["e"]) == "900 → 900..900 → 900 tokens (hold)"

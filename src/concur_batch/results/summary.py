@@ -158,9 +158,9 @@ def limit_path(engine: Mapping[str, Any]) -> str:
     tokens = engine["tokens"]
     if tokens is None:
         return window_path(engine["window"])
-    last = "no limit" if tokens["last"] is None else f"{tokens['last']:,}"
+    last = "no limit" if tokens["last"] is None else f"{tokens['last']:,} tokens"
     span = f"{tokens['low']:,}..{tokens['high']:,}"
-    return f"{tokens['first']:,} → {span} → {last} tokens ({engine['window']['reason']})"
+    return f"{tokens['first']:,} → {span} → {last} ({engine['window']['reason']})"
 
 
 def window_path(window: Mapping[str, Any]) -> str:
