@@ -80,6 +80,16 @@ def test_lost_engine_and_drain_stand_out():
     assert "draining (SIGINT)" in line
 
 
+def test_under_a_policy_that_weighs_agents_the_limit_on_tokens_is_told():
+    decided = r.Decided(t=39, engine=E, agents=1024, tokens=94_000, reason="hold")
+    state = fold([*story(), decided])
+    assert "limit 94.0k tokens (hold 1 s ago), locked 25%" in plain.line(state, 40.0)
+    both = fold([*story(), decided, r.Decided(t=39, engine="http://10.0.0.2:30000", agents=4, reason="hold")])
+    text = drawn(both, 40.0, height=12)
+    assert "limit  94.0k tokens" in text
+    assert "window     4" in text
+
+
 def test_at_most_twenty_agents_longest_first_paused_last():
     state = fold(story(live=100, paused=30))
     rows = [line.split()[0] for line in drawn(state, 120.0, height=60).splitlines() if line.startswith("task-")]

@@ -40,6 +40,14 @@ def window(engine: EngineView, now: float) -> tuple[str, str]:
     return size, f"{moved.reason} {duration(now - moved.t)} ago"
 
 
+def binding(engine: EngineView, now: float) -> tuple[str, str, str]:
+    """What to call the limit, how large, and why: that on tokens where a policy weighs agents by them, else the window."""
+    size, why = window(engine, now)
+    if engine.decision is None or engine.decision.tokens is None:
+        return "window", size, why
+    return "limit", f"{count(engine.decision.tokens)} tokens", why
+
+
 def _whole(engine: EngineView, now: float, width: int, *, ascii_only: bool) -> list[Text]:
     seen = engine.seen
     about = [Text(clean(engine.name, ascii_only=ascii_only), style="bold")]
@@ -73,12 +81,12 @@ def _limits(engine: EngineView, now: float, *, ascii_only: bool) -> list[Text]:
 
 
 def _short(engine: EngineView, now: float, width: int, *, ascii_only: bool) -> Text:
-    size, why = window(engine, now)
+    label, size, why = binding(engine, now)
     name = clean(engine.name.partition("://")[2] or engine.name, ascii_only=ascii_only)
     line = Text(fit(name, min(32, max(8, width // 4)), ascii_only=ascii_only), style="bold").append("  ")
     if engine.lost is not None:
         return line.append("LOST", "bold red")
-    line.append_text(pair("window", fit(size, 5, ascii_only=ascii_only, right=True), "bold"))
+    line.append_text(pair(label, fit(size, 5 if label == "window" else 13, ascii_only=ascii_only, right=True), "bold"))
     for title, value, values in _series(engine, now):
         if title in ("locked", "hit"):
             line.append(f"  {title} ", "not bold dim").append(f"{share(value):>4} ")

@@ -27,10 +27,10 @@ def line(state: RunState, now: float) -> str:
     if speed is not None:
         parts.append(f"{rate(speed.steps)} steps/s, {rate(speed.generated_tokens)} tok/s generated")
     for engine in state.engines.values():
-        size, why = engines.window(engine, now)
+        label, size, why = engines.binding(engine, now)
         name = f"{engine.name}: " if len(state.engines) > 1 else ""
         locked = "" if engine.sample is None or engine.sample.locked is None else f", locked {share(engine.sample.locked)}"
-        parts.append(f"{name}window {size} ({why}){locked}")
+        parts.append(f"{name}{label} {size} ({why}){locked}")
         if engine.lost is not None:
             parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.lost.message}")
     hit = state.segment_totals.hit_rate
