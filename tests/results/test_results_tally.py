@@ -163,5 +163,7 @@ def test_where_the_limits_went():
     both = tally(decided(0, "a", 8, 700), decided(0, "b", 4, 300), decided(1, "b", 2, 900))
     assert both.limit["agents"] == {"first": 6, "low": 2, "high": 8, "last": 5}
     assert both.limit["tokens"] == {"first": 500, "low": 300, "high": 900, "last": 800}
+    later = tally(decided(0, "a", 4), decided(1, "a", 64, 700), decided(2, "a", 64), decided(3, "a", 64, 500))
+    assert later.limit["tokens"] == {"first": 700, "low": 500, "high": None, "last": 500}
     assert tally().limit == {"agents": None, "tokens": None}
     assert tally(decided(0, "a", None)).limit == {"agents": None, "tokens": None}

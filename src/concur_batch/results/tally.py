@@ -91,10 +91,12 @@ class Tally:
     def limit(self) -> dict[str, Any]:
         """Where the limits on `agents` and `tokens` of an engine went; None where there was none all along, or nothing told.
 
+        A limit on tokens counts from the first that was told: until it knows the pool, its policy limits agents.
         Of several engines: the lowest and the highest of any of them, means of the first and the last.
         """
         found = {}
-        for name, paths in (("agents", self.windows), ("tokens", self.tokens)):
+        tokens = {engine: path[1:] if path[0][1] is None and len(path) > 1 else path for engine, path in self.tokens.items()}
+        for name, paths in (("agents", self.windows), ("tokens", tokens)):
             of_all = merged(span(path) for path in paths.values())
             found[name] = None if of_all is None or of_all["low"] is None else of_all
         return found
