@@ -65,8 +65,8 @@ def sampled(it, start=1, stop=10, **more):
 # How much ----------------------------------------------------------------------------------------------------------------
 
 
-def test_four_until_the_first_sample():
-    assert law().first == Limit(agents=4, reason="first")
+def test_sixteen_until_the_first_sample():
+    assert law().first == Limit(agents=16, reason="first")
     assert law(max_agents=3).first.agents == 3
 
 
@@ -102,14 +102,14 @@ def test_without_cache_evidence_it_is_fixed_and_says_so():
     limit = law().update(Sample(engine="e", time=1.0, prompt_tokens=500, **blind))
     assert limit == Limit(agents=64, reason="no cache evidence: fixed:64")
     assert law(max_agents=5).update(Sample(engine="e", time=1.0, prompt_tokens=500, **blind)).agents == 5
-    assert law().update(Sample(engine="e", time=1.0, **blind)) == Limit(agents=4, reason="no-evidence")
+    assert law().update(Sample(engine="e", time=1.0, **blind)) == Limit(agents=16, reason="no-evidence")
 
 
 def test_replies_that_tell_but_not_yet_of_history_are_waited_for():
     it = law()
     first = Sample(engine="e", time=1.0, prompt_tokens=500, cached_tokens=100, missed_tokens=None)
-    assert it.update(first) == Limit(agents=4, reason="no-evidence")
-    assert it.update(Sample(engine="e", time=2.0, missed_tokens=None, cached_tokens=None)).agents == 4
+    assert it.update(first) == Limit(agents=16, reason="no-evidence")
+    assert it.update(Sample(engine="e", time=2.0, missed_tokens=None, cached_tokens=None)).agents == 16
     later = Sample(engine="e", time=3.0, prompt_tokens=500, cached_tokens=400, history_tokens=400, missed_tokens=0)
     assert it.update(later).tokens < UNLIMITED
 

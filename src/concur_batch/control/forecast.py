@@ -36,7 +36,7 @@ class ForecastParameters(BaseModel):
     window_s: float = Field(10.0, gt=0, description="misses are taken over so many seconds, and there is one cut in them")
     away: float = Field(0.5, ge=0, le=1, description="how much agents in long tool calls count when a new one wants to start")
     aside: float = Field(0.5, gt=0, le=1, description="share of tool calls beyond break-even from which nobody is held back")
-    first: int = Field(4, ge=1, description="agents before the first sample")
+    first: int = Field(16, ge=1, description="agents before the first sample")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
 
