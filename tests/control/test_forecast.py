@@ -1,6 +1,7 @@
 """The default policy as a whole: samples and rosters in, limits and decisions out."""
 
 import itertools
+import sys
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,8 @@ POOL = 100_000
 
 
 def law(max_agents=1024, **parameters):
-    return Forecast(ForecastParameters(**parameters), max_agents)
+    """Few agents are enough for these stories: it holds them back although the engine could take them."""
+    return Forecast(ForecastParameters(**{"harmless": 0.0} | parameters), max_agents)
 
 
 def sample(time, **more):
@@ -289,3 +291,18 @@ def test_by_name_with_checked_parameters():
     for parameters, words in (({"fil": 1}, "did you mean fill"), ({"fill": 2}, "controller.fill")):
         with pytest.raises(InputError, match=words):
             make_policy("forecast", parameters, 1024)
+
+
+# Where nothing is to be gained --------------------------------------------------------------------------------------------
+
+
+def busy(it, agents, seconds=30):
+    """A law that has seen agents of 5,000 tokens come and go, with so many active or waiting now."""
+    lived(it, tool_s=2.0)
+    return sampled(it, 1, seconds, active=4, waiting=agents - 4)
+
+
+def test_nobody_is_held_back_where_the_engine_could_compute_everything_at_every_step():
+    assert busy(law(harmless=1.0), 4) == Limit(reason="step-aside")
+    assert busy(law(harmless=1.0), 400).tokens < POOL
+    assert busy(law(), 4).tokens < POOL

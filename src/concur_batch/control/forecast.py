@@ -7,6 +7,7 @@ weighs tool calls, `room` learns how far the pool may be filled. Here they meet.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,6 +21,8 @@ from concur_batch.control.room import Feedback, Room
 _SETTLE_EVERY = 5  # samples
 _SMOOTHING = 0.1  # of the tokens in flight, per sample
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
+
+_LEAST_CYCLES = 8
 
 
 class ForecastParameters(BaseModel):
@@ -36,6 +39,11 @@ class ForecastParameters(BaseModel):
     window_s: float = Field(10.0, gt=0, description="misses are taken over so many seconds, and there is one cut in them")
     away: float = Field(0.5, ge=0, le=1, description="how much agents in long tool calls count when a new one wants to start")
     aside: float = Field(0.5, gt=0, le=1, description="share of tool calls beyond break-even from which nobody is held back")
+    harmless: float = Field(
+        1.0,
+        ge=0,
+        description="nobody is held back where the engine could prefill all contexts at every step in this share of its time",
+    )
     first: int = Field(16, ge=1, description="agents before the first sample")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
@@ -58,9 +66,11 @@ class Forecast(Admission):
         self._frees_ended = False
         self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
+        self._cycles = 0.0
         self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = False
+        self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
         self._replies_tell = False
 
     # How much --------------------------------------------------------------------------------------------------------
@@ -75,6 +85,7 @@ class Forecast(Admission):
         interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
         self._now = self._sampled = sample.time
         self._frees_ended = sample.frees_ended
+        self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
         reason = self._room.sampled(sample, interval_s, used=self._used)
         pool = self._room.pool_tokens
         self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
@@ -92,8 +103,8 @@ class Forecast(Admission):
     def _settle(self) -> None:
         dead = 0.0 if self._frees_ended else _DEAD_LIVES / max(1.0, self._kinds.whole.survival.mean_steps)
         self._patience.settle(dead)
-        share = self._patience.long_share
-        self._aside = share >= self._p.aside * (0.8 if self._aside else 1.0)
+        easier = 0.8 if self._aside else 1.0  # to stay there
+        self._aside = self._patience.long_share >= self._p.aside * easier or self._harmless_load() < self._p.harmless / easier
 
     def _blind(self, sample: Sample) -> Limit:
         """Neither the size of the pool nor what it still holds is told."""
@@ -173,6 +184,7 @@ class Forecast(Admission):
         model_s = max(0.0, self._now - seconds - agent.last_boundary)
         self._held_s = 0.999 * self._held_s + model_s + held_s
         self._cycle_s = 0.999 * self._cycle_s + model_s + seconds
+        self._cycles = 0.999 * self._cycles + 1
         self._kinds.tool_ended(agent, long=held_s < seconds)
 
     def ended(self, agent: AgentView) -> None:
@@ -193,6 +205,7 @@ class Forecast(Admission):
     def _look_at(self, roster: Roster) -> None:
         """Compare what the agents' contexts tell with what the engine tells."""
         active = roster.active.values()
+        self._away = len(roster.away)
         self._kinds.count_unheard(active)
         known = idle = 0.0
         calls = 0
@@ -208,6 +221,14 @@ class Forecast(Admission):
             self._in_flight = before + _SMOOTHING * (found - before)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
         self._used = None if limit >= UNLIMITED else present / limit
+
+    def _harmless_load(self) -> float:
+        """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back."""
+        pool, patience, whole = self._room.pool_tokens, self._patience, self._kinds.whole
+        if patience.break_even_s is None or pool is None or self._cycles < _LEAST_CYCLES:
+            return math.inf
+        context = whole.first_tokens - whole.shared_tokens + whole.growth_tokens * whole.survival.mean_steps / 2
+        return self._agents * context * patience.break_even_s / pool / (self._cycle_s / self._cycles)
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""

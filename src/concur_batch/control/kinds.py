@@ -12,6 +12,7 @@ from concur_batch.control.survival import Survival, prior_hazard
 _FIRST_TOKENS = 4096.0  # of an agent that has not been heard of
 _PRIOR_STEPS = 32.0  # what the prior of the growth counts for
 _LEAST_GROWTH = 64.0
+_MOST_PRIOR_GROWTH = 1_800.0  # what public traces of coding agents show (TraceLab); a long first prompt tells nothing of steps
 _MEMORY = 0.995  # of tool calls: the last 200 or so
 _MOST_KINDS = 64
 _LEAST_CALLS = 8
@@ -84,7 +85,10 @@ class Kind:
         return prior_hazard(steps) if self._whole is None else self._whole.survival.hazard(steps)
 
     def _grow(self) -> None:
-        prior = self.first_tokens - self.shared_tokens if self._whole is None else self._whole.growth_tokens
+        if self._whole is None:
+            prior = min(self.first_tokens - self.shared_tokens, _MOST_PRIOR_GROWTH)
+        else:
+            prior = self._whole.growth_tokens
         weight = _PRIOR_STEPS + self._unheard
         self.growth_tokens = max(_LEAST_GROWTH, (self._growth_sum + weight * prior) / (self._growths + weight))
 
