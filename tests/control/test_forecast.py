@@ -1,7 +1,6 @@
 """The default policy as a whole: samples and rosters in, limits and decisions out."""
 
 import itertools
-import sys
 
 import pytest
 from hypothesis import given
