@@ -66,9 +66,11 @@ def sampled(it, start=1, stop=10, **more):
 # How much ----------------------------------------------------------------------------------------------------------------
 
 
-def test_sixteen_until_the_first_sample():
+def test_sixteen_until_the_first_sample_and_fewer_in_a_small_pool():
     assert law().first == Limit(agents=16, reason="first")
     assert law(max_agents=3).first.agents == 3
+    assert Forecast(ForecastParameters(), 1024, 32_768).first.agents == 8
+    assert Forecast(ForecastParameters(), 1024, 500).first.agents == 4
 
 
 def test_the_limit_is_a_share_of_the_pool():
@@ -305,3 +307,15 @@ def test_nobody_is_held_back_where_the_engine_could_compute_everything_at_every_
     assert busy(law(harmless=1.0), 4) == Limit(reason="step-aside")
     assert busy(law(harmless=1.0), 400).tokens < POOL
     assert busy(law(), 4).tokens < POOL
+
+
+def test_agents_start_in_waves_until_some_have_been_heard():
+    it = law(first=4)
+    sampled(it, capacity_tokens=20_000)
+    new = [agent(n, steps=0) for n in range(9)]
+    assert it.may_start(new[8], roster(active=new[:3], tokens=10**9))
+    assert not it.may_start(new[8], roster(active=new[:4], tokens=10**9))
+    for n in range(20, 26):
+        it.replied(agent(n, 1000, 1))
+    assert it.may_start(new[8], roster(active=new[:5], tokens=10**9))
+    assert not it.may_start(new[8], roster(active=new[:6], tokens=10**9))

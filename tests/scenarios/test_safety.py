@@ -29,6 +29,10 @@ def server(pool=POOL, **options):
     return SimEngine(core(pool, find_profile("qwen3-32b@h100x4").cost, log=False, **options))
 
 
+def small_model():
+    return SimEngine(core(40_000, find_profile("qwen3-8b@h100x1").cost, log=False))
+
+
 class Teller:
     """A simulated server that tells something else: `stats(time, told)` and `reply(told)` make it of what it would tell."""
 
@@ -97,6 +101,13 @@ def test_tools_that_take_a_minute():
     off, forecast = (run(slow, server(), name) for name in ("off", "forecast"))
     assert makespan(forecast) <= NOT_WORSE * makespan(off)
     assert reasons(forecast)[-1] == "step-aside"
+
+
+def test_contexts_that_are_prefilled_in_no_time():
+    traces = agents(24, shared_tokens=0, start_tokens=3900, observation_median=100, scale_sigma=0.1, tool_median_s=2.0)
+    off, done = (run(traces, small_model(), controller) for controller in ("off", "forecast"))
+    assert "step-aside" in reasons(done)
+    assert makespan(done) <= makespan(off) * NOT_WORSE
 
 
 def test_ten_agents():

@@ -35,7 +35,12 @@ def assemble(
     lanes = [
         Lane(
             engine,
-            make_policy(config.controller.name, config.controller.parameters, config.run.max_agents),
+            make_policy(
+                config.controller.name,
+                config.controller.parameters,
+                config.run.max_agents,
+                engine.capabilities.capacity_tokens,
+            ),
             model,
             options,
             recorder,

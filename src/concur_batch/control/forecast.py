@@ -23,6 +23,9 @@ _SMOOTHING = 0.1  # of the tokens in flight, per sample
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
 
 _LEAST_CYCLES = 8
+_LEAST_FIRST = 4
+_FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
+_WAVE_TOKENS = 16_384.0  # of the pool, for each agent that starts before one has been heard of
 
 
 class ForecastParameters(BaseModel):
@@ -44,15 +47,17 @@ class ForecastParameters(BaseModel):
         ge=0,
         description="nobody is held back where the engine could prefill all contexts at every step in this share of its time",
     )
-    first: int = Field(16, ge=1, description="agents before the first sample")
+    first: int = Field(16, ge=1, description="agents before the first sample; fewer in a pool that is small")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
 
 class Forecast(Admission):
     """Controller and admission of one engine. Private tokens throughout: what agents have in common counts once."""
 
-    def __init__(self, parameters: ForecastParameters, max_agents: int) -> None:
+    def __init__(self, parameters: ForecastParameters, max_agents: int, pool_tokens: int | None = None) -> None:
+        """`pool_tokens`: as far as it is known beforehand."""
         self._p = p = parameters
+        self._first = p.first if pool_tokens is None else min(p.first, max(_LEAST_FIRST, pool_tokens // _FIRST_TOKENS))
         self._max_agents = max_agents
         self._kinds = Kinds()
         self._patience = Patience()
@@ -78,7 +83,7 @@ class Forecast(Admission):
     @property
     def first(self) -> Limit:
         """Before the first sample."""
-        return Limit(agents=min(self._p.first, self._max_agents), reason="first")
+        return Limit(agents=min(self._first, self._max_agents), reason="first")
 
     def update(self, sample: Sample) -> Limit:
         """The limit from now on, in tokens."""
@@ -125,6 +130,8 @@ class Forecast(Admission):
             return False
         if not roster.active or limit.tokens >= UNLIMITED:
             return True
+        if agent.steps == 0 and self._too_many_unheard(roster):
+            return False
         later: float = 0.0
         others: tuple[AgentView, ...] = ()
         if agent.steps == 0:
@@ -221,6 +228,12 @@ class Forecast(Admission):
             self._in_flight = before + _SMOOTHING * (found - before)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
         self._used = None if limit >= UNLIMITED else present / limit
+
+    def _too_many_unheard(self, roster: Roster) -> bool:
+        """Agents start in waves that double, so that the first to be heard can tell how large the others may be."""
+        unheard = sum(view.steps == 0 for view in roster.active.values())
+        pool = self._room.pool_tokens or 0.0
+        return unheard >= max(self._first, pool / _WAVE_TOKENS, self._kinds.whole.heard)
 
     def _harmless_load(self) -> float:
         """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back."""

@@ -32,7 +32,7 @@ class Kind:
         """Context after the first step, in the mean."""
         self.shared_tokens: int = 0 if whole is None else whole.shared_tokens
         """Of every context, what all agents of the kind have in common: the median of what the cache held of their first prompts."""
-        self.growth_tokens: float = self.first_tokens
+        self.growth_tokens: float = max(_LEAST_GROWTH, self.first_tokens)
         """Per step, in the mean."""
         self._unheard = 0
         self._firsts = 0
@@ -69,6 +69,11 @@ class Kind:
         """
         self._unheard = agents
         self._grow()
+
+    @property
+    def heard(self) -> int:
+        """Agents that have made their first step."""
+        return self._firsts
 
     @property
     def long_share(self) -> float:

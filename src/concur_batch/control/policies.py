@@ -41,6 +41,7 @@ class _Asked:
     argument: str  # of the name, after the colon
     parameters: dict[str, Any]
     max_agents: int
+    pool_tokens: int | None
 
 
 def _aimd(asked: _Asked) -> Policy:
@@ -62,7 +63,7 @@ def _off(asked: _Asked) -> Policy:
 
 def _forecast(asked: _Asked) -> Policy:
     parameters = _checked(ForecastParameters, asked.parameters, asked.name)
-    law = Forecast(parameters, asked.max_agents)
+    law = Forecast(parameters, asked.max_agents, asked.pool_tokens)
     return Policy(asked.name, law, law, _blind("the limit follows", parameters.fallback))
 
 
@@ -100,8 +101,11 @@ _MAKERS: dict[str, Callable[[_Asked], Policy]] = {
 NAMES = tuple(_MAKERS)
 
 
-def make_policy(name: str, parameters: Mapping[str, Any], max_agents: int) -> Policy:
-    """A fresh policy for one engine. `max_agents` binds under every one. Raises InputError with the nearest right name."""
+def make_policy(name: str, parameters: Mapping[str, Any], max_agents: int, pool_tokens: int | None = None) -> Policy:
+    """A fresh policy for one engine. `max_agents` binds under every one; `pool_tokens`: of the engine, where it is known.
+
+    Raises InputError with the nearest right name.
+    """
     forms = {form.partition(":")[0]: form for form in NAMES}
     base, colon, argument = name.partition(":")
     form = forms.get(base)
@@ -109,7 +113,7 @@ def make_policy(name: str, parameters: Mapping[str, Any], max_agents: int) -> Po
         near = difflib.get_close_matches(base, forms, n=1)
         guess = f"; did you mean {forms[near[0]]}? Known" if near else "; known"
         raise InputError(f"--controller {name}: there is no such controller{guess}: {', '.join(NAMES)}")
-    return _MAKERS[form](_Asked(name, argument, dict(parameters), max_agents))
+    return _MAKERS[form](_Asked(name, argument, dict(parameters), max_agents, pool_tokens))
 
 
 def _limited(asked: _Asked, controller: Controller) -> Policy:
