@@ -150,7 +150,7 @@ class Forecast(Admission):
         if roster.committed_tokens - whole.shared_tokens * len(active) + (in_flight + whole.first_tokens) * len(active) <= most:
             return True
         private = {view: tokens for view, _, tokens in private_tokens(active.values(), self._kinds, in_flight)}
-        surplus, left = sum(private.values()) - most, len(active)
+        surplus, left = math.fsum(private.values()) - most, len(active)
         for view in sorted(private, key=lambda view: view.order, reverse=True):
             if surplus <= 0 or left == 1:
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import fsum  # sum() rounds otherwise since Python 3.12
 from typing import NamedTuple
 
 from concur_batch.control.base import Sample
@@ -63,7 +64,7 @@ class Room:
         window = max(_DEAD_WINDOW_S, 2 * seconds)
         while self._dead and self._dead[0][0] < time - window:
             self._dead.popleft()
-        return sum(tokens for _, tokens in self._dead) / window * seconds
+        return fsum(tokens for _, tokens in self._dead) / window * seconds
 
     def tokens(self, time: float, usual_s: float) -> float | None:
         """For live contexts, so that who is `usual_s` in a tool call finds its KV again. None: nothing is known of the pool."""
