@@ -293,8 +293,7 @@ class RunState:
 
     def _decided(self, x: r.Decided) -> None:
         engine = self._engine(x.engine)
-        before = engine.decision
-        if before is None or (before.agents, before.tokens, before.requests) != (x.agents, x.tokens, x.requests):
+        if engine.moved is None or _differ(engine.moved, x):
             engine.moved = x
         engine.decision = x
         engine.decisions.append(x)
@@ -316,6 +315,15 @@ class RunState:
 
     def _segment_finished(self, x: r.SegmentFinished) -> None:
         self.finished = x.cause
+
+
+def _differ(moved: r.Decided, now: r.Decided) -> bool:
+    """Whether the limit is another; one on tokens drifts all the time, so that it has to be by more than a hundredth."""
+    if (moved.agents, moved.requests) != (now.agents, now.requests):
+        return True
+    if moved.tokens is None or now.tokens is None:
+        return moved.tokens is not now.tokens
+    return abs(now.tokens - moved.tokens) > 0.01 * moved.tokens
 
 
 def fold(stream: Iterable[r.Record]) -> RunState:
