@@ -40,6 +40,10 @@ def test_fewer_bins_than_columns_are_stretched():
     assert filled([(0.0, 1.0, 4.0), (1.0, 2.0, 8.0)]).resampled(4).rows == [[2.0], [2.0], [4.0], [4.0]]
 
 
+def test_an_end_next_to_nothing_is_resampled_too():
+    assert filled([(0.0, 5e-324, 4.0)]).resampled(3).rows == [[4.0], [0.0], [0.0]]
+
+
 def test_nothing_resampled_is_nothing():
     assert Bins(3).resampled(40).rows == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 
 MOST_BINS = 2_048
@@ -42,7 +43,8 @@ class Bins:
         if not self.rows or self.end <= 0:
             return Bins(self._fields)
         columns = max(1, columns)
-        coarse = Bins(self._fields, width=self.end / columns, most=columns + 1)  # one more: rounding may reach beyond the end
+        width = max(self.end / columns, sys.float_info.min)  # else 0 where the end is next to nothing, which no doubling mends
+        coarse = Bins(self._fields, width=width, most=columns + 1)  # one more: rounding may reach beyond the end
         for i, row in enumerate(self.rows):
             coarse.add(min(i * self.width, self.end), min((i + 1) * self.width, self.end), row)
         coarse._fold_into(columns)
@@ -52,6 +54,8 @@ class Bins:
         for row in self.rows[columns:]:
             self._put(columns - 1, row, 1.0)
         del self.rows[columns:]
+        while len(self.rows) < columns:
+            self.rows.append([0.0] * self._fields)
 
     def _bin_from(self, moment: float) -> int:
         return max(0, math.floor(moment / self.width))
