@@ -21,9 +21,8 @@ from concur_batch.control.room import Feedback, Room
 _SETTLE_EVERY = 5  # samples
 _SMOOTHING = 0.1  # of the tokens in flight, per sample
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
-
-_LEAST_CYCLES = 8
-_LEAST_FIRST = 4
+_LEAST_CYCLES = 8  # tool calls, before which their length is not known
+_LEAST_FIRST = 4  # agents, however small the pool
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
 _WAVE_TOKENS = 16_384.0  # of the pool, for each agent that starts before one has been heard of
 
