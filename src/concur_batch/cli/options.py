@@ -1,0 +1,55 @@
+"""Options that several commands have, with their help."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class OutputFormat(StrEnum):
+    """Form of the results beside results.parquet."""
+
+    parquet = "parquet"
+    jsonl = "jsonl"
+    openai = "openai"
+
+
+Jobs = Annotated[
+    list[str],
+    typer.Argument(help="Job files: .jsonl (.gz, .zst), .parquet, globs, or - for standard input.", show_default=False),
+]
+RunDir = Annotated[Path, typer.Argument(help="A run directory, as made by `concur run`.", show_default=False)]
+Engine = Annotated[
+    list[str] | None,
+    typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine."),
+]
+Model = Annotated[str | None, typer.Option(help="Model name. Default: what the engine serves.")]
+Agent = Annotated[str | None, typer.Option(help="react, replay (of a trace), module:callable or FILE.py:callable.")]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable."),
+]
+MaxSteps = Annotated[int | None, typer.Option("--max-steps", "--max-turns", help="Model calls per rollout.")]
+ControllerName = Annotated[
+    str | None,
+    typer.Option(
+        "--controller", "-c", help="forecast, aimd, fixed:N, requests:N, accounting, turnover or off. Default: forecast."
+    ),
+]
+MaxAgents = Annotated[int | None, typer.Option(help="Most live agents under every controller. Default: 1024.")]
+Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first N tasks.")]
+Filter = Annotated[str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.")]
+History = Annotated[str | None, typer.Option(help="Directory of an earlier run, which tells how long its tasks became.")]
+Shuffle = Annotated[int | None, typer.Option(help="Random task order from this seed.")]
+N = Annotated[int | None, typer.Option("--n", "-n", help="Rollouts per task, where the row does not say.")]
+Seed = Annotated[int | None, typer.Option(help="Base seed; rollout k uses seed + k.")]
+Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.")]
+Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")]
+FailOnError = Annotated[str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.")]
+Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.jsonl in this form.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]
