@@ -252,6 +252,22 @@ class Decided(Record, tag="decided"):
     reason: str = ""
 
 
+class RunnerMeasured(Record, tag="runner_measured"):
+    """The runner's own process over an interval of a few seconds. Not written in virtual time."""
+
+    seconds: float  # length of the interval
+    cpu_s: float  # CPU time that the process took in it, its tools' processes left out
+    resident_bytes: int  # of memory, now
+    lag_s: float = 0.0  # worst lateness of its event loop in the interval
+
+
+class Steered(Record, tag="steered"):
+    """A person at the dashboard took a hand; both values are those in force from now on."""
+
+    held: bool = False  # nobody is admitted; whoever is active goes on
+    factor: float = 1.0  # on all limits that the controller decides
+
+
 class DrainStarted(Record, tag="drain_started"):
     """Nobody starts a new step any more."""
 
@@ -281,6 +297,8 @@ AnyRecord: TypeAlias = (
     | RolloutFinished
     | Sampled
     | Decided
+    | RunnerMeasured
+    | Steered
     | DrainStarted
     | SegmentFinished
 )

@@ -111,6 +111,8 @@ class RunState:
         self.segment: r.SegmentStarted | None = None
         self.finished: str | None = None  # cause, once the present segment has its last line
         self.lag_s = 0.0  # of the newest sample
+        self.runner: r.RunnerMeasured | None = None  # the newest, of the present segment
+        self.steered: r.Steered | None = None  # the same
         self._apply: dict[type[r.Record], Callable[..., None]] = {
             r.SegmentStarted: self._segment_started,
             r.BatchLoaded: self._batch_loaded,
@@ -128,6 +130,8 @@ class RunState:
             r.RolloutFinished: self._rollout_finished,
             r.Sampled: self._sampled,
             r.Decided: self._decided,
+            r.RunnerMeasured: self._runner_measured,
+            r.Steered: self._steered,
             r.DrainStarted: self._drain_started,
             r.SegmentFinished: self._segment_finished,
         }
@@ -174,7 +178,7 @@ class RunState:
         self.epoch = x.epoch
         if self.first_epoch is None:
             self.first_epoch = x.epoch
-        self.draining = self.finished = None
+        self.draining = self.finished = self.runner = self.steered = None
         self.segment_totals = Totals()
         self.ended_before = len(self.ended)
         for live in self.live.values():  # whoever was live when the last segment broke off now waits to be taken up
@@ -309,6 +313,12 @@ class RunState:
             engine.tokens_high = x.tokens if high is None else max(high, x.tokens)
             if engine.tokens_first is None:
                 engine.tokens_first = x.tokens
+
+    def _runner_measured(self, x: r.RunnerMeasured) -> None:
+        self.runner = x
+
+    def _steered(self, x: r.Steered) -> None:
+        self.steered = x
 
     def _drain_started(self, x: r.DrainStarted) -> None:
         self.draining = x.cause
