@@ -9,6 +9,7 @@ from rich.console import Console
 
 from concur_batch.dashboard import live as on_terminal
 from concur_batch.dashboard import plain
+from concur_batch.dashboard.view import View
 from concur_batch.state import RunState
 
 
@@ -20,11 +21,15 @@ async def show(
     *,
     live: bool = True,
     title: str = "",
+    view: Callable[[], View] = lambda: "main",
+    keys: bool = False,
 ) -> None:
     """Show the run until `closing` is set or the task is cancelled: live on a terminal that can, else plain lines.
 
-    `clock`: seconds since the present segment opened. Whatever becomes of the output, the run is not disturbed.
+    `view` and `keys` are for the live display: see there. `clock`: seconds since the present segment opened. Whatever becomes of the output, the run is not disturbed.
     """
     able = console.is_terminal and not console.is_dumb_terminal
-    chosen = on_terminal.show if live and able else plain.show
-    await chosen(state, console, clock, closing, title=title)
+    if live and able:
+        await on_terminal.show(state, console, clock, closing, title=title, view=view, keys=keys)
+    else:
+        await plain.show(state, console, clock, closing)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.live import Live
 
-from concur_batch.dashboard.view import render
+from concur_batch.dashboard.view import View, render
 from concur_batch.state import RunState
 
 INTERVAL_S = 0.5
@@ -22,17 +22,31 @@ async def show(
     closing: asyncio.Event,
     *,
     title: str = "",
+    view: Callable[[], View] = lambda: "main",
+    keys: bool = False,
     interval_s: float = INTERVAL_S,
 ) -> None:
     """Draw until `closing` is set or the task is cancelled; leaves a last picture without the agents, and the cursor shown.
 
-    `clock`: seconds since the present segment opened. A terminal that goes away ends the display, not the run.
+    `clock`: seconds since the present segment opened. `view`: which picture is wanted, asked at every drawing; the last one is
+    always the main one. `keys`: whether a person's keys are listened to, so that they are named at the foot. A terminal that goes
+    away ends the display, not the run.
     """
 
     def draw(*, last: bool = False) -> None:
         width, height = console.size
         ascii_only = console.options.ascii_only
-        picture = render(state, clock(), width, height - 1, title=title, ascii_only=ascii_only, show_agents=not last)
+        picture = render(
+            state,
+            clock(),
+            width,
+            height - 1,
+            title=title,
+            ascii_only=ascii_only,
+            show_agents=not last,
+            view="main" if last else view(),
+            keys=keys and not last,
+        )
         live.update(picture, refresh=not last)
 
     live = Live(console=console, auto_refresh=False, vertical_overflow="crop")

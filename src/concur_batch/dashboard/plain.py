@@ -53,7 +53,6 @@ async def show(
     clock: Callable[[], float],
     closing: asyncio.Event,
     *,
-    title: str = "",  # noqa: ARG001  the same signature as the live display's
     interval_s: float = INTERVAL_S,
 ) -> None:
     """A line every `interval_s` seconds until `closing` is set or the task is cancelled, and a last one then.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeAlias
 
 from rich.console import Group
 from rich.text import Text
@@ -11,6 +12,8 @@ from concur_batch.dashboard import agents, engines, pace
 from concur_batch.dashboard.figures import NOTHING, clean, count, duration, milliseconds, rate, share
 from concur_batch.dashboard.layout import ends, flow, one_line, pair, prose
 from concur_batch.state import RunState
+
+View: TypeAlias = Literal["main", "errors"]
 
 LAG_S = 0.25  # a loop this late is worth a look
 
@@ -24,8 +27,12 @@ def render(
     title: str = "",
     ascii_only: bool = False,
     show_agents: bool = True,
+    view: View = "main",  # noqa: ARG001  to come
+    keys: bool = False,  # noqa: ARG001  to come
 ) -> Group:
     """At most `height` lines of at most `width` cells. `now`: seconds on the clock of the present segment.
+
+    `view`: the run, or all of the screen for its errors, grouped by class. `keys`: name the keys at the foot.
 
     Changes nothing. Where there is no room the least important parts go first: agents, then speed, then the rest from below.
     """
