@@ -14,6 +14,7 @@ from rich.console import Console
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.finish import finish
+from concur_batch.cli.on_exit import tell
 from concur_batch.cli.segment import Batch, Outcome, run_segment
 from concur_batch.config import Config, from_saved, resolve
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
@@ -116,13 +117,19 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
 
 
 def _run(batch: Batch, lock: RunLock) -> int:
-    """The segment, and whatever became of it, the results."""
+    """The segment, and whatever became of it, the results, and whom the user wants told."""
     try:
         outcome = run_segment(batch)
     except ConcurError as error:
         outcome = Outcome(cause="failed", error=error)
-    code = finish(batch, outcome)
+    try:
+        code = finish(batch, outcome)
+    except ConcurError as error:
+        lock.release()
+        tell(batch, outcome, error.exit_code)
+        raise
     lock.release()
+    tell(batch, outcome, code)
     return code
 
 

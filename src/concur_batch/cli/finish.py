@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from typing import Any
 
 from rich.console import Console
 
@@ -21,7 +22,7 @@ def finish(batch: Batch, outcome: Outcome) -> int:
     """Write results, also of an interrupted run, and tell how it went. Returns the exit code; raises what stopped the run."""
     if segments(batch.run_dir):
         try:
-            _results(batch)
+            outcome.summary = _results(batch)
         except ConcurError as error:
             if outcome.error is None:
                 raise
@@ -33,7 +34,7 @@ def finish(batch: Batch, outcome: Outcome) -> int:
     return _exit_code(batch, outcome)
 
 
-def _results(batch: Batch) -> None:
+def _results(batch: Batch) -> dict[str, Any]:
     from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, at the end rather than at the start
 
     reader = JournalReader(batch.run_dir)
@@ -48,6 +49,7 @@ def _results(batch: Batch) -> None:
         reader.close()
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit where nobody reads any more; the results are there
         batch.console.print(render(results.summary, batch.run_dir))
+    return results.summary
 
 
 def _exit_code(batch: Batch, outcome: Outcome) -> int:

@@ -27,6 +27,7 @@ from concur_batch.cli.options import (
     MaxSteps,
     Model,
     N,
+    OnExit,
     Out,
     RunDir,
     Seed,
@@ -71,6 +72,7 @@ def run(
     live: Live = None,
     fail_on_error: FailOnError = None,
     output_format: Format = None,
+    on_exit: OnExit = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
@@ -98,6 +100,7 @@ def run(
         "run.live": live,
         "run.fail_on_error": fail_on_error,
         "run.output_format": output_format,
+        "run.on_exit": on_exit,
     }
     raise typer.Exit(start(jobs, options, sets or [], config))
 
@@ -119,6 +122,7 @@ def resume(
     live: Live = None,
     fail_on_error: FailOnError = None,
     output_format: Format = None,
+    on_exit: OnExit = None,
     sets: Sets = None,
 ) -> None:
     """Go on with a run: unfinished rollouts from their last step, then those never started."""
@@ -132,6 +136,7 @@ def resume(
         "run.live": live,
         "run.fail_on_error": fail_on_error,
         "run.output_format": output_format,
+        "run.on_exit": on_exit,
     }
     raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
 

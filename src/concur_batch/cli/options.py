@@ -51,5 +51,8 @@ Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown co
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")]
 FailOnError = Annotated[str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.")]
 Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.jsonl in this form.")]
+OnExit = Annotated[
+    str | None, typer.Option("--on-exit", metavar="COMMAND", help="Run this when the run has ended; it gets the summary as JSON.")
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -61,6 +62,7 @@ class Outcome:
     cause: str = "stopped"  # finished | drained | stopped | engine | failed
     signals: list[int] = field(default_factory=list)
     error: ConcurError | None = None
+    summary: dict[str, Any] | None = None  # once the results are written
 
 
 def run_segment(batch: Batch) -> Outcome:

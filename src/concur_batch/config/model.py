@@ -85,6 +85,10 @@ class Run(Section):
     output_format: Literal["parquet", "jsonl", "openai"] = Field("parquet", description="Form of the results file.")
     live: bool = Field(default=True, description="Live dashboard on a terminal; otherwise one plain line every 10 seconds.")
     max_attempts: Count = Field(3, description="Attempts per rollout, counting those of `--retry-failed`.")
+    on_exit: str | None = Field(
+        None, description="Shell command to run when the run has ended, however it did, with its summary as JSON on standard input."
+    )
+    on_exit_timeout_s: Seconds = Field(60.0, description="Seconds for that command; then it is killed.")
 
     def allows(self, failed: int, rollouts: int) -> bool:
         """Whether so many failed rollouts of all are within `fail_on_error`."""

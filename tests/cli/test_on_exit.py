@@ -1,0 +1,106 @@
+"""`--on-exit`: the command after a run, as a user gives it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from concur_batch.cli.on_exit import run_command
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+KEEP = 'cat > told.json; echo "$CONCUR_EXIT_CODE $CONCUR_RUN_DIR" > env.txt'
+
+
+def concur(*arguments, cwd):
+    return subprocess.run(
+        [*CONCUR, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False, env=os.environ
+    )
+
+
+def write_job(path, script):
+    path.write_text(json.dumps({"id": "t", "prompt": "x", "tools": ["shell"], "script": script}) + "\n")
+
+
+def told(folder):
+    return json.loads((folder / "told.json").read_text())
+
+
+def test_the_summary_comes_on_standard_input(tmp_path):
+    write_job(tmp_path / "job.jsonl", ["y"])
+    done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "env.txt").read_text().strip() == f"0 {tmp_path / 'out'}"
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert told(tmp_path) == summary | {"run_dir": str(tmp_path / "out"), "exit_code": 0, "error": None}
+    (tmp_path / "told.json").unlink()
+    assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 0  # it is kept with the run
+    assert told(tmp_path)["segments"] == 2
+
+
+def test_a_drained_run_tells_so(tmp_path):
+    write_job(tmp_path / "job.jsonl", [{"tool_calls": [{"name": "shell", "arguments": {"command": "touch here; sleep 1"}}]}, "y"])
+    process = subprocess.Popen([*CONCUR, "run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP], cwd=tmp_path)
+    while '"tool_started"' not in "".join(path.read_text() for path in tmp_path.glob("out/journal/*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert (told(tmp_path)["exit_code"], told(tmp_path)["ended"]) == (130, "drained")
+
+
+def test_the_command_cannot_change_the_exit_code(tmp_path):
+    write_job(tmp_path / "job.jsonl", [{"tool_calls": [{"name": "shell", "arguments": {"command": "true"}}]}])
+    done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", f"{KEEP}; exit 7", cwd=tmp_path)
+    assert done.returncode == 1  # the script was too short
+    assert told(tmp_path)["failures"] == {"engine": 1}
+    assert "--on-exit: the command ended with exit code 7" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_never_began_tells_nobody(tmp_path):
+    write_job(tmp_path / "job.jsonl", ["y"])
+    done = concur("run", "job.jsonl", "--engine", "http://127.0.0.1:9", "--no-live", "--on-exit", KEEP, "--set",
+                  "engine.start_wait_s=0", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 3
+    assert not (tmp_path / "told.json").exists()
+
+
+TOLD = {"run_dir": "/d", "exit_code": 0}
+
+
+@pytest.mark.parametrize(
+    ("command", "problem"),
+    [
+        ("true", None),  # reads nothing
+        ("exit 3", "exit code 3"),
+        ("no-such-program", "exit code 127"),
+        ("kill -9 $$", "signal 9"),
+        ("a\0b", "could not be started"),
+    ],
+)
+def test_what_goes_wrong_is_told_in_words(command, problem):
+    said = run_command(command, TOLD, 60.0)
+    assert said is None if problem is None else problem in said
+
+
+def pids(path):
+    return [int(line) for line in path.read_text().split()]
+
+
+def test_nothing_of_it_outlives_it(tmp_path):
+    file = tmp_path / "pids"
+    assert run_command(f"sleep 600 & echo $! > {file}", TOLD, 60.0) is None
+    assert "longer than 0.5 s" in run_command(f"sleep 600 & echo $! >> {file}; sleep 600", TOLD, 0.5)
+    for pid in pids(file):
+        stat = f"/proc/{pid}/stat"
+        assert not os.path.exists(stat) or open(stat).read().split()[2] == "Z"  # noqa: PTH110, PTH123, SIM115 - a dead process
+
+
+def test_a_signal_ends_it_and_is_no_fault():
+    assert run_command("kill -TERM $PPID; sleep 600", TOLD, 600.0) == "was interrupted"
+    assert run_command("kill -INT $PPID; sleep 600", TOLD, 600.0) == "was interrupted"
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
