@@ -1,89 +1,19 @@
-"""Fold the record stream into what status, dashboard and report show. Pure; memory grows with live agents, not with steps.
-
-One dictionary entry per ended rollout is kept (its status), so that resume knows what to skip.
-"""
+"""The run as a whole: takes records in, one method per kind. On the hot path of every run: each method is as cheap as it can be."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from concur_batch import records as r
+from concur_batch.state.engine import EngineView
+from concur_batch.state.faults import LENGTH, Faults
+from concur_batch.state.live import LiveRollout
+from concur_batch.state.timeline import Agents, Timeline
+from concur_batch.state.totals import ToolTotals, Totals
 
-HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
-
-
-@dataclass(slots=True, kw_only=True)
-class LiveRollout:
-    """A rollout that has started and not ended."""
-
-    rollout: str
-    engine: str
-    attempt: int
-    since: float  # t of its present phase
-    started: float
-    step: int = 0
-    context_tokens: int = 0
-    paused: bool = False
-    yielded: bool = False  # in a tool call, without a slot
-    tools: dict[int, str] = field(default_factory=dict)  # n -> name, of calls that run now
-
-    @property
-    def phase(self) -> str:
-        """Paused | tool | model."""
-        return "paused" if self.paused else "tool" if self.tools else "model"
-
-
-@dataclass(slots=True, kw_only=True)
-class EngineView:
-    """One engine as the records tell of it."""
-
-    name: str
-    seen: r.EngineSeen | None = None
-    lost: r.EngineLost | None = None  # while it is away
-    sample: r.Sampled | None = None
-    decision: r.Decided | None = None
-    moved: r.Decided | None = None  # the last decision that changed the limit
-    samples: deque[r.Sampled] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    decisions: deque[r.Decided] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    window_low: int | None = None  # of all limits on agents decided so far
-    window_high: int | None = None
-    window_first: int | None = None
-    tokens_low: int | None = None  # of all limits on tokens
-    tokens_high: int | None = None
-    tokens_first: int | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Totals:
-    """Sums over all replies and calls of the run."""
-
-    steps: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    cache_reported_tokens: int = 0  # prompt tokens of the replies that told cached_tokens
-    completion_tokens: int = 0
-    history_tokens: int = 0  # of replies that told misses
-    missed_tokens: int = 0
-    tool_calls: int = 0
-    tool_errors: int = 0
-    model_s: float = 0.0
-    tool_s: float = 0.0
-    paused_s: float = 0.0
-    wait_s: float = 0.0
-    retry_s: float = 0.0
-    retries: int = 0
-
-    @property
-    def hit_rate(self) -> float | None:
-        """Cached / prompt over the replies that tell; None without any."""
-        return self.cached_tokens / self.cache_reported_tokens if self.cache_reported_tokens else None
-
-    @property
-    def miss_rate(self) -> float | None:
-        """Missed / history; None without any."""
-        return self.missed_tokens / self.history_tokens if self.history_tokens else None
+MOST_TOOLS = 64  # a model may call tools that do not exist, by any name
+OTHER_TOOLS = "(others)"
 
 
 class RunState:
@@ -92,6 +22,7 @@ class RunState:
     def __init__(self) -> None:
         self.tasks = 0
         self.rollouts = 0
+        self.max_agents = 0  # 0: not told
         self.segments = 0
         self.epoch = 0.0  # wall clock of the present segment's t = 0
         self.first_epoch: float | None = None
@@ -102,9 +33,13 @@ class RunState:
         self.error_classes: Counter[str] = Counter()
         self._failed_as: dict[str, str] = {}  # rollout -> error class, so that another attempt takes it back
         self.live: dict[str, LiveRollout] = {}
+        self._paused = 0  # of the live ones
+        self._yielded = 0
         self.engines: dict[str, EngineView] = {}
+        self.tools: dict[str, ToolTotals] = {}
+        self.faults = Faults()
         self.totals = Totals()
-        self.segment_totals = Totals()  # since the present segment opened: what speed is measured on
+        self._totals_before = Totals()  # when the present segment opened
         self.ended_before = 0  # rollouts ended when the present segment opened
         self.newest_error: r.RolloutFinished | None = None
         self.draining: str | None = None
@@ -113,6 +48,8 @@ class RunState:
         self.lag_s = 0.0  # of the newest sample
         self.runner: r.RunnerMeasured | None = None  # the newest, of the present segment
         self.steered: r.Steered | None = None  # the same
+        self.timeline = Timeline()
+        self._due = self.timeline.due_s  # of its next point, on the present segment's clock
         self._apply: dict[type[r.Record], Callable[..., None]] = {
             r.SegmentStarted: self._segment_started,
             r.BatchLoaded: self._batch_loaded,
@@ -146,12 +83,12 @@ class RunState:
     @property
     def paused(self) -> int:
         """Agents that gave their slot back and wait to return."""
-        return sum(live.paused for live in self.live.values())
+        return self._paused
 
     @property
     def active(self) -> int:
         """Agents holding a slot."""
-        return len(self.live) - self.paused - sum(live.yielded for live in self.live.values())
+        return len(self.live) - self._paused - self._yielded
 
     @property
     def unstarted(self) -> int:
@@ -163,15 +100,30 @@ class RunState:
         """Rollouts whose status is `error`."""
         return self.statuses["error"]
 
+    @property
+    def segment_totals(self) -> Totals:
+        """Sums since the present segment opened: what speed is measured on."""
+        return self.totals.since(self._totals_before)
+
     def apply(self, record: r.Record) -> None:
         """Take one record in."""
-        self.time = max(self.time, record.t)
+        if record.t > self.time:
+            self.time = record.t
+            if record.t >= self._due:
+                self._mark(record.t)
         self._apply[type(record)](record)
+
+    def _mark(self, t: float) -> None:
+        """The timeline's next points: until this record all was as it is."""
+        active = self.active
+        self.timeline.reach(self.elapsed_before + t, Agents(active, len(self.live) - active, self.unstarted))
+        self._due = self.timeline.due_s - self.elapsed_before
 
     # One method per kind ---------------------------------------------------------------------------------------------
 
     def _segment_started(self, x: r.SegmentStarted) -> None:
         self.elapsed_before += self.time
+        self._due = self.timeline.due_s - self.elapsed_before
         self.time = x.t
         self.segments += 1
         self.segment = x
@@ -179,28 +131,23 @@ class RunState:
         if self.first_epoch is None:
             self.first_epoch = x.epoch
         self.draining = self.finished = self.runner = self.steered = None
-        self.segment_totals = Totals()
+        self._totals_before = self.totals.copy()
         self.ended_before = len(self.ended)
         for live in self.live.values():  # whoever was live when the last segment broke off now waits to be taken up
-            live.paused, live.yielded, live.since = True, False, x.t
+            self._place(live, paused=True, yielded=False)
+            live.since = x.t
             live.tools.clear()
-        for engine in self.engines.values():  # each segment has its own zero of time
-            engine.lost = engine.sample = engine.decision = engine.moved = None
-            engine.samples.clear()
-            engine.decisions.clear()
+        for engine in self.engines.values():
+            engine.took_segment()
 
     def _batch_loaded(self, x: r.BatchLoaded) -> None:
-        self.tasks, self.rollouts = x.tasks, x.rollouts
+        self.tasks, self.rollouts, self.max_agents = x.tasks, x.rollouts, x.max_agents
 
     def _engine(self, name: str) -> EngineView:
         return self.engines.get(name) or self.engines.setdefault(name, EngineView(name=name))
 
     def _engine_seen(self, x: r.EngineSeen) -> None:
-        engine = self._engine(x.engine)
-        if engine.seen is not None and engine.seen.policy != x.policy:  # resumed under another one: where its own limits went
-            engine.window_low = engine.window_high = engine.window_first = None
-            engine.tokens_low = engine.tokens_high = engine.tokens_first = None
-        engine.seen = x
+        self._engine(x.engine).took_seen(x)
 
     def _engine_lost(self, x: r.EngineLost) -> None:
         self._engine(x.engine).lost = x
@@ -208,11 +155,22 @@ class RunState:
     def _engine_returned(self, x: r.EngineReturned) -> None:
         self._engine(x.engine).lost = None
 
+    def _place(self, live: LiveRollout, *, paused: bool, yielded: bool) -> None:
+        """Whether it has a slot; kept count of, since it is asked for often."""
+        self._paused += paused - live.paused
+        self._yielded += yielded - live.yielded
+        live.paused, live.yielded = paused, yielded
+
     def _rollout_started(self, x: r.RolloutStarted) -> None:
         known = self.live.get(x.rollout)
-        if known is not None and x.resumed:
-            known.engine, known.paused, known.since = x.engine, False, x.t
-            return
+        if known is not None:
+            self._place(known, paused=False, yielded=False)
+            if x.resumed:
+                known.engine, known.since = x.engine, x.t
+                return
+        if not x.resumed:
+            self.totals.admitted += 1
+            self.totals.admission_s += x.t
         status = self.ended.pop(x.rollout, None)  # tried again
         if status is not None:
             self.statuses[status] -= 1
@@ -227,25 +185,26 @@ class RunState:
             live.step = x.step
             live.context_tokens = x.prompt_tokens + x.completion_tokens
             live.since = x.t
-        for totals in (self.totals, self.segment_totals):
-            totals.steps += 1
-            totals.prompt_tokens += x.prompt_tokens
-            totals.completion_tokens += x.completion_tokens
-            totals.model_s += x.model_s
-            totals.wait_s += x.wait_s
-            totals.retry_s += x.retry_s
-            totals.retries += x.retries
-            if x.cached_tokens is not None:
-                totals.cached_tokens += x.cached_tokens
-                totals.cache_reported_tokens += x.prompt_tokens
-            if x.missed_tokens is not None:
-                totals.history_tokens += x.history_tokens
-                totals.missed_tokens += x.missed_tokens
+        totals = self.totals
+        totals.steps += 1
+        totals.prompt_tokens += x.prompt_tokens
+        totals.completion_tokens += x.completion_tokens
+        totals.model_s += x.model_s
+        totals.wait_s += x.wait_s
+        totals.retry_s += x.retry_s
+        totals.retries += x.retries
+        if x.cached_tokens is not None:
+            totals.cached_tokens += x.cached_tokens
+            totals.cache_reported_tokens += x.prompt_tokens
+        if x.missed_tokens is not None:
+            totals.history_tokens += x.history_tokens
+            totals.missed_tokens += x.missed_tokens
 
     def _call_failed(self, x: r.CallFailed) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
             live.since = x.t
+        self.faults.add("call", x.error, x.message, x.rollout, self.elapsed_before + x.t)
 
     def _tool_started(self, x: r.ToolStarted) -> None:
         live = self.live.get(x.rollout)
@@ -258,61 +217,61 @@ class RunState:
         if live is not None:
             live.tools.pop(x.n, None)
             live.since = x.t
-        for totals in (self.totals, self.segment_totals):
-            totals.tool_calls += 1
-            totals.tool_errors += not x.ok
-            totals.tool_s += x.seconds
+        seconds, totals = x.seconds, self.totals
+        totals.tool_calls += 1
+        totals.tool_s += seconds
+        tool = self.tools.get(x.tool) or self._tool(x.tool)
+        tool.calls += 1
+        tool.seconds += seconds
+        tool.longest_s = max(tool.longest_s, seconds)
+        if not x.ok:
+            totals.tool_errors += 1
+            tool.errors += 1
+            self.faults.add(
+                "tool", x.error_class or "tool", f"{x.tool}: {x.output[:LENGTH]}", x.rollout, self.elapsed_before + x.t
+            )
+
+    def _tool(self, name: str) -> ToolTotals:
+        if len(self.tools) >= MOST_TOOLS:
+            name = OTHER_TOOLS
+        return self.tools.setdefault(name, ToolTotals(name=name))
 
     def _rollout_paused(self, x: r.RolloutPaused) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.paused, live.yielded, live.since = True, False, x.t
+            self._place(live, paused=True, yielded=False)
+            live.since = x.t
 
     def _rollout_yielded(self, x: r.RolloutYielded) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.yielded = True
+            self._place(live, paused=live.paused, yielded=True)
 
     def _rollout_returned(self, x: r.RolloutReturned) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.paused, live.yielded, live.since = False, False, x.t
-        for totals in (self.totals, self.segment_totals):
-            totals.paused_s += x.paused_s
+            self._place(live, paused=False, yielded=False)
+            live.since = x.t
+        self.totals.paused_s += x.paused_s
 
     def _rollout_finished(self, x: r.RolloutFinished) -> None:
-        self.live.pop(x.rollout, None)
+        live = self.live.pop(x.rollout, None)
+        if live is not None:
+            self._place(live, paused=False, yielded=False)
         self.ended[x.rollout] = x.status
         self.statuses[x.status] += 1
         if x.error is not None:
             self.error_classes[x.error.error_class] += 1
             self._failed_as[x.rollout] = x.error.error_class
             self.newest_error = x
+            self.faults.add("rollout", x.error.error_class, x.error.message, x.rollout, self.elapsed_before + x.t)
 
     def _sampled(self, x: r.Sampled) -> None:
-        engine = self._engine(x.engine)
-        engine.sample = x
-        engine.samples.append(x)
+        self._engine(x.engine).took_sample(x)
         self.lag_s = x.lag_s
 
     def _decided(self, x: r.Decided) -> None:
-        engine = self._engine(x.engine)
-        if engine.moved is None or _differ(engine.moved, x):
-            engine.moved = x
-        engine.decision = x
-        engine.decisions.append(x)
-        if x.agents is not None:
-            low, high = engine.window_low, engine.window_high
-            engine.window_low = x.agents if low is None else min(low, x.agents)
-            engine.window_high = x.agents if high is None else max(high, x.agents)
-            if engine.window_first is None:
-                engine.window_first = x.agents
-        if x.tokens is not None:
-            low, high = engine.tokens_low, engine.tokens_high
-            engine.tokens_low = x.tokens if low is None else min(low, x.tokens)
-            engine.tokens_high = x.tokens if high is None else max(high, x.tokens)
-            if engine.tokens_first is None:
-                engine.tokens_first = x.tokens
+        self._engine(x.engine).took_decision(x)
 
     def _runner_measured(self, x: r.RunnerMeasured) -> None:
         self.runner = x
@@ -325,15 +284,6 @@ class RunState:
 
     def _segment_finished(self, x: r.SegmentFinished) -> None:
         self.finished = x.cause
-
-
-def _differ(moved: r.Decided, now: r.Decided) -> bool:
-    """Whether the limit is another; one on tokens drifts all the time, so that it has to be by more than a hundredth."""
-    if (moved.agents, moved.requests) != (now.agents, now.requests):
-        return True
-    if moved.tokens is None or now.tokens is None:
-        return moved.tokens is not now.tokens
-    return abs(now.tokens - moved.tokens) > 0.01 * moved.tokens
 
 
 def fold(stream: Iterable[r.Record]) -> RunState:

@@ -1,0 +1,147 @@
+"""One engine as the records tell of it: what it is, what was seen of it, what its controller decided."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import islice
+
+from concur_batch import records as r
+
+HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
+MOVES = 12  # changes of the limit kept
+_JOINED_S = 6.0  # changes of one kind that follow each other as closely are one
+_EVIDENCE = 10  # samples before a change that tell why
+
+
+@dataclass(slots=True, kw_only=True)
+class Move:
+    """The limit went from one to another, at once or in small steps of one kind; and what the samples before had told."""
+
+    began: float  # t of its first decision
+    before: r.Decided | None
+    after: r.Decided
+    locked: float | None = None
+    hit: float | None = None
+    miss: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class EngineView:
+    """`took` records of each kind; read the attributes."""
+
+    name: str
+    seen: r.EngineSeen | None = None
+    lost: r.EngineLost | None = None  # while it is away
+    sample: r.Sampled | None = None
+    decision: r.Decided | None = None
+    moved: r.Decided | None = None  # the last decision that changed the limit
+    samples: deque[r.Sampled] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    decisions: deque[r.Decided] = field(default_factory=lambda: deque(maxlen=HISTORY))
+    moves: deque[Move] = field(default_factory=lambda: deque(maxlen=MOVES))
+    queue_s: float = 0.0  # requests queued x seconds, over the run
+    flight_s: float = 0.0  # requests queued or running x seconds
+    window_low: int | None = None  # of all limits on agents decided so far
+    window_high: int | None = None
+    window_first: int | None = None
+    tokens_low: int | None = None  # of all limits on tokens
+    tokens_high: int | None = None
+    tokens_first: int | None = None
+
+    def took_seen(self, x: r.EngineSeen) -> None:
+        """Under another policy than before (a resumed run) it counts anew where limits went."""
+        if self.seen is not None and self.seen.policy != x.policy:
+            self.window_low = self.window_high = self.window_first = None
+            self.tokens_low = self.tokens_high = self.tokens_first = None
+        self.seen = x
+
+    def took_segment(self) -> None:
+        """Each segment has its own zero of time."""
+        self.lost = self.sample = self.decision = self.moved = None
+        self.samples.clear()
+        self.decisions.clear()
+        self.moves.clear()
+
+    def took_sample(self, x: r.Sampled) -> None:
+        """One interval."""
+        before = self.sample
+        if before is not None and x.queued_requests is not None:
+            seconds = x.t - before.t
+            if seconds > 0:
+                self.queue_s += x.queued_requests * seconds
+                self.flight_s += (x.queued_requests + (x.running_requests or 0)) * seconds
+        self.sample = x
+        self.samples.append(x)
+
+    def took_decision(self, x: r.Decided) -> None:
+        """A limit, mostly the same as before."""
+        moved = self.moved
+        if moved is None or moved.agents != x.agents or moved.requests != x.requests or _drifted(moved.tokens, x.tokens):
+            self.moved = x
+            self._move(moved, x)
+        self.decision = x
+        self.decisions.append(x)
+        agents, tokens = x.agents, x.tokens
+        if agents is not None:
+            if self.window_low is None or self.window_high is None:
+                self.window_first = self.window_low = self.window_high = agents
+            elif agents < self.window_low:
+                self.window_low = agents
+            elif agents > self.window_high:
+                self.window_high = agents
+        if tokens is not None:
+            if self.tokens_low is None or self.tokens_high is None:
+                self.tokens_first = self.tokens_low = self.tokens_high = tokens
+            elif tokens < self.tokens_low:
+                self.tokens_low = tokens
+            elif tokens > self.tokens_high:
+                self.tokens_high = tokens
+
+    def _move(self, before: r.Decided | None, x: r.Decided) -> None:
+        last = self.moves[-1] if self.moves else None
+        if last is not None and before is not None and last.after.reason == x.reason and x.t - before.t <= _JOINED_S:
+            way = _way(before, x)
+            if way and way == _way(last.before, last.after):
+                last.after = x
+                return
+        told = list(islice(reversed(self.samples), _EVIDENCE))
+        self.moves.append(
+            Move(began=x.t, before=before, after=x, locked=told[0].locked if told else None, hit=hit(told), miss=miss(told))
+        )
+
+    @property
+    def queue_share(self) -> float | None:
+        """Of the time that model calls spend at the engine, what they wait in its queue for; None: it does not tell."""
+        return self.queue_s / self.flight_s if self.flight_s > 0 else None
+
+
+def hit(samples: list[r.Sampled]) -> float | None:
+    """Cached / prompt tokens over the samples that tell both; None: none does."""
+    told = [sample for sample in samples if sample.cached_tokens is not None]
+    prompt = sum(sample.prompt_tokens for sample in told)
+    return sum(sample.cached_tokens or 0 for sample in told) / prompt if prompt > 0 else None
+
+
+def miss(samples: list[r.Sampled]) -> float | None:
+    """Missed / history tokens over the samples that tell both; None: none does."""
+    told = [sample for sample in samples if sample.missed_tokens is not None]
+    history = sum(sample.history_tokens for sample in told)
+    return sum(sample.missed_tokens or 0 for sample in told) / history if history > 0 else None
+
+
+def _drifted(before: int | None, now: int | None) -> bool:
+    """Whether a limit on tokens is another: these drift all the time, so that it has to be by more than a hundredth."""
+    if before is None or now is None:
+        return before is not now
+    return before != now and abs(now - before) > 0.01 * before
+
+
+def _way(before: r.Decided | None, after: r.Decided) -> int:
+    """1: the limit rose, -1: it fell, 0: neither can be said."""
+    if before is None:
+        return 0
+    pairs = ((before.tokens, after.tokens), (before.agents, after.agents), (before.requests, after.requests))
+    for old, new in pairs:
+        if old != new:
+            return 1 if new is None else -1 if old is None or new < old else 1
+    return 0

@@ -1,0 +1,26 @@
+"""A rollout that has started and not ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveRollout:
+    """As its records tell so far."""
+
+    rollout: str
+    engine: str
+    attempt: int
+    since: float  # t of its present phase
+    started: float
+    step: int = 0
+    context_tokens: int = 0
+    paused: bool = False
+    yielded: bool = False  # in a tool call, without a slot
+    tools: dict[int, str] = field(default_factory=dict)  # n -> name, of calls that run now
+
+    @property
+    def phase(self) -> str:
+        """Paused | tool | model."""
+        return "paused" if self.paused else "tool" if self.tools else "model"
