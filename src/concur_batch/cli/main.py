@@ -25,6 +25,7 @@ from concur_batch.cli.options import (
     Live,
     MaxAgents,
     MaxSteps,
+    MetricsPort,
     Model,
     N,
     OnExit,
@@ -73,6 +74,7 @@ def run(
     fail_on_error: FailOnError = None,
     output_format: Format = None,
     on_exit: OnExit = None,
+    metrics_port: MetricsPort = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
@@ -101,6 +103,7 @@ def run(
         "run.fail_on_error": fail_on_error,
         "run.output_format": output_format,
         "run.on_exit": on_exit,
+        "run.metrics_port": metrics_port,
     }
     raise typer.Exit(start(jobs, options, sets or [], config))
 
@@ -123,6 +126,7 @@ def resume(
     fail_on_error: FailOnError = None,
     output_format: Format = None,
     on_exit: OnExit = None,
+    metrics_port: MetricsPort = None,
     sets: Sets = None,
 ) -> None:
     """Go on with a run: unfinished rollouts from their last step, then those never started."""
@@ -137,6 +141,7 @@ def resume(
         "run.fail_on_error": fail_on_error,
         "run.output_format": output_format,
         "run.on_exit": on_exit,
+        "run.metrics_port": metrics_port,
     }
     raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
 

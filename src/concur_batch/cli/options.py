@@ -54,5 +54,6 @@ Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.js
 OnExit = Annotated[
     str | None, typer.Option("--on-exit", metavar="COMMAND", help="Run this when the run has ended; it gets the summary as JSON.")
 ]
+MetricsPort = Annotated[int | None, typer.Option(help="Serve Prometheus metrics here while it lasts; 0 picks a port.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]

@@ -25,6 +25,7 @@ from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
 from concur_batch.cli.agents import Agents
 from concur_batch.cli.assembly import assemble
+from concur_batch.cli.observers import observers
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
 from concur_batch.engine.base import Engine
@@ -33,7 +34,7 @@ from concur_batch.jobs.job import Job
 from concur_batch.journal.writer import JournalWriter, segments
 from concur_batch.lane import Lane
 from concur_batch.plan import Retry, plan
-from concur_batch.recorder import Recorder
+from concur_batch.recorder import Recorder, Sink
 from concur_batch.runner import Runner
 from concur_batch.state import RunState
 from concur_batch.toolbox.tools import Tools
@@ -69,11 +70,14 @@ def run_segment(batch: Batch) -> Outcome:
     """Run until all has ended, or a signal, a lost engine or a broken journal stops it. Raises ConcurError before it began."""
     _raise_file_limit()
     _log_to(batch.run_dir)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_segment(batch))
+    with (
+        observers(batch.run_dir, batch.config, batch.state) as sinks,
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
+        return runner.run(_segment(batch, sinks))
 
 
-async def _segment(batch: Batch) -> Outcome:
+async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     config, outcome = batch.config, Outcome()
     engines = parts.engines(config)
     try:
@@ -87,7 +91,7 @@ async def _segment(batch: Batch) -> Outcome:
             await engine.aclose()
         raise
     loop = asyncio.get_running_loop()
-    recorder = Recorder(loop.time, writer.write, batch.state.apply)
+    recorder = Recorder(loop.time, writer.write, batch.state.apply, *observing)
     rollouts = plan(batch.job, parts.defaults(config), batch.toolbox, agents.find, batch.history, batch.retry)
     runner, lanes = assemble(rollouts, batch.toolbox, served, config, recorder, batch.state)
     closing = asyncio.Event()

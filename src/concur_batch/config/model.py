@@ -86,9 +86,16 @@ class Run(Section):
     live: bool = Field(default=True, description="Live dashboard on a terminal; otherwise one plain line every 10 seconds.")
     max_attempts: Count = Field(3, description="Attempts per rollout, counting those of `--retry-failed`.")
     on_exit: str | None = Field(
-        None, description="Shell command to run when the run has ended, however it did, with its summary as JSON on standard input."
+        None,
+        description="Shell command to run when the run has ended, however it did, with its summary as JSON on standard input.",
     )
     on_exit_timeout_s: Seconds = Field(60.0, description="Seconds for that command; then it is killed.")
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None, description="Serve Prometheus metrics on this port while the run lasts. 0: any that is free. None: none."
+    )
+    metrics_host: Annotated[str, Field(min_length=1)] = Field(
+        "127.0.0.1", description="Address to serve them on; `0.0.0.0` for all of this machine."
+    )
 
     def allows(self, failed: int, rollouts: int) -> bool:
         """Whether so many failed rollouts of all are within `fail_on_error`."""

@@ -1,0 +1,50 @@
+"""Those who look on while a segment runs: metrics and traces. None of them can hold up or end the run."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from concur_batch.config import Config
+from concur_batch.recorder import Sink
+from concur_batch.records import Record
+from concur_batch.state import RunState
+
+_log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def observers(run_dir: Path, config: Config, state: RunState) -> Iterator[list[Sink]]:
+    """The sinks of all that are wanted. Raises ConcurError, before anything has begun, where one of them cannot be had."""
+    run, sinks = config.run, []
+    with contextlib.ExitStack() as stack:
+        if run.metrics_port is not None:
+            from concur_batch.metrics.exposition import registry  # noqa: PLC0415 - only for those who want it
+            from concur_batch.metrics.listener import serving  # noqa: PLC0415 - the same
+            from concur_batch.metrics.tally import Tally  # noqa: PLC0415 - the same
+
+            tally = Tally()
+            url = stack.enter_context(serving(registry(state, tally, run_dir.name), run.metrics_host, run.metrics_port))
+            print(f"metrics: {url}", file=sys.stderr)  # noqa: T201 - for the user
+            sinks.append(guarded("metrics", tally))
+        yield sinks
+
+
+def guarded(name: str, sink: Sink) -> Sink:
+    """The same sink; its first fault is logged, and from then on it gets no more records."""
+    broken = False
+
+    def write(record: Record) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            sink(record)
+        except Exception:  # noqa: BLE001 - whatever it is, it is not worth the run
+            broken = True
+            _log.exception("%s: broke at a record of kind %s and is told no more; the run goes on", name, type(record).__name__)
+
+    return write
