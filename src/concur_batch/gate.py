@@ -43,6 +43,7 @@ class Gate:
         self._roster = Roster(limit=limit)
         self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
+        self._held = False
         self._requests = 0
         self._request_queue: deque[asyncio.Future[None]] = deque()
 
@@ -75,7 +76,8 @@ class Gate:
 
     def has_room(self, view: AgentView) -> bool:
         """Whether this new agent may start now: paused ones come first."""
-        return not self._draining and not self._roster.paused and self._admission.may_start(view, self._seen())
+        closed = self._draining or self._held or self._roster.paused
+        return not closed and self._admission.may_start(view, self._seen())
 
     def start(self, view: AgentView) -> None:
         """Give a slot; only after `has_room`, without waiting in between."""
@@ -157,6 +159,12 @@ class Gate:
         self._settle()
         self._release_requests()
 
+    def steer(self, limit: Limit, *, held: bool) -> None:
+        """A person takes a hand: this limit from now on; and held, nobody starts and nobody returns, while the active go on."""
+        self._roster.limit, self._held = limit, held
+        self._settle()
+        self._release_requests()
+
     # Tools -----------------------------------------------------------------------------------------------------------
 
     def tool_began(self, view: AgentView) -> None:
@@ -174,7 +182,7 @@ class Gate:
             self._admission.tool_ended(view, seconds)
 
     def _yield(self, view: AgentView) -> None:
-        if self._draining or view.calls or not view.tools or view.rollout not in self._roster.active:
+        if self._draining or self._held or view.calls or not view.tools or view.rollout not in self._roster.active:
             return
         self._drop(view)
         self._roster.away[view.rollout] = view
@@ -234,7 +242,7 @@ class Gate:
 
     def _settle(self) -> None:
         """Give free slots to paused agents first, then say that there may be room."""
-        if self._draining:
+        if self._draining or self._held:
             return
         roster = self._seen()
         while roster.paused:

@@ -16,6 +16,7 @@ from concur_batch import records as r
 from concur_batch.control.base import UNLIMITED, AgentView, EngineStats, Limit, Sample
 from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
+from concur_batch.control.steering import Steering
 from concur_batch.engine.base import Engine, Reply, Request
 from concur_batch.errors import EngineBusy, EngineDown, EngineFailed
 from concur_batch.gate import Gate
@@ -78,8 +79,9 @@ class Lane:
         self._recorder = recorder
         self._max_agents = max_agents
         self._random = random.Random(f"{seed}/{engine.name}")  # noqa: S311 - jitter of retries
-        first = self._bounded(policy.controller.first)
-        self.gate = Gate(engine.name, policy.admission, first, recorder, on_room, self._clock)
+        self._decided = self._bounded(policy.controller.first)
+        self._steering = Steering()
+        self.gate = Gate(engine.name, policy.admission, self._decided, recorder, on_room, self._clock)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
@@ -128,7 +130,7 @@ class Lane:
     def announce(self) -> None:
         """Record what the engine is and which policy holds."""
         self._record_engine()
-        self._record_limit(self.gate.limit)
+        self._record_limit(self._decided)
 
     def _record_engine(self) -> None:
         can, helps = self.engine.capabilities, self.helps
@@ -204,11 +206,18 @@ class Lane:
                 committed_tokens=self.gate.committed_tokens,
                 frees_ended=self.helps.sessions,
                 host_tokens=can.host_tokens or 0,
+                held=self._steering.held,
+                factor=self._steering.factor,
             )
             self._record_sample(sample, lag())
-            limit = self._bounded(self.policy.controller.update(sample))
-            self._record_limit(limit)
-            self.gate.resize(limit)
+            self._decided = self._bounded(self.policy.controller.update(sample))
+            self._record_limit(self._decided)
+            self.gate.resize(self._steering.in_force(self._decided, self._max_agents))
+
+    def steer(self, steering: Steering) -> None:
+        """What a person asks for, from now on. It stands beside what the controller decides, which goes on deciding."""
+        self._steering = steering
+        self.gate.steer(steering.in_force(self._decided, self._max_agents), held=steering.held)
 
     async def _reading(self) -> EngineStats | None:
         try:

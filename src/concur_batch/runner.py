@@ -9,6 +9,7 @@ from typing import Any
 
 from concur_batch import records as r
 from concur_batch.control.base import AgentView
+from concur_batch.control.steering import Steering
 from concur_batch.lane import Lane
 from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
@@ -16,6 +17,7 @@ from concur_batch.rollout import Rollout, live
 from concur_batch.toolbox.base import Toolbox
 
 _LAG_TICK_S = 0.25
+_PROCESS = ""  # stands among the lanes' names for the process as a whole
 
 
 class Runner:
@@ -44,7 +46,9 @@ class Runner:
         self._fed = False
         self._draining: str | None = None
         self._fatal: BaseException | None = None
-        self._lag: dict[str, float] = {}  # per lane: worst lateness since its last sample
+        self._lag: dict[str, float] = {}  # per lane, and for the process: worst lateness since it was last taken
+        self.steering = Steering()
+        """What a person asks for; `steer` changes it."""
         self._drain_begun = asyncio.Event()
 
     def room(self) -> None:
@@ -67,6 +71,15 @@ class Runner:
             lane.gate.drain()
         self._room.set()
 
+    def steer(self, steering: Steering) -> None:
+        """Hold admission or let it go on, and scale the limits, from now on. Once draining there is nothing left to steer."""
+        if self._draining is not None or steering == self.steering:
+            return
+        self.steering = steering
+        self._recorder.write(r.Steered(t=self._recorder.now(), held=steering.held, factor=steering.factor))
+        for lane in self._lanes:
+            lane.steer(steering)
+
     def stop(self) -> None:
         """Cancel everything now; what was recorded stays."""
         self._draining = self._draining or "stop"
@@ -82,7 +95,7 @@ class Runner:
             loop.create_task(self._watch_lag(), name="lag"),
             *(
                 loop.create_task(
-                    self._guard(lane.control(self._unstarted, partial(self._take_lag, lane.name))), name=f"control {lane.name}"
+                    self._guard(lane.control(self._unstarted, partial(self.take_lag, lane.name))), name=f"control {lane.name}"
                 )
                 for lane in lanes
             ),
@@ -167,8 +180,9 @@ class Runner:
             due = clock() + _LAG_TICK_S
             await asyncio.sleep(_LAG_TICK_S)
             late = clock() - due
-            for lane in self._lanes:
-                self._lag[lane.name] = max(late, self._lag.get(lane.name, 0.0))
+            for name in (_PROCESS, *(lane.name for lane in self._lanes)):
+                self._lag[name] = max(late, self._lag.get(name, 0.0))
 
-    def _take_lag(self, lane: str) -> float:
-        return self._lag.pop(lane, 0.0)
+    def take_lag(self, name: str = _PROCESS) -> float:
+        """Worst lateness of the event loop, in seconds, since this was last asked under the name."""
+        return self._lag.pop(name, 0.0)

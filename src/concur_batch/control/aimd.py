@@ -112,7 +112,7 @@ class Aimd:
     def _grow(self, sample: Sample) -> Limit:
         if self._window >= self._ceiling:
             return self._limit("hold")
-        if sample.prompt_tokens == 0 and not sample.running_requests:
+        if sample.held_back or (sample.prompt_tokens == 0 and not sample.running_requests):
             return self._limit("no-evidence")  # without traffic an engine says nothing about how much it could take
         self._window = min(float(self._ceiling), self._window * 2 if self._slow_start else self._window + self._p.alpha)
         return self._limit("grow")

@@ -51,6 +51,13 @@ class Sample:
     committed_tokens: int = 0  # contexts of the active agents, as the runner knows them
     frees_ended: bool = False  # the engine evicts the KV of agents that have ended before any other
     host_tokens: int = 0  # KV that fits into a host tier besides the pool
+    held: bool = False  # a person lets nobody in at present
+    factor: float = 1.0  # by which a person has scaled the limits that were decided
+
+    @property
+    def held_back(self) -> bool:
+        """A person has less run than was decided, so that little use says nothing about what could run."""
+        return self.held or self.factor < 1.0
 
 
 class Limit(NamedTuple):

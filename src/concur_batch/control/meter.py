@@ -55,6 +55,8 @@ class CacheMeter:
         committed_tokens: int,
         frees_ended: bool = False,
         host_tokens: int = 0,
+        held: bool = False,
+        factor: float = 1.0,
     ) -> Sample:
         """Close the interval. `stats` None: no reading came; a reading as old as the last one counts as none."""
         last, tally = self._last, self._tally
@@ -88,6 +90,8 @@ class CacheMeter:
             committed_tokens=committed_tokens,
             frees_ended=frees_ended,
             host_tokens=host_tokens,
+            held=held,
+            factor=factor,
         )
 
 

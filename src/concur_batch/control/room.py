@@ -84,8 +84,11 @@ class Room:
             if used is None or used > 1.0 or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
                 return "cooldown"  # the last cut still drains
             self._adjusted = sample.time
-            return self._cut(used)
+            return self._cut(1.0 if sample.held else used)  # held, that little is there says nothing
         if missed <= f.low * history:
+            if sample.held_back:
+                self._calm_s = 0.0
+                return "no-evidence"
             return self._rise(sample, interval_s, full=used is not None and used >= _NEARLY_FULL)
         return "hold"
 

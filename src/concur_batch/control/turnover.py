@@ -79,8 +79,8 @@ class Turnover(Admission):
 
     def update(self, sample: Sample) -> Limit:
         """One step of the law per interval; between two steps the limit holds."""
-        p = self._p
-        if sample.active <= int(self._limit):
+        p, active = self._p, _active(sample)
+        if active <= int(self._limit):
             self._pausing = False
         if sample.locked is None:
             if self._tells:
@@ -94,11 +94,11 @@ class Turnover(Admission):
         turnover = self._ended / max(1, self._active) if gap <= p.fresh_s else 0.0
         before = int(self._limit)
         reason = self._law(sample, sample.locked, turnover)
-        self._stepped, self._active, self._ended = sample.time, sample.active, 0
+        self._stepped, self._active, self._ended = sample.time, active, 0
         return self._said("hold" if reason != "drain" and int(self._limit) == before else reason)
 
     def _law(self, sample: Sample, kv: float, turnover: float) -> str:
-        p = self._p
+        p, active = self._p, _active(sample)
         queued, running = sample.queued_requests or 0, sample.running_requests or 0
         self._queued = self._queued + 1 if queued > p.queue_ratio * running > 0 else 0
         self._trim_in = max(0, self._trim_in - 1)
@@ -106,21 +106,21 @@ class Turnover(Admission):
             self._derived, self._limit = True, self._clamp(sample.capacity_tokens / p.longest_tokens)
         overload = self._queued >= p.queue_steps
         if self._draining:
-            if sample.active > int(self._limit) or overload:
+            if active > int(self._limit) or overload:
                 return "drain"
             self._draining, self._soon = False, p.soon_steps
         self._soon = max(0, self._soon - 1)
         if overload:
-            self._shrink(sample.active * (p.sharper_cut if self._soon else p.queue_cut))
+            self._shrink(active * (p.sharper_cut if self._soon else p.queue_cut))
             self._draining = self._pausing = True
             self._queued = 0
             return "cut"
-        if kv > p.trim_above and sample.active and not self._trim_in:
-            self._shrink(sample.active * p.target / kv)
+        if kv > p.trim_above and active and not self._trim_in:
+            self._shrink(active * p.target / kv)
             self._pausing = kv > p.pause_above
             self._trim_in = p.trim_steps
             return "trim"
-        if kv <= p.grow_below and not queued and sample.active >= p.binding * int(self._limit):
+        if kv <= p.grow_below and not queued and not sample.held_back and active >= p.binding * int(self._limit):
             self._limit = self._clamp(self._limit * p.growth**turnover)
         return "grow"
 
@@ -150,3 +150,8 @@ class Turnover(Admission):
     def ended(self, agent: AgentView) -> None:
         """One more of the turnover, if it has been served at all."""
         self._ended += agent.steps > 0
+
+
+def _active(sample: Sample) -> int:
+    """Active agents in units of the limit that this law decides, which a person may have scaled."""
+    return int(sample.active / sample.factor + 1e-9)
