@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent / "src"
 PURE = ("control", "records", "state", "task", "errors", "recorder", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
 FLOW = ("runner", "rollout", "plan", "lane", "presence", "gate", "retry", "agent")
-EDGES = ("engine", "toolbox", "jobs", "journal", "results", "dashboard", "metrics", "config", "status", "virtual")
+EDGES = ("engine", "toolbox", "jobs", "journal", "results", "dashboard", "metrics", "tracing", "config", "status", "virtual")
 
 
 def modules():

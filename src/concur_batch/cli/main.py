@@ -29,6 +29,7 @@ from concur_batch.cli.options import (
     Model,
     N,
     OnExit,
+    Otel,
     Out,
     RunDir,
     Seed,
@@ -75,6 +76,7 @@ def run(
     output_format: Format = None,
     on_exit: OnExit = None,
     metrics_port: MetricsPort = None,
+    otel: Otel = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
@@ -104,6 +106,7 @@ def run(
         "run.output_format": output_format,
         "run.on_exit": on_exit,
         "run.metrics_port": metrics_port,
+        "run.otel": otel,
     }
     raise typer.Exit(start(jobs, options, sets or [], config))
 
@@ -127,6 +130,7 @@ def resume(
     output_format: Format = None,
     on_exit: OnExit = None,
     metrics_port: MetricsPort = None,
+    otel: Otel = None,
     sets: Sets = None,
 ) -> None:
     """Go on with a run: unfinished rollouts from their last step, then those never started."""
@@ -142,6 +146,7 @@ def resume(
         "run.output_format": output_format,
         "run.on_exit": on_exit,
         "run.metrics_port": metrics_port,
+        "run.otel": otel,
     }
     raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
 

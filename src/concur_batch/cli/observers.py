@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from concur_batch.config import Config
+from concur_batch.errors import InputError
+from concur_batch.journal.reader import JournalReader
 from concur_batch.recorder import Sink
 from concur_batch.records import Record
 from concur_batch.state import RunState
@@ -30,7 +33,31 @@ def observers(run_dir: Path, config: Config, state: RunState) -> Iterator[list[S
             url = stack.enter_context(serving(registry(state, tally, run_dir.name), run.metrics_host, run.metrics_port))
             print(f"metrics: {url}", file=sys.stderr)  # noqa: T201 - for the user
             sinks.append(guarded("metrics", tally))
+        if run.otel:
+            sinks.append(guarded("otel", stack.enter_context(_tracing(run_dir, state))))
         yield sinks
+
+
+@contextlib.contextmanager
+def _tracing(run_dir: Path, state: RunState) -> Iterator[Sink]:
+    """Spans to a collector. Says at the end what it did not take."""
+    try:
+        from concur_batch.tracing import delivery, identity, spans  # noqa: PLC0415 - an extra, only for those who want it
+    except ImportError as error:
+        raise InputError(f"--otel: needs OpenTelemetry ({error}); install it by: pip install 'concur-batch[otel]'") from error
+    where = delivery.endpoint(os.environ)
+    exporter = delivery.collector(os.environ)
+    earlier = identity.last_segments(JournalReader(run_dir).records()) if state.segments else {}
+    with delivery.delivering(exporter, run_dir.name, os.environ) as sent:
+        print(f"otel: spans go to {where}", file=sys.stderr)  # noqa: T201 - for the user
+        sink = spans.Spans(sent.tracer, sent.ids, state, earlier)
+        try:
+            yield sink
+        finally:
+            sink.close()
+    if sent.delivered < sent.made:
+        lost = f"{sent.made - sent.delivered:,} of {sent.made:,} spans were not delivered"
+        print(f"otel: {lost}; is a collector at {where}, and fast enough? The run itself is whole.", file=sys.stderr)  # noqa: T201 - the same
 
 
 def guarded(name: str, sink: Sink) -> Sink:

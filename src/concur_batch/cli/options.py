@@ -55,5 +55,6 @@ OnExit = Annotated[
     str | None, typer.Option("--on-exit", metavar="COMMAND", help="Run this when the run has ended; it gets the summary as JSON.")
 ]
 MetricsPort = Annotated[int | None, typer.Option(help="Serve Prometheus metrics here while it lasts; 0 picks a port.")]
+Otel = Annotated[bool | None, typer.Option("--otel/--no-otel", help="Send OpenTelemetry spans, as OTEL_* variables say.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]

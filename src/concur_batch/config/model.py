@@ -96,6 +96,10 @@ class Run(Section):
     metrics_host: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1", description="Address to serve them on; `0.0.0.0` for all of this machine."
     )
+    otel: bool = Field(
+        default=False,
+        description="Send OpenTelemetry spans to the collector that the `OTEL_*` variables name; needs the extra `otel`.",
+    )
 
     def allows(self, failed: int, rollouts: int) -> bool:
         """Whether so many failed rollouts of all are within `fail_on_error`."""

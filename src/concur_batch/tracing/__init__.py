@@ -1,0 +1,1 @@
+"""OpenTelemetry spans of a run, made from its records. Needs the extra `otel`; nothing else imports this."""
