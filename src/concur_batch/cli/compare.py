@@ -49,6 +49,9 @@ def start_simulated(
     """Run all and print. Returns the exit code; raises ConcurError."""
     names = names_of(controllers)
     config = configured(resolve(options, sets, config_file, os.environ))
+    if load.trace is not None and seeds > 1 and config.sim.hint_sigma is None:
+        say("note: a trace is the same under every seed, so it is run with the first alone")
+        seeds = 1
     drawn = range(config.run.seed, config.run.seed + seeds)
     traces = {drawn[0]: load.traces(config)}
     for seed in drawn[1:]:
@@ -56,8 +59,6 @@ def start_simulated(
     config = with_all_live(config, len(traces[drawn[0]]))
     by_controller = configurations(config, names)
     parts.check_choices(next(iter(by_controller.values())).model_copy(update={"controller": Controller(name=OFF)}))
-    if load.trace is not None and seeds > 1 and config.sim.hint_sigma is None:
-        say("note: a trace is the same under every seed; only generated workloads differ")
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
     try:
         _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())

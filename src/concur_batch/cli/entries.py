@@ -114,9 +114,11 @@ def configurations(config: Config, controllers: Sequence[str]) -> dict[str, Conf
             parameters.pop(key)
             refused.setdefault(key, {})[name] = error
         found[name] = config.model_copy(update={"controller": Controller(name=name, **parameters)})
-    for errors in refused.values():
+    for key, errors in refused.items():
         if len(errors) == len(controllers):
-            raise next((errors[name] for name in controllers if _has_parameters(name)), errors[controllers[0]])
+            near = [told[0] for error in errors.values() if (told := re.search("; did you mean .*", str(error)))]
+            who = f"none of {', '.join(controllers)} has" if len(controllers) > 1 else f"{controllers[0]} does not have"
+            raise InputError(f"controller.{key}: {who} such a parameter{near[0] if near else ''}")
     return found
 
 
@@ -141,11 +143,8 @@ def _unknown(name: str, parameters: Mapping[str, Any], max_agents: int) -> tuple
     except InputError as error:
         told = re.match(r"controller\.([^:]+): \S+ has no ", str(error))
         if told is None or told[1] not in parameters:
-            raise
+            raise InputError(
+                str(error).replace("--controller ", "--controllers ").replace("fixed:N,", f"fixed:N, {FIXED_AUTO},")
+            ) from None
         return told[1], error
     return None
-
-
-def _has_parameters(name: str) -> bool:
-    """Of its own: its complaint tells more."""
-    return name != OFF and not name.startswith("fixed:")
