@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
 from concur_batch.control.kinds import Kinds
@@ -48,6 +48,14 @@ class ForecastParameters(BaseModel):
     )
     first: int = Field(16, ge=1, description="agents before the first sample; fewer in a pool that is small")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
+
+    @field_validator("miss_low")
+    @classmethod
+    def _below_high(cls, value: float, info: ValidationInfo) -> float:
+        high = info.data.get("miss_high", 1.0)
+        if value > high:
+            raise ValueError(f"should not be above miss_high, which is {high:g}")
+        return value
 
 
 class Forecast(Admission):

@@ -153,4 +153,4 @@ def _checked(model: type[M], parameters: dict[str, Any], name: str, others: tupl
             raise InputError(
                 f"controller.{key}: {name} has no such parameter{f'; did you mean {near[0]}?' if near else ''}"
             ) from None
-        raise InputError(f"controller.{key}: {first['msg']} (got {first['input']!r})") from None
+        raise InputError(f"controller.{key}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})") from None
