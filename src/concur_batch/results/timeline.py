@@ -7,11 +7,28 @@ from concur_batch.results.bins import MOST_BINS, Bins
 from concur_batch.results.elapsed import Elapsed
 from concur_batch.results.sparklines import Sparklines, Track
 
-SHARES = ("hit_rate", "miss_rate", "locked", "resident")
+SHARES = ("hit_rate", "miss_rate", "locked", "resident", "limit")
 AGENTS = ("window", "active", "running_requests")
 MEASURES = (*SHARES, *AGENTS, "waiting", "generated_per_s")
-_NAMES = {"hit_rate": "hit rate", "miss_rate": "recomputed", "running_requests": "running", "generated_per_s": "generated/s"}
-_SHOWN = ("hit_rate", "miss_rate", "window", "active", "running_requests", "waiting", "locked", "resident", "generated_per_s")
+_NAMES = {
+    "limit": "token limit",
+    "hit_rate": "hit rate",
+    "miss_rate": "recomputed",
+    "running_requests": "running",
+    "generated_per_s": "generated/s",
+}
+_SHOWN = (
+    "hit_rate",
+    "miss_rate",
+    "window",
+    "active",
+    "running_requests",
+    "waiting",
+    "limit",
+    "locked",
+    "resident",
+    "generated_per_s",
+)
 
 Ratio = tuple[float, float]  # a sum over an interval, and the sum it is to be divided by
 _NOTHING: Ratio = (0.0, 0.0)
@@ -19,6 +36,8 @@ _NOTHING: Ratio = (0.0, 0.0)
 
 class Timeline:
     """`apply` every record of one run in order; one engine's is kept: the one named, or the first that is sampled.
+
+    `limit` is that on tokens, as a share of the pool; `window` that on agents.
 
     Each measure is kept as two sums per bin, whose ratio is its mean: cached / prompt for the hit rate, missed / history
     for the miss rate, value x seconds / seconds for what is read. So bins can be added up; no more than `most` are held.
@@ -30,7 +49,7 @@ class Timeline:
         self._bins = Bins(2 * len(MEASURES), most=most)
         self._elapsed = Elapsed()
         self._sampled = 0.0  # up to here
-        self._limits: dict[str, int | None] = {}  # engine -> limit on agents in force
+        self._limits: dict[str, r.Decided] = {}  # engine -> what is in force
 
     def apply(self, record: r.Record) -> None:
         """Take one record in. Kinds other than Sampled and Decided only let time pass."""
@@ -39,7 +58,7 @@ class Timeline:
             self._sampled = at
             self._limits.clear()
         elif isinstance(record, r.Decided):
-            self._limits[record.engine] = record.agents
+            self._limits[record.engine] = record
         elif isinstance(record, r.Sampled):
             if self._engine is None:
                 self._engine = record.engine
@@ -68,6 +87,9 @@ class Timeline:
 
     def _tracks(self, columns: int) -> list[Track]:
         series = self.series(columns)
+        binding = (
+            "window" if all(share is None for share in series["limit"]) else "limit"
+        )  # one before the first sample binds nobody
         # One scale for what is to be compared. A window that goes on growing while nobody waits must not flatten it.
         most = max((value for value in series["active"] if value is not None), default=0.0)
         return [
@@ -78,11 +100,12 @@ class Timeline:
                 is_share=measure in SHARES,
             )
             for measure in _SHOWN
+            if measure not in ("window", "limit") or measure == binding
         ]
 
 
-def _ratios(sample: r.Sampled, window: int | None, seconds: float) -> dict[str, Ratio]:
-    """The sums that one sample stands for; `window` is the limit on agents over its `seconds`."""
+def _ratios(sample: r.Sampled, limit: r.Decided | None, seconds: float) -> dict[str, Ratio]:
+    """The sums that one sample stands for; `limit` is what was in force over its `seconds`."""
 
     def read(value: float | None) -> Ratio:
         return _NOTHING if value is None else (value * seconds, seconds)
@@ -95,7 +118,8 @@ def _ratios(sample: r.Sampled, window: int | None, seconds: float) -> dict[str, 
         "miss_rate": share(sample.missed_tokens, sample.history_tokens),
         "locked": read(sample.locked),
         "resident": read(sample.resident),
-        "window": read(window),
+        "limit": read(limit.tokens / sample.capacity_tokens if limit and limit.tokens and sample.capacity_tokens else None),
+        "window": read(limit.agents if limit else None),
         "active": read(sample.active),
         "running_requests": read(sample.running_requests),
         "waiting": read(sample.waiting),
