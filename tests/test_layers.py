@@ -9,7 +9,9 @@ ROOT = Path(__file__).resolve().parent.parent / "src"
 PURE = ("control", "records", "state", "task", "errors", "recorder", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
 FLOW = ("runner", "rollout", "plan", "lane", "presence", "gate", "retry", "agent")
-EDGES = ("engine", "toolbox", "jobs", "journal", "results", "dashboard", "metrics", "tracing", "config", "status", "virtual")
+EDGES = ("engine", "toolbox", "jobs", "journal", "results", "report", "dashboard", "metrics", "tracing", "config", "status", "virtual")
+
+PURE_RESULTS = tuple(f"results.{name}" for name in ("bins", "elapsed", "source", "sparklines", "summary", "tally", "transcript"))
 
 
 def modules():
@@ -67,6 +69,8 @@ def test_an_edge_imports_no_other_edge_and_not_the_flow(name):
     allowed = PURE + PROTOCOLS + (edge_of(name),)
     if name == "status":
         allowed += ("results.summary",)  # pure, and the same figures
+    if edge_of(name) == "report":
+        allowed += PURE_RESULTS
     assert [found for found in ours(ALL[name]) if not within(found, allowed)] == []
 
 

@@ -1,0 +1,108 @@
+"""`concur report`: runs in the terminal, and as one HTML file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from rich.console import Console
+
+from concur_batch.cli import directory
+from concur_batch.errors import InputError, RunDirectoryError
+from concur_batch.journal.lock import holder_of
+from concur_batch.journal.reader import JournalReader
+from concur_batch.report import build, terminal
+from concur_batch.report.run import RunReport
+from concur_batch.status import condition
+
+MOST_RUNS = 12
+
+
+def report(run_dirs: Sequence[Path], html: Path | None, *, as_json: bool, open_it: bool) -> int:
+    """Print what they came to and write the page. Returns the exit code; raises RunDirectoryError and InputError."""
+    if len(run_dirs) > MOST_RUNS:
+        raise InputError(f"{len(run_dirs)} runs: at most {MOST_RUNS} fit on one page; name fewer")
+    place = html or (run_dirs[0] / "report.html" if len(run_dirs) == 1 else Path("report.html"))
+    with ExitStack() as stack:
+        runs = [_read(run_dir, name, stack) for run_dir, name in zip(run_dirs, _names(run_dirs), strict=True)]
+        written = None
+        if not as_json or html is not None or open_it:
+            _write(place, build.html(runs))
+            written = str(place)
+    if as_json:
+        print(json.dumps({"runs": [run.numbers() for run in runs], "html": written}))  # noqa: T201 - the command's output
+    else:
+        _print(runs, place)
+    if open_it:
+        _open(place)
+    return 0
+
+
+def _read(run_dir: Path, name: str, stack: ExitStack) -> build.Run:
+    """One run, also beside a process that writes."""
+    described = directory.read(run_dir)
+    if not isinstance(described, dict):
+        raise RunDirectoryError(f"{run_dir / directory.CONFIG}: is no JSON object; restore it, or name another run")
+    holder = holder_of(run_dir)
+    reader = JournalReader(run_dir)
+    stack.callback(reader.close)
+    read = RunReport(reader)
+    try:
+        read.read()
+    except OSError as error:
+        raise RunDirectoryError(f"{error.filename or run_dir}: cannot be read ({error.strerror or error})") from error
+    return build.Run(
+        name=name,
+        path=str(run_dir),
+        condition=condition(read.state, holder),
+        report=read,
+        config=described,
+        simulated=bool(described.get("simulated")),
+    )
+
+
+def _names(run_dirs: Sequence[Path]) -> list[str]:
+    """The last part of each path, with more of it or a number where that is not enough to tell them apart."""
+    resolved = [path.resolve() for path in run_dirs]
+    for parts in (1, 2, 3):
+        names = ["/".join(path.parts[-parts:]) for path in resolved]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+
+
+def _write(place: Path, parts: Iterable[str]) -> None:
+    """The file is there whole or not at all."""
+    beside = place.with_name(f".{place.name}.part")
+    try:
+        try:
+            with beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
+                file.writelines(parts)
+            beside.replace(place)
+        finally:
+            with suppress(OSError):
+                beside.unlink()
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{place}: cannot be written ({error.strerror or error}); name a place for the report by --html FILE"
+        ) from error
+
+
+def _print(runs: Sequence[build.Run], place: Path) -> None:
+    console = Console()
+    with suppress(SystemExit):  # rich raises it where nobody reads any more
+        for run in runs:
+            terminal.show(console, run)
+        if len(runs) > 1:
+            console.print(terminal.compared(runs))
+        size = place.stat().st_size / 1e6
+        console.print(f"report      {place} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)
+
+
+def _open(place: Path) -> None:
+    import webbrowser  # noqa: PLC0415 - only on demand
+
+    if not webbrowser.open(place.resolve().as_uri()):
+        raise InputError(f"{place}: is written, but no browser could be started; open it yourself")

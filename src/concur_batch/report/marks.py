@@ -1,0 +1,102 @@
+"""When and why a limit was moved, in bounded memory: of neighbours the greater move is kept. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from concur_batch import records as r
+from concur_batch.report.tidy import clipped, moment
+
+MOST = 160  # per engine; twice as many while they are collected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One move of a limit, or the greatest of several close together."""
+
+    at: float
+    reason: str
+    agents: int | None
+    tokens: int | None
+    requests: int | None
+    up: bool
+    size: float  # share by which it moved
+    moves: int = 1
+
+
+class Marks:
+    """`decided` in order. A limit on tokens drifts all the time: it has to move by more than a fiftieth."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, r.Decided] = {}
+        self._marks: dict[str, list[Mark]] = {}
+
+    def segment(self, _: r.SegmentStarted, __: float) -> None:
+        """The first decision of a segment is compared with none before it."""
+        self._last.clear()
+
+    def decided(self, record: r.Decided, at: float) -> None:
+        """Take a decision in; one that moves nothing makes no mark."""
+        last = self._last.get(record.engine)
+        move = None if last is None else _move(last, record)
+        if last is not None and move is None:
+            return
+        self._last[record.engine] = record
+        marks = self._marks.setdefault(record.engine, [])
+        size = 1.0 if move is None else move
+        marks.append(
+            Mark(
+                at=at,
+                reason=clipped(record.reason, 80),
+                agents=record.agents,
+                tokens=record.tokens,
+                requests=record.requests,
+                up=size > 0,
+                size=abs(size),
+            )
+        )
+        if len(marks) >= 2 * MOST:
+            self._marks[record.engine] = _halved(marks)
+
+    def view(self, engine: str) -> list[dict[str, object]]:
+        """One engine's, ready for JSON."""
+        marks = self._marks.get(engine, [])
+        if len(marks) > MOST:
+            marks = _halved(marks)
+        return [
+            {
+                "t": moment(mark.at),
+                "reason": mark.reason,
+                "agents": mark.agents,
+                "tokens": mark.tokens,
+                "requests": mark.requests,
+                "up": mark.up,
+                "moves": mark.moves,
+            }
+            for mark in marks
+        ]
+
+
+def _move(before: r.Decided, now: r.Decided) -> float | None:
+    """By what share the limit moved, the one that moved most; None: none did."""
+    greatest = 0.0
+    for kind, least in (("agents", 0.0), ("tokens", 0.02), ("requests", 0.0)):
+        old, new = getattr(before, kind), getattr(now, kind)
+        if old == new:
+            continue
+        share = 1.0 if new is None else -1.0 if old is None else (new - old) / max(old, 1)
+        if abs(share) > max(least, abs(greatest)):
+            greatest = share
+    return greatest or None
+
+
+def _halved(marks: list[Mark]) -> list[Mark]:
+    """Of every two neighbours the greater move, which then stands for both."""
+    kept = []
+    for first, second in zip(marks[::2], [*marks[1::2], None], strict=False):
+        if second is None:
+            kept.append(first)
+        else:
+            greater = first if first.size >= second.size else second
+            kept.append(replace(greater, moves=first.moves + second.moves))
+    return kept

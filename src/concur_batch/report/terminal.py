@@ -1,0 +1,100 @@
+"""The report's summary for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from concur_batch.report.build import Run
+from concur_batch.report.comparison import compared as compared_rows
+from concur_batch.results.sparklines import Sparklines, Track
+from concur_batch.results.summary import duration, number, percent, render
+
+_SHARES = {"hit_rate": "hit rate", "miss_rate": "recomputed", "locked": "locked", "evictable": "evictable"}
+_COUNTS = {
+    "active": "active",
+    "paused": "paused",
+    "unstarted": "not started",
+    "prefill_per_s": "prefill/s",
+    "decode_per_s": "decode/s",
+}
+_MOST_TOOLS = 8
+
+
+def show(console: Console, run: Run) -> None:
+    """One run: its numbers, its curves, its tools."""
+    state = " (simulated)" if run.simulated else ""
+    console.print(Text.assemble((run.path, "bold"), f"  {run.condition}{state}"), soft_wrap=True)
+    if not run.report.state.segments:
+        console.print("Nothing has been recorded yet.\n")
+        return
+    console.print(render(run.report.summary(), Path(run.path)))
+    if run.report.timelines.engines:
+        console.print()
+        console.print(_curves(run, min(console.width, 120)))
+    if run.report.tools.view():
+        console.print()
+        console.print(_tools(run))
+    console.print()
+
+
+def _curves(run: Run, width: int) -> Sparklines:
+    engine = run.report.timelines.engines[0]
+    several = len(run.report.timelines.engines) > 1
+
+    def tracks(columns: int) -> list[Track]:
+        series = run.report.timelines.series(engine, columns, exactly=True)
+        found = [
+            Track(name=name, values=series[measure], top=1.0, is_share=True)
+            for measure, name in _SHARES.items()
+            if measure in series
+        ]
+        return found + [Track(name=name, values=series[measure]) for measure, name in _COUNTS.items() if measure in series]
+
+    seconds = max((float(t) for t in run.report.timelines.series(engine, 1)["t"] if t is not None), default=0.0)
+    return Sparklines(tracks=tracks, seconds=seconds, width=width, note="All engines together." if several else "")
+
+
+def _tools(run: Run) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("tool", overflow="fold", max_width=32)
+    for heading in ("calls", "errors", "p50", "p95", "longest", "all"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    rows = run.report.tools.view()
+    for row in rows[:_MOST_TOOLS]:
+        times = (_seconds(row[key]) for key in ("p50_s", "p95_s", "max_s", "total_s"))
+        table.add_row(Text(str(row["tool"])), f"{row['calls']:,}", f"{row['errors']:,}", *times)
+    if len(rows) > _MOST_TOOLS:
+        table.add_row(Text(f"and {len(rows) - _MOST_TOOLS} more", style="dim"))
+    return table
+
+
+def compared(runs: Sequence[Run]) -> Table:
+    """A column per run, with the ratio to the first where that is not 1."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for run in runs:
+        table.add_column(Text(run.name), justify="right", overflow="fold")
+    for row in compared_rows([run.report.numbers() for run in runs]):
+        cells = [_cell(value, row["unit"]) for value in row["values"]]
+        ratios = ["" if place == 0 or ratio in (None, 1) else f" x{ratio:.2f}" for place, ratio in enumerate(row["ratios"])]
+        table.add_row(row["name"], *(cell + ratio for cell, ratio in zip(cells, ratios, strict=True)))
+    return table
+
+
+def _cell(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    if unit == "%":
+        return percent(value)
+    return duration(value) if unit == "s" else number(value)
+
+
+def _seconds(value: object) -> str:
+    if not isinstance(value, int | float):
+        return "-"
+    return f"{value:.3g} s" if value < 60 else duration(value)

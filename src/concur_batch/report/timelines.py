@@ -1,0 +1,130 @@
+"""How engines and agents went over time: per engine, and all engines taken together. Memory is bounded. Pure."""
+
+from __future__ import annotations
+
+from concur_batch import records as r
+from concur_batch.report.tidy import clipped, tidied
+from concur_batch.results.bins import Bins
+
+SHARES = ("locked", "evictable", "hit_rate", "miss_rate")  # 0..1
+COUNTS = (
+    "limit_agents",
+    "limit_tokens",
+    "limit_requests",
+    "committed_tokens",
+    "active",
+    "paused",
+    "running",
+    "queued",
+    "prefill_per_s",
+    "decode_per_s",
+)  # of several engines the sum
+SHARED = ("unstarted",)  # every engine tells the same: of several the mean
+MEASURES = (*SHARES, *COUNTS, *SHARED)
+
+Ratio = tuple[float, float]  # a sum over an interval, and the sum that it is to be divided by
+_NOTHING: Ratio = (0.0, 0.0)
+ALL = ""  # the name of the engines taken together
+
+
+class Timelines:
+    """`sampled`, `decided`, `segment` and who is paused, in order. A sample covers the time since the one before it."""
+
+    def __init__(self) -> None:
+        self._bins: dict[str, Bins] = {}
+        self._sampled: dict[str, float] = {}  # engine -> up to here
+        self._opened = 0.0  # the present segment
+        self._limits: dict[str, r.Decided] = {}
+        self._paused: dict[str, str] = {}  # rollout -> engine
+        self._paused_on: dict[str, int] = {}
+
+    @property
+    def engines(self) -> list[str]:
+        """Those that were sampled, in that order; before them `ALL`, where there are several."""
+        names = [name for name in self._bins if name != ALL]
+        return [ALL, *names] if len(names) > 1 else names
+
+    def segment(self, _: r.SegmentStarted, at: float) -> None:
+        """Another process has begun: nobody is sampled, limited or paused yet."""
+        self._opened = at
+        for known in (self._sampled, self._limits, self._paused, self._paused_on):
+            known.clear()
+
+    def decided(self, record: r.Decided, _: float) -> None:
+        """The limit from now on."""
+        self._limits[record.engine] = record
+
+    def paused(self, record: r.RolloutPaused, _: float) -> None:
+        """One more waits to return."""
+        self.back(record, 0.0)
+        self._paused[record.rollout] = record.engine
+        self._paused_on[record.engine] = self._paused_on.get(record.engine, 0) + 1
+
+    def back(self, record: r.RolloutPaused | r.RolloutReturned | r.RolloutStarted | r.RolloutFinished, _: float) -> None:
+        """It holds a slot again, or is over."""
+        engine = self._paused.pop(record.rollout, None)
+        if engine is not None:
+            self._paused_on[engine] -= 1
+
+    def sampled(self, record: r.Sampled, at: float) -> None:
+        """What one engine's controller saw."""
+        engine, since = record.engine, self._sampled.get(record.engine, self._opened)
+        ratios = _ratios(record, self._limits.get(engine), self._paused_on.get(engine, 0), at - since)
+        sums = [part for measure in MEASURES for part in ratios[measure]]
+        for name in (engine, ALL):
+            self._bins.setdefault(name, Bins(2 * len(MEASURES))).add(since, at, sums)
+        self._sampled[engine] = at
+
+    def series(self, engine: str, columns: int, *, exactly: bool = False) -> dict[str, list[float | int | None]]:
+        """Means over at most `columns` equal intervals; `t` is each one's end. Measures that are never told are left out."""
+        bins = self._bins[engine]
+        if exactly or len(bins.rows) > columns:
+            bins = bins.resampled(columns)
+        ends = [min((i + 1) * bins.width, bins.end) for i in range(len(bins.rows))]
+        found = {"t": tidied(ends, 6)}
+        for place, measure in enumerate(MEASURES):
+            sums = [(row[2 * place], row[2 * place + 1]) for row in bins.rows]
+            if engine == ALL and measure in COUNTS:  # added up: over the seconds of the interval, not of every engine
+                values = [
+                    amount / max(end - i * bins.width, 1e-9) if whole > 0 else None
+                    for i, ((amount, whole), end) in enumerate(zip(sums, ends, strict=True))
+                ]
+            else:
+                values = [amount / whole if whole > 0 else None for amount, whole in sums]
+            if any(value is not None for value in values):
+                found[measure] = tidied(values)
+        return found
+
+    def view(self, columns: int) -> list[dict[str, object]]:
+        """Every engine's name and series, ready for JSON."""
+        return [{"name": clipped(name), "series": self.series(name, columns)} for name in self.engines]
+
+
+def _ratios(sample: r.Sampled, limit: r.Decided | None, paused: int, seconds: float) -> dict[str, Ratio]:
+    def read(value: float | None) -> Ratio:
+        return _NOTHING if value is None else (value * seconds, seconds)
+
+    def share(part: int | None, whole: int) -> Ratio:
+        return _NOTHING if part is None else (part, whole)
+
+    evictable = None if sample.resident is None or sample.locked is None else max(0.0, sample.resident - sample.locked)
+    prefill = sample.prefill_tokens
+    if prefill is None and sample.cached_tokens is not None:  # the engine does not count: what replies tell
+        prefill = max(0, sample.prompt_tokens - sample.cached_tokens)
+    return {
+        "locked": read(sample.locked),
+        "evictable": read(evictable),
+        "hit_rate": share(sample.cached_tokens, sample.prompt_tokens),
+        "miss_rate": share(sample.missed_tokens, sample.history_tokens),
+        "limit_agents": read(limit.agents if limit else None),
+        "limit_tokens": read(limit.tokens if limit else None),
+        "limit_requests": read(limit.requests if limit else None),
+        "committed_tokens": read(sample.committed_tokens),
+        "active": read(sample.active),
+        "paused": read(paused),
+        "running": read(sample.running_requests),
+        "queued": read(sample.queued_requests),
+        "prefill_per_s": _NOTHING if prefill is None else (prefill, seconds),
+        "decode_per_s": (sample.generated_tokens, seconds),
+        "unstarted": read(max(0, sample.waiting - paused)),
+    }

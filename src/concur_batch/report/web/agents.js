@@ -1,0 +1,100 @@
+'use strict';
+// Where agents' time went, and what a sample of them did when.
+
+const PHASES = [
+  ['admission', 'admission', 'before the first slot'],
+  ['paused', 'paused', 'without a slot, at a step boundary'],
+  ['waiting', 'waiting', 'before a call was sent: request limit, engine away'],
+  ['model', 'model', 'from sending a call to the whole reply'],
+  ['tool', 'tool', 'summed over calls, also those side by side'],
+  ['retry', 'retry', 'lost in attempts that failed, and between them'],
+];
+const SECONDS = { admission: 'admission_s', paused: 'paused_s', waiting: 'wait_s', model: 'model_s', tool: 'tool_s', retry: 'retry_s' };
+
+function timeShares(run) {
+  const total = PHASES.reduce((sum, [phase]) => sum + run.agent_time[SECONDS[phase]], 0);
+  return PHASES.map(([phase, name, meaning]) => {
+    const seconds = run.agent_time[SECONDS[phase]];
+    return { phase, name, meaning, seconds, share: total > 0 ? seconds / total : 0 };
+  });
+}
+
+function agentTime(runs) {
+  const known = runs.filter((run) => timeShares(run).some((one) => one.seconds > 0));
+  if (!known.length) return null;
+  const height = 40 * known.length + 56;
+  const div = chart(height, (width) => {
+    const several = runs.length > 1;
+    const names = known.map((run) => plain(run.name, 18));
+    const traces = PHASES.map(([phase, name], place) => ({
+      type: 'bar', orientation: 'h', name, y: known.map((_, i) => i), x: known.map((run) => timeShares(run)[place].share),
+      marker: { color: colour(phase), line: { color: variable('--card'), width: 1 } },
+      text: known.map((run) => { const one = timeShares(run)[place]; return one.share * width > 110 ? `${name} ${percent(one.share, 0)}` : one.share * width > 50 ? percent(one.share, 0) : ''; }),
+      textposition: 'inside', insidetextanchor: 'middle', textangle: 0, constraintext: 'none', textfont: { color: onColour(phase), size: 12 },
+      customdata: known.map((run) => duration(timeShares(run)[place].seconds)), hovertemplate: `${name}: %{x:.1%}, %{customdata}<extra></extra>`,
+    }));
+    return {
+      traces,
+      layout: {
+        barmode: 'stack', bargap: 0.25, margin: { l: several ? (width < WIDE ? 84 : 140) : 12, r: 16, t: 4, b: 36 },
+        xaxis: axis({ range: [0, 1], tickformat: '.0%', title: title('share of all agents’ time') }),
+        yaxis: axis({ autorange: 'reversed', tickvals: known.map((_, i) => i), ticktext: several ? names : known.map(() => ''), ticks: '' }),
+      },
+    };
+  });
+  return card('Where agents’ time went', 'seconds of all agents together', div, legend(PHASES.map(([phase, name]) => ({ name, measure: phase }))));
+}
+
+// Ink that can be read on a phase's colour, in both themes.
+function onColour(phase) {
+  const hex = colour(phase);
+  const value = parseInt(hex.slice(1), 16);
+  const light = 0.299 * ((value >> 16) & 255) + 0.587 * ((value >> 8) & 255) + 0.114 * (value & 255);
+  return light > 140 ? '#10161f' : '#ffffff';
+}
+
+function timeTable(run) {
+  const agents = run.rollouts.ended + run.rollouts.begun;
+  const rows = timeShares(run).map((one) => el('tr', {},
+    el('td', {}, el('span', { class: 'runname' }, swatch(COLOURS[one.phase]), one.name)),
+    el('td', { class: 'n' }, duration(one.seconds)), el('td', { class: 'n' }, percent(one.share)),
+    el('td', { class: 'n' }, agents ? duration(one.seconds / agents) : '–'), el('td', { class: 'note' }, one.meaning)));
+  return el('div', { class: 'card scroll' }, el('table', {},
+    el('thead', {}, el('tr', {}, el('th', {}, 'agents spent time'), el('th', { class: 'n' }, 'in all'), el('th', { class: 'n' }, 'share'), el('th', { class: 'n' }, 'per agent'), el('th', {}, ''))),
+    el('tbody', {}, rows)));
+}
+
+// The sampled agents, one line each.
+function gantt(run, open) {
+  const lives = run.lives;
+  if (!lives.agents.length) return null;
+  const height = Math.max(130, Math.min(620, 70 + 10 * lives.agents.length));
+  const shown = PHASES.filter(([phase]) => lives.phases[phase]);
+  const div = chart(height, (width) => {
+    const unit = timeUnit(run.elapsed_s);
+    const alive = {
+      type: 'bar', orientation: 'h', name: 'alive', y: lives.agents.map((_, i) => i), base: lives.agents.map((one) => one.start / unit.by),
+      x: lives.agents.map((one) => Math.max(0, one.end - one.start) / unit.by), marker: { color: variable('--grid') }, width: 0.25, hoverinfo: 'skip',
+    };
+    const traces = shown.map(([phase, name]) => {
+      const spans = lives.phases[phase];
+      return {
+        type: 'bar', orientation: 'h', name, y: spans.map((span) => span[0]), base: spans.map((span) => span[1] / unit.by), x: spans.map((span) => span[2] / unit.by),
+        marker: { color: colour(phase) }, width: 0.82,
+        text: spans.map((span) => plain(`${lives.agents[span[0]].id} · ${name}${span[3] ? ' ' + span[3] : ''} · ${duration(span[2])}`)),
+        textposition: 'none', hovertemplate: '%{text}<extra></extra>',
+      };
+    });
+    return {
+      traces: [alive, ...traces],
+      layout: {
+        barmode: 'overlay', margin: { l: 56, r: width >= WIDE ? 118 : 12, t: 8, b: 40 }, hovermode: 'closest',
+        xaxis: timeAxis(run.elapsed_s), shapes: eventLines(run.events.kept, unit.by),
+        yaxis: axis({ range: [lives.agents.length - 0.4, -0.6], showgrid: false, zeroline: false, showticklabels: false, ticks: '', title: title('agents, by start') }),
+      },
+    };
+  }, { group: 'time', click: (event) => { const point = event.points[0]; if (point) open(lives.agents[Math.round(point.y)].id); } });
+  const coarse = lives.coarse ? ' Short phases are merged with their neighbours.' : '';
+  const of = lives.agents.length < lives.of ? `${lives.agents.length} of ${count(lives.of)}, drawn at random` : 'all of them';
+  return card('What agents did', `${of}; a line each.${coarse} Click one to read it below.`, div, legend(shown.map(([phase, name]) => ({ name, measure: phase }))));
+}

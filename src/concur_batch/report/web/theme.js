@@ -1,0 +1,130 @@
+'use strict';
+// Colours, and charts that are drawn anew when the theme, the width or the medium changes.
+
+// The same measure has the same colour everywhere. Blue works, light blue is held but idle, amber is paused, grey waits;
+// green is served from the cache or generated, vermillion is computed (again) or lost.
+const COLOURS = {
+  locked: '--blue', evictable: '--sky', free: '--pale',
+  hit: '--green', miss: '--vermillion', prefill: '--vermillion', decode: '--green',
+  limit: '--ink', active: '--blue', committed: '--blue', capacity: '--faint',
+  paused: '--amber', unstarted: '--grey',
+  model: '--blue', tool: '--sky', waiting: '--purple', retry: '--vermillion', admission: '--grey',
+  context: '--blue',
+};
+const RUN_COLOURS = ['--blue', '--vermillion', '--green', '--purple', '--amber', '--pink', '--grey', '--ink'];
+const RUN_DASHES = ['solid', 'dash', 'dot'];
+
+function variable(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function colour(measure) {
+  return variable(COLOURS[measure]);
+}
+
+function runColour(place) {
+  return variable(RUN_COLOURS[place % RUN_COLOURS.length]);
+}
+
+function runDash(place) {
+  return RUN_DASHES[Math.floor(place / RUN_COLOURS.length) % RUN_DASHES.length];
+}
+
+function faded(hex, alpha) {
+  const value = parseInt(hex.slice(1), 16);
+  return `rgba(${(value >> 16) & 255},${(value >> 8) & 255},${value & 255},${alpha})`;
+}
+
+const PLOT = { displaylogo: false, displayModeBar: false, responsive: false, doubleClick: 'reset', scrollZoom: false };
+
+// A chart: `make(width)` gives what Plotly draws. Kept, so that it can be drawn again.
+const charts = new Set();
+let zoomed = null; // the range of time shown in all timelines; null: all of it
+
+function chart(height, make, options) {
+  const div = el('div', { class: 'chart' });
+  const one = { div, make, height, group: (options || {}).group, drawn: 0, click: (options || {}).click };
+  charts.add(one);
+  return div;
+}
+
+function forget(root) {
+  for (const one of [...charts]) {
+    if (root.contains(one.div)) {
+      Plotly.purge(one.div);
+      charts.delete(one);
+    }
+  }
+}
+
+function draw(one, width) {
+  const made = one.make(width);
+  const layout = Object.assign({
+    width, height: typeof one.height === 'function' ? one.height(width) : one.height,
+    margin: { l: 56, r: 20, t: 12, b: 42 },
+    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    font: { family: variable('--sans'), size: 12, color: variable('--soft') },
+    hoverlabel: { bgcolor: variable('--card'), bordercolor: variable('--line'), font: { color: variable('--ink'), size: 12, family: variable('--sans') }, align: 'left', namelength: -1 },
+    showlegend: false, dragmode: one.group ? 'zoom' : false,
+  }, made.layout);
+  one.div.classList.toggle('direct', Boolean(made.direct));
+  const first = one.drawn === 0;
+  one.drawn = width;
+  Plotly.react(one.div, made.traces, layout, PLOT);
+  if (first && one.group) {
+    one.div.on('plotly_relayout', (change) => follow(change));
+  }
+  if (first && one.click) one.div.on('plotly_click', one.click);
+}
+
+// One zoomed timeline takes all others along.
+function follow(change) {
+  if ('xaxis.autorange' in change) zoomed = null;
+  else if ('xaxis.range[0]' in change) zoomed = [change['xaxis.range[0]'], change['xaxis.range[1]']];
+  else return;
+  for (const one of charts) {
+    if (one.group) draw(one, one.drawn);
+  }
+}
+
+function drawAll(width) {
+  for (const one of charts) {
+    const room = width || Math.floor(one.div.clientWidth);
+    if (room > 0 && one.div.isConnected) draw(one, room);
+  }
+}
+
+function axis(more) {
+  return Object.assign({
+    gridcolor: variable('--grid'), zerolinecolor: variable('--grid'), linecolor: variable('--line'), tickcolor: variable('--line'),
+    ticks: 'outside', ticklen: 4, fixedrange: true, automargin: false, tickfont: { size: 11, color: variable('--soft') },
+  }, more);
+}
+
+function title(text) {
+  return { text, font: { size: 11, color: variable('--soft') }, standoff: 6 };
+}
+
+// Time in the unit that suits the whole.
+function timeUnit(seconds) {
+  if (seconds < 180) return { by: 1, name: 'seconds' };
+  return seconds < 3 * 3600 ? { by: 60, name: 'minutes' } : { by: 3600, name: 'hours' };
+}
+
+function timeAxis(seconds, more) {
+  const unit = timeUnit(seconds);
+  return axis(Object.assign({
+    range: zoomed || [0, Math.max(seconds, 1e-3) / unit.by], fixedrange: false, title: title(unit.name + ' of work since the start'),
+  }, more));
+}
+
+function watch() {
+  const again = () => drawAll();
+  let waiting = 0;
+  const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(again); };
+  new ResizeObserver(soon).observe(document.getElementById('page'));
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon);
+  matchMedia('print').addEventListener('change', (change) => drawAll(change.matches ? 680 : undefined));
+  addEventListener('beforeprint', () => drawAll(680));
+  addEventListener('afterprint', again);
+}
