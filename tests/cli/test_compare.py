@@ -103,13 +103,20 @@ def test_several_engines_are_told_as_a_whole(capsys):
     assert one["lower_bound_s"] / 2 <= two["lower_bound_s"] <= two["makespan_s"] < one["makespan_s"]
 
 
-def test_seeds_of_a_trace_are_remarked_on(tmp_path, capsys):
+def test_a_trace_is_run_with_one_seed(tmp_path, capsys):
     trace = tmp_path / "trace.jsonl"
     trace.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert run("off", trace=str(trace), agents=None, seeds=2) == 0
     out, err = capsys.readouterr()
-    assert [one["agents"] for one in json.loads(out)["runs"]] == [8, 8]
-    assert err == "note: a trace is the same under every seed; only generated workloads differ\n"
+    assert [one["agents"] for one in json.loads(out)["runs"]] == [8]
+    assert err == "note: a trace is the same under every seed, so it is run with the first alone\n"
+
+
+def test_a_job_file_is_not_simulated(tmp_path):
+    job = tmp_path / "job.jsonl"
+    job.write_text('{"id": "a", "prompt": "hello"}\n' * 30)
+    with pytest.raises(InputError, match="is a job file, .* name that by --engine URL$"):
+        run("off", trace=str(job), agents=None)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +125,10 @@ def test_seeds_of_a_trace_are_remarked_on(tmp_path, capsys):
         ("", [], "names no controller; give off,aimd"),
         ("off,,aimd", [], "names no controller between two commas"),
         ("off,aimd,off", [], "names off twice; name it once"),
-        ("off,amid", [], "--controller amid: there is no such controller; did you mean aimd"),
-        ("off,fixed:none", [], "--controller fixed:none: give the number of agents"),
-        ("off,aimd", ["controller.alpa=4"], "controller.alpa: aimd has no such parameter; did you mean alpha"),
-        ("off,fixed:auto", ["controller.alpha=4"], "controller.alpha: off has no parameters"),
+        ("off,amid", [], "--controllers amid: there is no such controller; did you mean aimd"),
+        ("off,fixed:none", [], "--controllers fixed:none: give the number of agents"),
+        ("off,aimd", ["controller.alpa=4"], "controller.alpa: none of off, aimd has such a parameter; did you mean alpha?"),
+        ("off,fixed:auto", ["controller.alpha=4"], "controller.alpha: none of off, fixed:auto has such a parameter"),
         ("off,aimd", ["controller.alpha=-4"], "controller.alpha: Input should be greater than 0"),
         ("off,aimd", ["controller.name=off"], "controller.name: a comparison takes its controllers from --controllers"),
     ],

@@ -30,6 +30,7 @@ def test_aimd_takes_parameters():
         ("fixed:auto", {}, "is a sweep.*fixed:64"),
         ("aimd", {"alhpa": 3}, "did you mean alpha"),
         ("aimd", {"beta": 2}, "controller.beta"),
+        ("forecast", {"miss_low": 0.5}, "controller.miss_low: should not be above miss_high, which is 0.1"),
         ("off", {"alpha": 3}, "controller.alpha"),
         ("aimd", {"pause": "tallest"}, "newest"),
     ],
