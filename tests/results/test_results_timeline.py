@@ -50,6 +50,27 @@ def test_columns_are_ratios_of_sums_and_means_over_time():
     assert series["t"] == [4.0]
 
 
+def test_the_limit_that_binds_is_drawn():
+    def drawn(*limits):
+        records = [
+            record for t, limit in enumerate(limits, start=1) for record in (limit, sampled(t, capacity_tokens=1000, active=3))
+        ]
+        made = timeline(*records)
+        return made.series()["limit"], [line.partition("  ")[0] for line in text(made)]
+
+    def on_tokens(t, tokens):
+        return r.Decided(t=t, engine="e", tokens=tokens)
+
+    shares, names = drawn(decided(0.0, 16), on_tokens(1.0, 800), on_tokens(2.0, 600), on_tokens(3.0, None))
+    assert shares == [None, 0.8, 0.6, None]
+    assert "token limit" in names
+    assert "window" not in names
+    shares, names = drawn(decided(0.0, 16), decided(1.0, 8))
+    assert shares == [None, None]
+    assert "window" in names
+    assert "token limit" not in names
+
+
 def test_what_is_not_known_is_a_gap():
     series = timeline(
         decided(0.0, None), sampled(1.0, resident=0.5), sampled(2.0, stale=True, prompt_tokens=9, cached_tokens=3)
