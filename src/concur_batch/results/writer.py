@@ -13,51 +13,19 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 import msgspec
-import pyarrow as pa
 
 from concur_batch.results import series
 from concur_batch.results.atomic import replacing
+from concur_batch.results.columns import COLUMNS, WORDS, cells
 from concur_batch.results.index import RolloutIndex
 from concur_batch.results.openai_batch import batch_line
 from concur_batch.results.rows import ResultRow, result_row
 from concur_batch.results.source import PositionedRecords
 from concur_batch.results.summary import summarise
-from concur_batch.results.table import MOMENT, Columns, Table, table
+from concur_batch.results.table import Table, table
 from concur_batch.state import RunState
 
 OutputFormat: TypeAlias = Literal["parquet", "jsonl", "openai"]
-
-COLUMNS: Columns = [
-    ("id", pa.string()),
-    ("rollout", pa.int64()),
-    ("attempt", pa.int64()),
-    ("status", pa.string()),
-    ("finish_reason", pa.string()),
-    ("output", pa.string()),
-    ("n_steps", pa.int64()),
-    (
-        "usage",
-        pa.struct([(name, pa.int64()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")]),
-    ),
-    ("context_tokens", pa.int64()),
-    ("error", pa.struct([("class", pa.string()), ("message", pa.string()), ("retryable", pa.bool_())])),
-    (
-        "times",
-        pa.struct(
-            [(name, pa.float64()) for name in ("admission_s", "paused_s", "queue_s", "model_s", "tool_s", "retry_s", "wall_s")]
-        ),
-    ),
-    ("model", pa.string()),
-    ("endpoint", pa.string()),
-    ("seed", pa.int64()),
-    ("agent", pa.string()),
-    ("started_at", MOMENT),
-    ("finished_at", MOMENT),
-    ("messages", pa.string()),  # JSON, as the tools of different tasks share no Arrow type
-    ("target", pa.string()),  # JSON
-    ("metadata", pa.string()),  # JSON
-]
-WORDS = ["status", "finish_reason", "model", "endpoint", "agent", "error.class"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,27 +99,12 @@ class _Output:
         return self._table.rows
 
     def add(self, row: ResultRow) -> None:
-        cells, size = self._cells(row)
-        self._table.append(cells, size)
+        self._table.append(*cells(row))
         if row.status == "error":
             self.failures[row.error.error_class if row.error else "internal"] += 1
             self._line(self._failures_file, _failure(row))
         if self._lines_file is not None:
             self._line(self._lines_file, batch_line(row) if self._format == "openai" else row)
-
-    def _cells(self, row: ResultRow) -> tuple[dict[str, Any], int]:
-        """The row as Parquet holds it, and the bytes of its long texts."""
-        cells = {name: getattr(row, name) for name, _ in COLUMNS}
-        messages = self._encode(row.messages)
-        cells |= {
-            "messages": messages.decode(),
-            "target": None if row.target is None else self._encode(row.target).decode(),
-            "metadata": self._encode(row.metadata).decode(),
-            "usage": msgspec.to_builtins(row.usage),
-            "times": msgspec.to_builtins(row.times),
-            "error": msgspec.to_builtins(row.error),
-        }
-        return cells, len(messages) + len(row.output or "")
 
     def _line(self, file: BinaryIO, content: object) -> None:
         file.write(self._encode(content) + b"\n")

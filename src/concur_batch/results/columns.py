@@ -1,0 +1,72 @@
+"""The columns of `results.parquet`, and a row's cells in them and back. Schema for people: `docs/results.md`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from concur_batch.results.rows import ResultRow
+from concur_batch.results.table import MOMENT, Columns
+
+COLUMNS: Columns = [
+    ("id", pa.string()),
+    ("rollout", pa.int64()),
+    ("attempt", pa.int64()),
+    ("status", pa.string()),
+    ("finish_reason", pa.string()),
+    ("output", pa.string()),
+    ("n_steps", pa.int64()),
+    (
+        "usage",
+        pa.struct([(name, pa.int64()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")]),
+    ),
+    ("context_tokens", pa.int64()),
+    ("error", pa.struct([("class", pa.string()), ("message", pa.string()), ("retryable", pa.bool_())])),
+    (
+        "times",
+        pa.struct(
+            [(name, pa.float64()) for name in ("admission_s", "paused_s", "queue_s", "model_s", "tool_s", "retry_s", "wall_s")]
+        ),
+    ),
+    ("model", pa.string()),
+    ("endpoint", pa.string()),
+    ("seed", pa.int64()),
+    ("agent", pa.string()),
+    ("started_at", MOMENT),
+    ("finished_at", MOMENT),
+    ("messages", pa.string()),  # JSON, as the tools of different tasks share no Arrow type
+    ("target", pa.string()),  # JSON
+    ("metadata", pa.string()),  # JSON
+]
+WORDS = ["status", "finish_reason", "model", "endpoint", "agent", "error.class"]
+_AS_JSON = ("messages", "target", "metadata")
+_encode = msgspec.json.Encoder().encode
+
+
+def cells(row: ResultRow) -> tuple[dict[str, Any], int]:
+    """The row as Parquet holds it, and the bytes of its long texts."""
+    found = {name: getattr(row, name) for name, _ in COLUMNS}
+    messages = _encode(row.messages)
+    found |= {
+        "messages": messages.decode(),
+        "target": None if row.target is None else _encode(row.target).decode(),
+        "metadata": _encode(row.metadata).decode(),
+        "usage": msgspec.to_builtins(row.usage),
+        "times": msgspec.to_builtins(row.times),
+        "error": msgspec.to_builtins(row.error),
+    }
+    return found, len(messages) + len(row.output or "")
+
+
+def row_of(cells_: dict[str, Any]) -> ResultRow:
+    """The row that `cells` was made of; `context_tokens` None where an older version wrote none."""
+    found = {"context_tokens": None, **cells_}
+    for name in _AS_JSON:
+        found[name] = None if found[name] is None else msgspec.json.decode(found[name])
+    for name in ("started_at", "finished_at"):
+        moment: datetime | None = found[name]
+        found[name] = None if moment is None else moment.replace(tzinfo=UTC)
+    return msgspec.convert(found, ResultRow)
