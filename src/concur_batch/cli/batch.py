@@ -45,11 +45,11 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
     """A new run. Returns the exit code; raises ConcurError."""
     config = parts.for_agent(parts.with_absolute_paths(resolve(options, sets, config_file, os.environ)))
     parts.check_choices(config)
-    return begin(jobs, config, directory.choose(config.run.out, jobs), Console())
+    return begin(jobs, config, directory.choose(config.run.out, jobs), Console(), keys="-" not in jobs)
 
 
-def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console) -> int:
-    """The same in a directory that was chosen; display and summary go to `console`."""
+def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, *, keys: bool = False) -> int:
+    """The same in a directory that was chosen; display and summary go to `console`. `keys`: a person may steer."""
     fresh = not run_dir.exists()
     directory.make(run_dir)
     with ExitStack() as stack:
@@ -76,6 +76,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console) 
             state=RunState(),
             retry=Retry(),
             console=console,
+            keys=keys,
         )
         try:
             return _run(batch, lock)
@@ -112,7 +113,9 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
             state.apply(record)
         history.close()
         retry = Retry(classes=classes, max_attempts=config.run.max_attempts)
-        batch = Batch(run_dir=run_dir, config=config, job=job, toolbox=tools, history=history, state=state, retry=retry)
+        batch = Batch(
+            run_dir=run_dir, config=config, job=job, toolbox=tools, history=history, state=state, retry=retry, keys=True
+        )
         return _run(batch, lock)
 
 

@@ -25,6 +25,9 @@ from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
 from concur_batch.cli.agents import Agents
 from concur_batch.cli.assembly import assemble
+from concur_batch.cli.keyboard import Keyboard, listens
+from concur_batch.cli.keys import RUN_KEYS, RunKeys
+from concur_batch.cli.measure import measure
 from concur_batch.cli.observers import observers
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
@@ -54,6 +57,7 @@ class Batch:
     state: RunState
     retry: Retry
     console: Console = field(default_factory=Console)  # for display and summary
+    keys: bool = False  # a person may steer from the terminal
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,14 +99,29 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     rollouts = plan(batch.job, parts.defaults(config), batch.toolbox, agents.find, batch.history, batch.retry)
     runner, lanes = assemble(rollouts, batch.toolbox, served, config, recorder, batch.state)
     closing = asyncio.Event()
-    display = None
+    display = measuring = None
+    keys = RunKeys(runner, lambda: _quit(runner, outcome.signals))
+    console, live = batch.console, config.run.live
+    keyboard = Keyboard(loop, console, RUN_KEYS, keys.press) if batch.keys and live and listens(console) else None
     try:
         _open(recorder, batch, lanes)
-        console = batch.console
+        measuring = loop.create_task(measure(recorder, runner.take_lag), name="measure")
         display = loop.create_task(
-            show(batch.state, console, recorder.now, closing, live=config.run.live, title=batch.run_dir.name), name="display"
+            show(
+                batch.state,
+                console,
+                recorder.now,
+                closing,
+                live=live,
+                title=batch.run_dir.name,
+                view=lambda: keys.views.shown,
+                keys=keyboard is not None,
+            ),
+            name="display",
         )
-        with _signals(loop, runner, outcome.signals, on_screen=config.run.live and console.is_terminal):
+        on_screen = live and console.is_terminal
+        leave = keyboard.restore if keyboard is not None else _nothing
+        with _signals(loop, runner, outcome.signals, leave, on_screen=on_screen), keyboard or contextlib.nullcontext():
             complete = await runner.run(lanes)
         outcome.cause = "finished" if complete else "stopped" if len(outcome.signals) > 1 else "drained"
     except ConcurError as error:
@@ -112,6 +131,8 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
         with contextlib.suppress(ConcurError):  # a broken journal has been reported where it broke
             recorder.write(r.SegmentFinished(t=recorder.now(), cause=outcome.cause))
         closing.set()
+        if measuring is not None:
+            measuring.cancel()
         if display is not None:
             await asyncio.gather(display, return_exceptions=True)
         for lane in lanes:
@@ -201,8 +222,10 @@ def _model(engine: Engine, config: Config) -> str:
 
 
 @contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], *, on_screen: bool) -> Iterator[None]:
-    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once."""
+def _signals(
+    loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], leave: Callable[[], None], *, on_screen: bool
+) -> Iterator[None]:
+    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once; `leave` is called just before."""
 
     def on_signal(number: int) -> None:
         seen.append(number)
@@ -213,6 +236,7 @@ def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], *
         elif len(seen) == 2:
             runner.stop()
         else:  # an agent that swallows its cancelling holds the process; the journal is whole all the same
+            leave()
             os._exit(128 + number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -222,6 +246,17 @@ def _signals(loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], *
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _quit(runner: Runner, seen: list[int]) -> None:
+    """As the first SIGINT does, after which the next signal stops; asked again, or after a signal, it does nothing."""
+    if not seen:
+        seen.append(signal.SIGINT)
+        runner.drain("q")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
