@@ -14,7 +14,8 @@ from concur_batch.report.run import RunReport
 from concur_batch.report.tidy import clipped
 
 MOST_BYTES = 7_900_000  # of the file
-MOST_POINTS = 14_000  # of all curves of one kind together
+MOST_COLUMNS = 240  # of one curve
+MOST_POINTS = 6_000  # of all curves of one kind together
 MOST_SPANS = 6_000  # of the agent charts together
 SETTINGS_CHARS = 60_000
 
@@ -60,7 +61,7 @@ def html(runs: Sequence[Run]) -> Iterator[str]:
 
 def _content(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     curves = sum(max(1, len(run.report.timelines.engines)) for run in runs)
-    columns = max(50, min(500, MOST_POINTS // curves))
+    columns = max(50, min(MOST_COLUMNS, MOST_POINTS // curves))
     views = [_view(run, columns, MOST_SPANS // len(runs)) for run in runs]
     data: dict[str, Any] = {"runs": views}
     if len(runs) > 1:

@@ -9,7 +9,9 @@ NAME_CHARS = 200  # of an id, a tool's name, an engine's
 
 
 def tidy(value: float | None, digits: int = 4) -> float | int | None:
-    """So many significant digits; a whole number as such; None for what is not finite."""
+    """So many significant digits; a whole number as it is; None for what is not finite."""
+    if isinstance(value, int):
+        return value
     if value is None or not math.isfinite(value):
         return None
     rounded = float(f"{value:.{digits}g}")

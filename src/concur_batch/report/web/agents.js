@@ -88,7 +88,7 @@ function gantt(run, open) {
     return {
       traces: [alive, ...traces],
       layout: {
-        barmode: 'overlay', margin: { l: 56, r: width >= WIDE ? 118 : 12, t: 8, b: 40 }, hovermode: 'closest',
+        barmode: 'overlay', margin: { l: 56, r: width >= WIDE ? 118 : 16, t: 8, b: 26 }, hovermode: 'closest',
         xaxis: timeAxis(run.elapsed_s), shapes: eventLines(run.events.kept, unit.by),
         yaxis: axis({ range: [lives.agents.length - 0.4, -0.6], showgrid: false, zeroline: false, showticklabels: false, ticks: '', title: title('agents, by start') }),
       },

@@ -13,6 +13,20 @@ function middles(ends, by) {
   return ends.map((end, i) => (end + (i ? ends[i - 1] : 0)) / 2 / by);
 }
 
+// A moving mean over some 3 % of the curve: what comes in bursts is hard to read otherwise.
+function smooth(values) {
+  const half = Math.max(1, Math.round(values.length * 0.015));
+  return values.map((own, i) => {
+    if (own === null) return null;
+    let sum = 0;
+    let known = 0;
+    for (let j = Math.max(0, i - half); j <= Math.min(values.length - 1, i + half); j++) {
+      if (values[j] !== null) { sum += values[j]; known += 1; }
+    }
+    return sum / known;
+  });
+}
+
 function last(values) {
   for (let i = values.length - 1; i >= 0; i--) if (values[i] !== null) return values[i];
   return null;
@@ -64,14 +78,17 @@ function timeline(heading, explanation, span, lines, more) {
   const div = chart(more.height || 190, (width) => {
     const unit = timeUnit(span);
     const direct = width >= WIDE;
-    const top = share ? 1 : more.top || peak(shown.flatMap((line) => line.y)) * 1.08 || 1;
+    const top = share ? 1 : more.top || peak(shown.flatMap((line) => line.raw || line.y)) * 1.08 || 1;
     const paint = (line) => (line.css ? variable(line.css) : colour(line.measure));
+    const faint = shown.filter((line) => line.raw).map((line) => ({
+      type: 'scatter', mode: 'lines', x: middles(line.t || more.t, unit.by), y: line.raw, line: { color: faded(paint(line), 0.35), width: 1 }, hoverinfo: 'skip',
+    }));
     const traces = shown.map((line) => ({
       type: 'scatter', mode: 'lines', name: plain(line.name, 40), x: middles(line.t || more.t, unit.by), y: line.y,
       line: { color: paint(line), width: line.stack ? 0.5 : line.width || 1.8, dash: line.dash || 'solid', shape: line.step ? 'hv' : 'linear' },
       stackgroup: line.stack ? 'all' : undefined, stackgaps: line.stack ? 'infer zero' : undefined,
       fillcolor: line.stack ? faded(paint(line), line.measure === 'free' ? 0.8 : 0.85) : undefined,
-      hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: false,
+      hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: Boolean(more.connect),
     }));
     if (more.marks && more.marks.length) traces.push(...markTraces(more.marks, more.value, top, unit.by, span));
     const height = more.height || 190;
@@ -81,16 +98,17 @@ function timeline(heading, explanation, span, lines, more) {
       if (line.stack) floor += value || 0;
       const y = line.stack ? floor - (value || 0) / 2 : value;
       const text = line.stack && COLOURS[line.measure] !== '--blue' ? variable('--soft') : paint(line);
-      return { name: line.name, y: value === null ? null : Math.min(1, y / top), colour: text };
+      const beyond = !line.stack && value > top; // the line itself cannot be seen
+      return { name: beyond ? `${line.name} ${compact(value)} ↑` : line.name, y: value === null ? null : Math.min(1, y / top), colour: text };
     });
     return {
-      traces, direct,
+      traces: [...faint, ...traces], direct,
       layout: {
-        margin: { l: 56, r: direct ? 118 : 12, t: 8, b: 40 }, hovermode: 'x unified',
-        xaxis: timeAxis(span, { hoverformat: '.4~g', unifiedhovertitle: { text: '%{x} ' + unit.name } }),
+        margin: { l: 56, r: direct ? 118 : 16, t: 8, b: 26 }, hovermode: 'x unified',
+        xaxis: timeAxis(span, { hoverformat: '.4~g' }),
         yaxis: axis({ range: [0, top], tickformat: share ? '.0%' : '~s', nticks: 5, title: title(more.axis || (share ? 'share' : '')) }),
         shapes: eventLines(more.events || [], unit.by),
-        annotations: direct ? endLabels(labels, height - 48) : [],
+        annotations: direct ? endLabels(labels, height - 34) : [],
       },
     };
   }, { group: 'time' });
@@ -140,7 +158,7 @@ function timelines(run, engine) {
     timeline('Prefix cache', 'of the prompt tokens, served from the cache; of the history sent again, computed again', span, [
       { name: 'hit rate', y: s.hit_rate, measure: 'hit' },
       { name: 'miss rate', y: s.miss_rate, measure: 'miss' },
-    ], { ...base, top: 'share', axis: 'share of tokens' }),
+    ], { ...base, top: 'share', axis: 'share of tokens', connect: true }),
   ];
   if (s.limit_tokens) {
     const top = topOf(s.limit_tokens, s.committed_tokens);
@@ -162,10 +180,12 @@ function timelines(run, engine) {
     ], { ...base, top: topOf(s.limit_requests, s.running), marks: engine.marks, value: 'requests', axis: 'requests' }));
   }
   found.push(
-    timeline('Throughput', 'tokens that the engine computed for prompts, and generated', span, [
-      { name: 'prefill', y: s.prefill_per_s, measure: 'prefill' },
-      { name: 'decode', y: s.decode_per_s, measure: 'decode' },
-    ], { ...base, unit: ' tokens/s', axis: 'tokens per second' }),
+    timeline('Decode', 'tokens generated per second; thick: the moving mean', span, [
+      { name: 'decode', y: smooth(s.decode_per_s || []), raw: s.decode_per_s, measure: 'decode', width: 2.2 },
+    ], { ...base, unit: ' tokens/s', axis: 'tokens/s', height: 140 }),
+    timeline('Prefill', 'prompt tokens computed per second; thick: the moving mean', span, [
+      { name: 'prefill', y: smooth(s.prefill_per_s || []), raw: s.prefill_per_s, measure: 'prefill', width: 2.2 },
+    ], { ...base, unit: ' tokens/s', axis: 'tokens/s', height: 140 }),
     timeline('Agents', 'holding a slot, paused at a step boundary, not started yet', span, [
       { name: 'active', y: s.active, measure: 'active' },
       { name: 'paused', y: s.paused, measure: 'paused' },
@@ -180,9 +200,10 @@ function overlays(runs) {
   const span = Math.max(...runs.map((run) => run.elapsed_s), 1e-3);
   const lines = (measure) => runs.map((run, i) => {
     const series = run.timelines.length ? run.timelines[0].series : { t: [] };
-    return { name: run.name, y: series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i) };
+    const bursts = measure.endsWith('_per_s') && series[measure];
+    return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i) };
   });
-  const share = { top: 'share', height: 180 };
+  const share = { top: 'share', height: 180, connect: true };
   return [
     ['Cache hit rate', 'of the prompt tokens, served from the cache', 'hit_rate', { ...share, axis: 'share of tokens' }],
     ['Computed again', 'of the history sent again, prefilled once more', 'miss_rate', { ...share, axis: 'share of tokens' }],
@@ -192,8 +213,8 @@ function overlays(runs) {
     ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents' }],
     ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens' }],
     ['Paused agents', 'waiting to return', 'paused', { height: 180, axis: 'agents' }],
-    ['Generated', 'tokens per second', 'decode_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
-    ['Prefilled', 'tokens per second', 'prefill_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
+    ['Generated', 'tokens per second, moving mean', 'decode_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
+    ['Prefilled', 'tokens per second, moving mean', 'prefill_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
   ].map(([heading, explanation, measure, more]) => timeline(heading, explanation, span, lines(measure), more)).filter(Boolean);
 }
 
@@ -235,7 +256,7 @@ function growthChart(runs) {
       traces, direct,
       layout: {
         margin: { l: 56, r: direct ? 118 : 12, t: 8, b: 40 }, hovermode: 'x unified',
-        xaxis: axis({ title: title('step'), range: [Math.min(1, steps - 1), Math.max(2, steps)], tickformat: ',d', unifiedhovertitle: { text: 'step %{x}' } }),
+        xaxis: axis({ title: title('step'), range: steps > 1 ? [1, steps] : [0.5, 1.5], tickformat: ',d', dtick: steps < 12 ? 1 : undefined, unifiedhovertitle: { text: 'step %{x}' } }),
         yaxis: axis({ range: [0, top], tickformat: '~s', nticks: 6, title: title('tokens in the context') }),
         annotations: direct ? endLabels(labels, 212) : [],
       },

@@ -19,7 +19,7 @@ function timeSection(run) {
     select.addEventListener('change', () => { fill(run.timelines[Number(select.value)]); drawAll(); });
     pick = el('p', { class: 'note printless' }, 'Engine: ', select);
   }
-  return section('time', 'Over time', say('Each point is the mean over an interval. Drag to look closer in all charts at once; double-click to see all again. A gap: not told by the engine.'), pick, place, eventTable(run));
+  return section('time', 'Over time', say('Time is that of work since the start. Each point is the mean over an interval; what the engine does not tell is left out. Drag to look closer in all charts at once, double-click to see all again.'), pick, place, eventTable(run));
 }
 
 function detail(run) {

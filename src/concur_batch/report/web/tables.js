@@ -46,8 +46,8 @@ function shown(value, unit) {
 function comparison(data) {
   const heading = el('tr', {}, el('th', { class: 'first' }, ''), data.runs.map((run, i) => el('th', { class: 'n' }, el('span', { class: 'runname' }, swatch(RUN_COLOURS[i % RUN_COLOURS.length]), run.name))));
   const rows = data.compared.map((row) => el('tr', {}, el('td', { class: 'first' }, row.name), row.values.map((value, i) => el('td', { class: 'n' }, shown(value, row.unit), i ? ratio(row.ratios[i], row.less_is_better) : null))));
-  const state = el('tr', {}, el('td', {}, 'controller'), data.runs.map((run) => el('td', { class: 'n' }, run.policy || '–')));
-  const ended = el('tr', {}, el('td', {}, 'state'), data.runs.map((run) => el('td', { class: 'n' }, run.condition)));
+  const state = el('tr', {}, el('td', { class: 'first' }, 'controller'), data.runs.map((run) => el('td', { class: 'n' }, run.policy || '–')));
+  const ended = el('tr', {}, el('td', { class: 'first' }, 'state'), data.runs.map((run) => el('td', { class: 'n' }, run.condition)));
   return el('div', { class: 'card scroll' }, el('table', { id: 'comparison' }, el('thead', {}, heading), el('tbody', {}, state, ended, rows)));
 }
 

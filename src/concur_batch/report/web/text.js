@@ -8,7 +8,7 @@ function el(tag, attributes, ...children) {
     if (name === 'onclick') node.addEventListener('click', value);
     else node.setAttribute(name, value === true ? '' : String(value));
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child !== null && child !== undefined) node.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }
   return node;
@@ -50,6 +50,7 @@ function percent(share, digits = 1) {
 
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return '–';
+  if (seconds === 0) return '0 s';
   if (seconds < 0.0995) return Number((seconds * 1000).toPrecision(2)) + ' ms';
   if (seconds < 9.995) return Number(seconds.toPrecision(3)) + ' s';
   if (seconds < 59.95) return seconds.toFixed(1) + ' s';

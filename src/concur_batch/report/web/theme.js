@@ -35,7 +35,7 @@ function faded(hex, alpha) {
   return `rgba(${(value >> 16) & 255},${(value >> 8) & 255},${value & 255},${alpha})`;
 }
 
-const PLOT = { displaylogo: false, displayModeBar: false, responsive: false, doubleClick: 'reset', scrollZoom: false };
+const PLOT = { displaylogo: false, displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false, showTips: false };
 
 // A chart: `make(width)` gives what Plotly draws. Kept, so that it can be drawn again.
 const charts = new Set();
@@ -62,7 +62,7 @@ function draw(one, width) {
   const layout = Object.assign({
     width, height: typeof one.height === 'function' ? one.height(width) : one.height,
     margin: { l: 56, r: 20, t: 12, b: 42 },
-    paper_bgcolor: 'rgba(0,0,0,0)', plot_bgcolor: 'rgba(0,0,0,0)',
+    paper_bgcolor: variable('--card'), plot_bgcolor: variable('--card'),
     font: { family: variable('--sans'), size: 12, color: variable('--soft') },
     hoverlabel: { bgcolor: variable('--card'), bordercolor: variable('--line'), font: { color: variable('--ink'), size: 12, family: variable('--sans') }, align: 'left', namelength: -1 },
     showlegend: false, dragmode: one.group ? 'zoom' : false,
@@ -72,16 +72,15 @@ function draw(one, width) {
   one.drawn = width;
   Plotly.react(one.div, made.traces, layout, PLOT);
   if (first && one.group) {
-    one.div.on('plotly_relayout', (change) => follow(change));
+    one.div.on('plotly_relayout', (change) => { if ('xaxis.range[0]' in change) zoom([change['xaxis.range[0]'], change['xaxis.range[1]']]); });
+    one.div.on('plotly_doubleclick', () => zoom(null));
   }
   if (first && one.click) one.div.on('plotly_click', one.click);
 }
 
-// One zoomed timeline takes all others along.
-function follow(change) {
-  if ('xaxis.autorange' in change) zoomed = null;
-  else if ('xaxis.range[0]' in change) zoomed = [change['xaxis.range[0]'], change['xaxis.range[1]']];
-  else return;
+// One zoomed timeline takes all others along. null: all of the time.
+function zoom(range) {
+  zoomed = range;
   for (const one of charts) {
     if (one.group) draw(one, one.drawn);
   }
@@ -107,14 +106,15 @@ function title(text) {
 
 // Time in the unit that suits the whole.
 function timeUnit(seconds) {
-  if (seconds < 180) return { by: 1, name: 'seconds' };
-  return seconds < 3 * 3600 ? { by: 60, name: 'minutes' } : { by: 3600, name: 'hours' };
+  if (seconds < 180) return { by: 1, sign: ' s' };
+  return seconds < 3 * 3600 ? { by: 60, sign: ' min' } : { by: 3600, sign: ' h' };
 }
 
 function timeAxis(seconds, more) {
   const unit = timeUnit(seconds);
   return axis(Object.assign({
-    range: zoomed || [0, Math.max(seconds, 1e-3) / unit.by], fixedrange: false, title: title(unit.name + ' of work since the start'),
+    range: zoomed || [0, Math.max(seconds, 1e-3) / unit.by], fixedrange: false, ticksuffix: unit.sign, nticks: 9,
+    spikecolor: variable('--faint'), spikethickness: 1, spikedash: 'solid',
   }, more));
 }
 

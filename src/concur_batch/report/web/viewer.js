@@ -129,10 +129,17 @@ function written(item, text) {
   return pre;
 }
 
+// Arguments as people read them: texts of several lines as such, everything else as JSON.
 function indented(text) {
+  let value;
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    value = JSON.parse(text);
   } catch {
     return text;
   }
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return JSON.stringify(value, null, 2);
+  return Object.entries(value).map(([name, one]) => {
+    if (typeof one !== 'string') return `${name}: ${JSON.stringify(one, null, 2)}`;
+    return one.includes('\n') ? `${name}:\n${one.replace(/^/gm, '  ')}` : `${name}: ${one}`;
+  }).join('\n');
 }
