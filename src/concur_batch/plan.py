@@ -62,7 +62,7 @@ def plan(
     retry: Retry,
 ) -> Iterator[Rollout]:
     """What is left to run. A past is handed out once and then forgotten here, so that memory follows the live agents."""
-    schemas = _Schemas(toolbox)
+    schemas = Schemas(toolbox)
     for task in tasks:
         setting: Setting | None = None
         for k in range(task.n if task.n is not None else defaults.n):
@@ -92,7 +92,7 @@ def _rollout(
     )
 
 
-def _setting(task: Task, defaults: Defaults, schemas: _Schemas) -> Setting:
+def _setting(task: Task, defaults: Defaults, schemas: Schemas) -> Setting:
     if defaults.system is not None and task.messages and task.messages[0].get("role") != "system":
         task = replace(task, messages=({"role": "system", "content": defaults.system}, *task.messages))
     offered = schemas.of(task.tools)
@@ -121,7 +121,7 @@ def _merged(task: Limits, run: Limits) -> Limits:
     )
 
 
-class _Schemas:
+class Schemas:
     """Tool schemas as they are offered; one list for all tasks that offer the same, so a million tasks share it."""
 
     def __init__(self, toolbox: Toolbox) -> None:
@@ -130,6 +130,7 @@ class _Schemas:
         self._named: dict[tuple[str, ...], list[dict[str, Any]]] = {}
 
     def of(self, tools: tuple[str | dict[str, Any], ...] | None) -> list[dict[str, Any]]:
+        """What a task with this column `tools` offers its model."""
         if tools is None:
             return self._default
         names = tuple(tool for tool in tools if isinstance(tool, str))

@@ -35,3 +35,28 @@ def report(
     from concur_batch.cli.report import report as make  # noqa: PLC0415 - help must not pay for it
 
     raise typer.Exit(make(run_dirs, html, as_json=as_json, open_it=open_it))
+
+
+def results(
+    run_dir: RunDir,
+    statuses: Annotated[str | None, typer.Option("--status", help="Only these, as in completed,error.")] = None,
+    pattern: Annotated[str | None, typer.Option("--id", help="Only ids that contain a match of this regular expression.")] = None,
+    error_class: Annotated[str | None, typer.Option(help="Only rollouts that failed with these, as in engine,tool.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many. Default: 50 in the table, else all.")] = None,
+    skip: Annotated[int, typer.Option(min=0, help="Leave out the first so many.")] = 0,
+    opened: Annotated[
+        str | None, typer.Option("--open", metavar="ID", help="Read one: ID, or ID#K for one of several rollouts.")
+    ] = None,
+    export: Annotated[str | None, typer.Option(metavar="FILE", help="Write them to a file, or - for standard output.")] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="jsonl, parquet, csv, openai or chat. Default: by the file's ending.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an export that is there.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per rollout, without conversations.")] = False,  # noqa: FBT002
+) -> None:
+    """The rollouts that have ended: a table, an export, or one of them to read; works beside a live run."""
+    from concur_batch.cli.results import show  # noqa: PLC0415 - help must not pay for it
+
+    filters = (statuses, error_class, pattern)
+    wanted = {"--open": opened, "--export": export, "--json": as_json or None}
+    raise typer.Exit(show(run_dir, filters, wanted, skip=skip, limit=limit, form=form, force=force))

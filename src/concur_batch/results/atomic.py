@@ -13,10 +13,11 @@ from concur_batch.errors import RunDirectoryError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path, mend: str | None = None) -> Iterator[BinaryIO]:
     """A file open for writing that takes the place of `path` when the block ends well, on disk before it does.
 
-    Otherwise what stood there stands as before. Raises RunDirectoryError where the file system refuses.
+    Otherwise what stood there stands as before. Raises RunDirectoryError where the file system refuses. `mend`: what the
+    user can do about that; None: what helps with a file of a run directory.
     """
     beside = path.with_name(f".{path.name}.part")  # one name: what a killed writer left is overwritten by the next
     try:
@@ -27,10 +28,9 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         beside.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise RunDirectoryError(
-            f"{path} could not be written ({error.strerror or error}); nothing is lost: "
-            f"once that is mended, `concur resume {shlex.quote(str(path.parent))}` writes it from the journal"
-        ) from error
+        resume = f"`concur resume {shlex.quote(str(path.parent))}` writes it from the journal"
+        mend = mend or f"nothing is lost: once that is mended, {resume}"
+        raise RunDirectoryError(f"{path} could not be written ({error.strerror or error}); {mend}") from error
     finally:
         with suppress(OSError):  # gone already, or the file system takes nothing: the next writer opens it anew
             beside.unlink()

@@ -1,0 +1,41 @@
+"""The rollouts of a run directory that have ended, from whichever file tells them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from concur_batch.cli import directory
+from concur_batch.jobs.index import read_index
+from concur_batch.journal.reader import JournalReader
+from concur_batch.journal.writer import segments
+from concur_batch.results.collection import Collection, JournalCollection, ParquetCollection
+
+
+@contextmanager
+def collection(run_dir: Path) -> Iterator[Collection]:
+    """`results.parquet` where it is of the whole journal, as its summary tells, or where there is no journal; else the journal."""
+    paths, parquet, summary = segments(run_dir), run_dir / "results.parquet", _summary(run_dir)
+    if parquet.exists() and (not paths or summary.get("segments") == len(paths)):
+        rollouts = summary.get("rollouts") or {}
+        yield ParquetCollection(parquet, rollouts.get("total", 0) - rollouts.get("ended", 0))
+        return
+    if not paths:
+        directory.read(run_dir)  # raises where there is no run at all
+    index = run_dir / directory.INDEX
+    reader = JournalReader(run_dir)
+    try:
+        yield JournalCollection(reader, read_index(index) if index.exists() else None)
+    finally:
+        reader.close()
+
+
+def _summary(run_dir: Path) -> dict[str, Any]:
+    try:
+        summary = json.loads((run_dir / "summary.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}

@@ -1,0 +1,130 @@
+"""`concur results --open`: one rollout to read, whether it has ended or not."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from concur_batch import records as r
+from concur_batch.cli import directory
+from concur_batch.errors import InputError
+from concur_batch.journal.lock import holder_of
+from concur_batch.journal.reader import JournalReader
+from concur_batch.journal.writer import segments
+from concur_batch.results.collection import ParquetCollection
+from concur_batch.results.reading import render_parts
+from concur_batch.results.rows import ResultRow
+from concur_batch.results.summary import duration
+from concur_batch.results.trajectory import Part, of_messages, of_records
+from concur_batch.results.visible import one_line
+from concur_batch.task import rollout_id
+
+_MOST_NAMED = 20
+
+
+def print_one(run_dir: Path, name: str) -> int:
+    """`name`: `task#k`, or a task's id where it has one rollout. Returns the exit code; raises InputError for another."""
+    console = Console(highlight=False)
+    for text in _texts(run_dir, name):
+        console.print(text, soft_wrap=True)
+    return 0
+
+
+def _texts(run_dir: Path, name: str) -> Iterator[Text]:
+    if segments(run_dir):
+        started, records = _from_journal(run_dir, name)
+        yield from _head(records, started)
+        yield from render_parts(of_records(records))
+        if not isinstance(records[-1], r.RolloutFinished):
+            word = "is still at work" if holder_of(run_dir) is not None else "was broken off here"
+            yield from render_parts([Part(heading=f"the rollout {word}", kind="note")])
+        return
+    if not (run_dir / "results.parquet").exists():
+        directory.read(run_dir)  # raises where there is no run at all
+    row = _from_results(run_dir, name)
+    yield _facts(rollout_id(row.id, row.rollout), row.status, f"{row.n_steps} steps", duration(row.times.wall_s))
+    end = [Part(heading="output", kind="note", content=row.output)] if row.output else []
+    if row.error is not None:
+        end = [Part(heading="failed", kind="failed", facts=f"error of class {row.error.error_class}", content=row.error.message)]
+    yield from render_parts([*of_messages(row.messages), *end])
+
+
+def _from_journal(run_dir: Path, name: str) -> tuple[float, list[r.Record]]:
+    """Its date of start, and the records of its last attempt: in memory, as they are one rollout's."""
+    epoch, dates, ids = 0.0, dict[str, float](), set[str]()
+    found: dict[str, list[r.Record]] = {}
+    for record in JournalReader(run_dir).records():
+        if isinstance(record, r.SegmentStarted):
+            epoch = record.epoch
+        rollout: str | None = getattr(record, "rollout", None)
+        if rollout is None:
+            continue
+        if name not in (rollout, rollout.rpartition("#")[0]):
+            ids.add(rollout.rpartition("#")[0])
+            continue
+        if isinstance(record, r.RolloutStarted) and not (record.resumed and rollout in found):
+            found[rollout] = []
+            dates[rollout] = epoch + record.t
+        found.setdefault(rollout, []).append(record)
+    rollout = _only(run_dir, name, {one: _condition(records[-1]) for one, records in found.items()}, ids)
+    return dates.get(rollout, epoch), found[rollout]
+
+
+def _condition(last: r.Record) -> str:
+    return last.status if isinstance(last, r.RolloutFinished) else "unfinished"
+
+
+def _from_results(run_dir: Path, name: str) -> ResultRow:
+    """Where nothing but the results is left of a run."""
+    statuses, ids, rows = dict[str, str](), set[str](), dict[str, ResultRow]()
+    for one in ParquetCollection(run_dir / "results.parquet"):
+        if name in (one.head.rollout, one.head.id):
+            statuses[one.head.rollout] = one.head.status
+            rows[one.head.rollout] = one.row()
+        else:
+            ids.add(one.head.id)
+    return rows[_only(run_dir, name, statuses, ids)]
+
+
+def _only(run_dir: Path, name: str, found: dict[str, str], others: set[str]) -> str:
+    """The one that is meant. `found`: rollouts of that name with their status; `others`: ids of all other tasks."""
+    if name in found:
+        return name
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        named = [f"{rollout} ({status})" for rollout, status in sorted(found.items())]
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        raise InputError(f"--open {name}: the task has {len(found)} rollouts; name one of {', '.join(named[:_MOST_NAMED])}{more}")
+    task, mark, k = name.rpartition("#")
+    close = [task] if mark and k.isdecimal() and task in others else difflib.get_close_matches(name, sorted(others), n=1)
+    hint = f"did you mean {one_line(close[0])}?" if close else f"see them by: concur results {shlex.quote(str(run_dir))}"
+    raise InputError(f"--open {one_line(name)}: no rollout of that name has begun; {hint}")
+
+
+def _head(records: list[r.Record], started: float) -> Iterator[Text]:
+    first = next((record for record in records if isinstance(record, r.RolloutStarted)), None)
+    last = records[-1]
+    replies = [record for record in records if isinstance(record, r.ReplyReceived)]
+    facts = [_condition(last), f"{len(replies)} step{'s' * (len(replies) != 1)}"]
+    if replies:
+        facts.append(f"{replies[-1].prompt_tokens + replies[-1].completion_tokens:,} tokens")
+    if isinstance(last, r.RolloutFinished):
+        facts.append(duration(last.wall_s))
+    yield _facts(getattr(last, "rollout", ""), *facts)
+    if first is not None:
+        date = datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds")
+        attempt = f", attempt {first.attempt}" if first.attempt > 1 else ""
+        yield Text(
+            one_line(f"{first.agent} on {first.model or '?'} at {first.engine}, seed {first.seed}, {date}{attempt}"), style="dim"
+        )
+
+
+def _facts(rollout: str, *facts: str) -> Text:
+    return Text.assemble((one_line(rollout), "bold"), f"  {', '.join(facts)}")

@@ -1,0 +1,111 @@
+"""Rows in forms for other programs, written one at a time."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from typing import Any, BinaryIO, Literal, TypeAlias, get_args
+
+import msgspec
+
+from concur_batch.errors import InputError
+from concur_batch.results.columns import COLUMNS, WORDS, cells
+from concur_batch.results.openai_batch import batch_line
+from concur_batch.results.rows import ResultRow
+from concur_batch.results.table import table
+
+Form: TypeAlias = Literal["jsonl", "parquet", "csv", "openai", "chat"]
+Write: TypeAlias = Callable[[ResultRow], None]
+Tools: TypeAlias = Callable[[str], list[dict[str, Any]] | None]
+"""By task id, the tools that its model was offered; None: not known."""
+
+FORMS: tuple[Form, ...] = get_args(Form)
+_BY_ENDING: dict[str, Form] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+_WHOLE = ("id", "rollout", "attempt", "status", "finish_reason", "output", "n_steps", "context_tokens")
+_WHO = ("model", "endpoint", "seed", "agent")
+
+
+def form_of(name: str, given: str | None) -> Form:
+    """The form that is asked for, or that the file's ending tells. Raises InputError."""
+    if given is not None:
+        form = next((form for form in FORMS if form == given), None)
+        if form is None:
+            raise InputError(f"--format {given}: there is no such form; there are {', '.join(FORMS)}")
+        return form
+    if name == "-":
+        return "jsonl"
+    found = _BY_ENDING.get(PurePath(name).suffix)
+    if found is None:
+        raise InputError(f"--export {name}: the ending tells no form; use {', '.join(_BY_ENDING)}, or add --format")
+    return found
+
+
+@contextmanager
+def exporting(file: BinaryIO, form: Form, tools: Tools) -> Iterator[Write]:
+    """Gives a function that writes one row into `file`, which stays open. `tools` are asked for by the form `chat` alone."""
+    if form == "parquet":
+        with table(file, COLUMNS, WORDS) as rows:
+            yield lambda row: rows.append(*cells(row))
+    elif form == "csv":
+        with _text(file) as text:
+            lines = csv.writer(text)
+            lines.writerow(_flat_names())
+            yield lambda row: lines.writerow(_flat(row))
+    else:
+        encode = msgspec.json.Encoder().encode
+        yield lambda row: _write_line(file, encode, _as_line(row, form, tools))
+
+
+def _write_line(file: BinaryIO, encode: Callable[[Any], bytes], line: Any) -> None:
+    if line is not None:
+        file.write(encode(line) + b"\n")
+
+
+def _as_line(row: ResultRow, form: Form, tools: Tools) -> Any:
+    if form == "chat":
+        return chat_line(row, tools(row.id))
+    return batch_line(row) if form == "openai" else row
+
+
+def chat_line(row: ResultRow, tools: list[dict[str, Any]] | None) -> dict[str, Any] | None:
+    """The conversation as fine-tuning takes it; None: nobody said anything in it."""
+    if not any(message.get("role") == "assistant" for message in row.messages):
+        return None
+    return {"messages": row.messages} | ({"tools": tools} if tools else {})
+
+
+@contextmanager
+def _text(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", errors="replace")
+    try:
+        yield text
+        text.flush()
+    finally:
+        text.detach()
+
+
+def _flat_names() -> list[str]:
+    """The columns of a CSV file: all but the conversation, structs in parts."""
+    usage = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+    times = ("admission_s", "paused_s", "queue_s", "model_s", "tool_s", "retry_s", "wall_s")
+    error = ("error_class", "error_message", "error_retryable")
+    return [*_WHOLE, *usage, *error, *times, *_WHO, "started_at", "finished_at", "target", "metadata"]
+
+
+def _flat(row: ResultRow) -> list[Any]:
+    error = row.error
+    why = ("", "", "") if error is None else (error.error_class, error.message, error.retryable)
+    encode = msgspec.json.Encoder().encode
+    return [
+        *(getattr(row, name) for name in _WHOLE),
+        *msgspec.structs.astuple(row.usage),
+        *why,
+        *msgspec.structs.astuple(row.times),
+        *(getattr(row, name) for name in _WHO),
+        *("" if moment is None else moment.isoformat() for moment in (row.started_at, row.finished_at)),
+        "" if row.target is None else encode(row.target).decode(),
+        encode(row.metadata).decode(),
+    ]

@@ -1,0 +1,159 @@
+"""One rollout as it went, in the order of what happened: the parts that `concur results --open` shows. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from concur_batch import records as r
+from concur_batch.results.summary import duration
+from concur_batch.task import Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A message with its heading, or a note on what happened between two. Texts are as they came, control characters and all."""
+
+    heading: str
+    kind: Literal["system", "user", "assistant", "tool", "failed", "note"]
+    facts: str = ""
+    reasoning: str = ""
+    content: str = ""
+    calls: tuple[tuple[str, Any], ...] = ()  # of tools: name, and arguments as an object where they are one
+
+
+def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
+    """The parts of one rollout's last attempt, which may not have ended; `records` are its own, in order."""
+    running: dict[int, r.ToolStarted] = {}
+    last, said = 0, ""  # the last model call, and its text
+    for record in records:
+        match record:
+            case r.RolloutStarted():
+                yield from _of_start(record)
+            case r.ReplyReceived():
+                if record.after != last:
+                    yield _note("another conversation" if record.after == 0 else f"goes on from call {record.after}")
+                last, said = record.n, _text(record.message.get("content"))
+                yield from (_of_message(message) for message in record.new if not isinstance(message, int))
+                yield _of_reply(record)
+            case r.CallFailed():
+                facts = f"step {record.step}: {record.error}"
+                yield Part(heading="model call failed", kind="failed", facts=facts, content=record.message)
+            case r.ToolStarted():
+                running[record.n] = record
+            case r.ToolFinished():
+                running.pop(record.n, None)
+                yield _of_observation(record)
+            case r.RolloutPaused() | r.RolloutYielded() | r.RolloutReturned():
+                yield _of_pause(record)
+            case r.RolloutFinished():
+                yield _of_end(record, said)
+                return
+            case _:
+                pass
+    yield from (_note(f"{call.tool} (call {call.call_id or call.n}) has not ended") for call in running.values())
+
+
+def of_messages(messages: Iterable[Message]) -> Iterator[Part]:
+    """The parts of a conversation of which no more is known."""
+    return (_of_message(message) for message in messages)
+
+
+def _of_start(x: r.RolloutStarted) -> Iterator[Part]:
+    if x.resumed:
+        yield _note(f"taken up again, on {x.engine}")
+    yield from (_of_message(message) for message in x.messages)
+
+
+def _of_reply(x: r.ReplyReceived) -> Part:
+    cached = "" if x.cached_tokens is None else f" ({x.cached_tokens:,} cached)"
+    facts = [f"step {x.step}", f"{x.prompt_tokens:,}{cached} + {x.completion_tokens:,} tokens", _brief(x.model_s)]
+    if x.finish_reason not in ("stop", "tool_calls"):
+        facts.append(f"ended by {x.finish_reason}")
+    if x.retries:
+        facts.append(f"{x.retries} retries")
+    return _of_message(x.message, ", ".join(facts))
+
+
+def _of_observation(x: r.ToolFinished) -> Part:
+    facts = [_brief(x.seconds)]
+    facts += [word for word, holds in (("truncated", x.truncated), ("arguments repaired", x.repaired)) if holds]
+    if x.call_id is not None:
+        facts.insert(0, x.call_id)
+    if not x.ok:
+        facts.append(f"failed ({x.error_class or 'tool'})")
+    return Part(heading=x.tool, kind="tool" if x.ok else "failed", facts=", ".join(facts), content=x.output)
+
+
+def _of_pause(x: r.RolloutPaused | r.RolloutYielded | r.RolloutReturned) -> Part:
+    if isinstance(x, r.RolloutPaused):
+        return _note(f"paused ({x.reason})")
+    if isinstance(x, r.RolloutYielded):
+        return _note("gave its slot up during a long tool call")
+    return _note(f"went on after {duration(x.paused_s)}")
+
+
+def _of_end(x: r.RolloutFinished, said: str) -> Part:
+    if x.error is not None:
+        facts = f"error of class {x.error.error_class}"
+        return Part(heading="failed", kind="failed", facts=facts, content=x.error.message)
+    if x.output is None:
+        return _note(f"{x.status}, without an output")
+    if x.output == said:
+        return _note(f"{x.status}, with this as its output")
+    return Part(heading=f"{x.status}, with this output:", kind="note", content=x.output)
+
+
+def _of_message(message: Message, facts: str = "") -> Part:
+    role = str(message.get("role"))
+    calls = message.get("tool_calls")
+    return Part(
+        heading=role,
+        kind=role if role in ("system", "user", "assistant", "tool") else "user",  # type: ignore[arg-type]  # narrowed by the test
+        facts=facts or str(message.get("tool_call_id") or ""),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
+        content=_text(message.get("content")),
+        calls=tuple(_call(one) for one in calls) if isinstance(calls, list) else (),
+    )
+
+
+def _call(call: Any) -> tuple[str, Any]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return "?", call
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            parsed = json.loads(arguments)
+        except ValueError:
+            return str(function.get("name")), arguments
+        arguments = parsed if isinstance(parsed, dict) else arguments
+    return str(function.get("name")), arguments
+
+
+def _text(content: Any) -> str:
+    """What of a message's content can be read: text as it is, parts that are none by their type."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(_of_part(part) for part in content)
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _of_part(part: Any) -> str:
+    if isinstance(part, dict):
+        text = part.get("text")
+        return text if isinstance(text, str) else f"[{part.get('type', 'part')}]"
+    return str(part)
+
+
+def _brief(seconds: float) -> str:
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else duration(seconds)
+
+
+def _note(text: str) -> Part:
+    return Part(heading=text, kind="note")
