@@ -8,9 +8,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from concur_batch.errors import RunDirectoryError
+from concur_batch.journal.broken import broken
 from concur_batch.journal.writer import segments
-from concur_batch.records import VERSION, Record, decoder
+from concur_batch.records import Record, decoder
 
 _OFFSET_BITS = 44  # a position is segment << 44 | byte offset: 16 TB per segment
 
@@ -57,13 +57,4 @@ def _decode(line: bytes, path: Path, number: int) -> Record:
     try:
         return decoder.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        hint = f"broken journal line ({error})"
-        try:
-            version = msgspec.json.decode(line).get("v", VERSION)
-        except (msgspec.DecodeError, AttributeError, UnicodeDecodeError):
-            version = VERSION
-        if version != VERSION:
-            hint = f"journal version {version}, and this concur reads version {VERSION}"
-        raise RunDirectoryError(
-            f"{path}:{number}: {hint}; move the line out of the file (its step is then repeated) and try again"
-        ) from error
+        raise broken(line, path, number, error) from error
