@@ -60,6 +60,7 @@ def _read(run_dir: Path, name: str, stack: ExitStack) -> build.Run:
         report=read,
         config=described,
         simulated=bool(described.get("simulated")),
+        has_results=(run_dir / "results.parquet").exists(),
     )
 
 

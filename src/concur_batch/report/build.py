@@ -30,6 +30,7 @@ class Run:
     report: RunReport
     config: dict[str, Any]  # what config.json holds
     simulated: bool = False
+    has_results: bool = True  # results.parquet is there
 
     @property
     def policy(self) -> str:

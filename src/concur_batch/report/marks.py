@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from concur_batch import records as r
 from concur_batch.report.tidy import clipped, moment
 
+_WHOLLY = 20.0  # the move from or to no limit, as a logarithm
 MOST = 160  # per engine; twice as many while they are collected
 
 
@@ -20,7 +22,7 @@ class Mark:
     tokens: int | None
     requests: int | None
     up: bool
-    size: float  # share by which it moved
+    size: float  # how many times it moved, as a logarithm
     moves: int = 1
 
 
@@ -78,15 +80,15 @@ class Marks:
 
 
 def _move(before: r.Decided, now: r.Decided) -> float | None:
-    """By what share the limit moved, the one that moved most; None: none did."""
+    """How many times the limit grew, as a logarithm, of the one that moved most; None: none did."""
     greatest = 0.0
     for kind, least in (("agents", 0.0), ("tokens", 0.02), ("requests", 0.0)):
         old, new = getattr(before, kind), getattr(now, kind)
         if old == new:
             continue
-        share = 1.0 if new is None else -1.0 if old is None else (new - old) / max(old, 1)
-        if abs(share) > max(least, abs(greatest)):
-            greatest = share
+        times = _WHOLLY if new is None else -_WHOLLY if old is None else math.log(max(new, 1) / max(old, 1))
+        if abs(times) > max(least, abs(greatest)):
+            greatest = times
     return greatest or None
 
 

@@ -33,6 +33,8 @@ def show(console: Console, run: Run) -> None:
         console.print("Nothing has been recorded yet.\n")
         return
     console.print(render(run.report.summary(), Path(run.path)))
+    if not run.has_results:
+        console.print(Text("            (not there yet; all of this is from the journal)", style="dim"))
     if run.report.timelines.engines:
         console.print()
         console.print(_curves(run, min(console.width, 120)))
@@ -67,7 +69,7 @@ def _tools(run: Run) -> Table:
     rows = run.report.tools.view()
     for row in rows[:_MOST_TOOLS]:
         times = (_seconds(row[key]) for key in ("p50_s", "p95_s", "max_s", "total_s"))
-        table.add_row(Text(str(row["tool"])), f"{row['calls']:,}", f"{row['errors']:,}", *times)
+        table.add_row(Text(_printable(str(row["tool"]))), f"{row['calls']:,}", f"{row['errors']:,}", *times)
     if len(rows) > _MOST_TOOLS:
         table.add_row(Text(f"and {len(rows) - _MOST_TOOLS} more", style="dim"))
     return table
@@ -92,6 +94,11 @@ def _cell(value: float | None, unit: str) -> str:
     if unit == "%":
         return percent(value)
     return duration(value) if unit == "s" else number(value)
+
+
+def _printable(text: str) -> str:
+    """What a model made up may hold anything, also what steers a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _seconds(value: object) -> str:

@@ -82,12 +82,14 @@ class Timelines:
             bins = bins.resampled(columns)
         ends = [min((i + 1) * bins.width, bins.end) for i in range(len(bins.rows))]
         found = {"t": tidied(ends, 6)}
+        counted = [row[2 * MEASURES.index("active") + 1] for row in bins.rows]  # seconds of all engines, which always tell this
         for place, measure in enumerate(MEASURES):
             sums = [(row[2 * place], row[2 * place + 1]) for row in bins.rows]
-            if engine == ALL and measure in COUNTS:  # added up: over the seconds of the interval, not of every engine
+            if engine == ALL and measure in COUNTS:  # added up: over the seconds of the interval, where every engine tells
+                covered = [max(end - i * bins.width, 1e-9) for i, end in enumerate(ends)]
                 values = [
-                    amount / max(end - i * bins.width, 1e-9) if whole > 0 else None
-                    for i, ((amount, whole), end) in enumerate(zip(sums, ends, strict=True))
+                    amount / seconds if whole > 0.99 * told > 0 else None
+                    for (amount, whole), seconds, told in zip(sums, covered, counted, strict=True)
                 ]
             else:
                 values = [amount / whole if whole > 0 else None for amount, whole in sums]

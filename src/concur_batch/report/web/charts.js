@@ -148,6 +148,7 @@ function timelines(run, engine) {
   const s = engine.series;
   const span = run.elapsed_s;
   const base = { t: s.t, events: run.events.kept };
+  const moves = engine.marks.length ? '; triangles are its moves' : '';
   const free = s.locked && s.evictable ? s.locked.map((value, i) => (value === null || s.evictable[i] === null ? null : Math.max(0, 1 - value - s.evictable[i]))) : null;
   const found = [
     timeline('KV cache', 'share of the pool: locked by running requests, cached but idle, empty', span, [
@@ -162,19 +163,19 @@ function timelines(run, engine) {
   ];
   if (s.limit_tokens) {
     const top = topOf(s.limit_tokens, s.committed_tokens);
-    found.push(timeline('Limit on tokens', 'contexts of the active agents, and what the controller allows; triangles are its moves', span, [
+    found.push(timeline('Limit on tokens', 'contexts of the active agents, and what the controller allows' + moves, span, [
       { name: 'limit', y: s.limit_tokens, measure: 'limit', step: true },
       { name: 'in contexts', y: s.committed_tokens, measure: 'committed' },
     ], { ...base, top, marks: engine.marks, value: 'tokens', axis: 'tokens' }));
   }
   if (s.limit_agents && (!s.limit_tokens || peak(s.limit_agents) <= 3 * peak(s.active))) {
-    found.push(timeline('Limit on agents', 'agents holding a slot, and what the controller allows; triangles are its moves', span, [
+    found.push(timeline('Limit on agents', 'agents holding a slot, and what the controller allows' + (s.limit_tokens ? '' : moves), span, [
       { name: 'limit', y: s.limit_agents, measure: 'limit', step: true },
       { name: 'active', y: s.active, measure: 'active' },
     ], { ...base, top: topOf(s.limit_agents, s.active), marks: s.limit_tokens ? [] : engine.marks, value: 'agents', axis: 'agents' }));
   }
   if (s.limit_requests) {
-    found.push(timeline('Limit on requests', 'requests that the engine runs, and how many calls may be in flight', span, [
+    found.push(timeline('Limit on requests', 'requests that the engine runs, and how many calls may be in flight' + moves, span, [
       { name: 'limit', y: s.limit_requests, measure: 'limit', step: true },
       { name: 'running', y: s.running, measure: 'active' },
     ], { ...base, top: topOf(s.limit_requests, s.running), marks: engine.marks, value: 'requests', axis: 'requests' }));

@@ -34,7 +34,7 @@ function detail(run) {
     section('context', 'Context', growthChart([run]) || el('p', { class: 'note' }, 'No model call has come to its end.'), run.growth.beyond ? el('p', { class: 'note' }, `${count(run.growth.beyond)} later steps are not shown.`) : null),
     section('toolcalls', 'Tools', toolTable(run)),
     section('errors', 'Errors', errorTable(run, open)),
-    section('trajectories', 'Trajectories', say(words), viewer.root),
+    section('trajectories', 'Trajectories', say(words), kept.all ? viewer.root : null),
     section('settings', 'Configuration', settings(run)),
   ];
 }

@@ -16,12 +16,12 @@ function tiles(run) {
   return el('div', { class: 'tiles' },
     tile('rollouts ended', count(rollouts.ended), `of ${count(rollouts.total)}` + (left ? `; ${count(rollouts.begun)} begun, ${count(rollouts.never_started)} not started` : '') + (run.tasks !== rollouts.total ? `; ${count(run.tasks)} tasks` : '')),
     tile('failed', count(failed), failed ? byName(run.failures) : 'none', failed > 0),
-    tile('time', duration(run.elapsed_s), run.segments > 1 ? `of work, in ${run.segments} segments` : `${number(run.per_second.rollouts)} rollouts/s`),
-    tile('generated', `${compact(run.per_second.generated_tokens)}/s`, `${count(tokens.generated)} tokens`),
+    tile('time', duration(run.elapsed_s), (run.segments > 1 ? `of work, in ${run.segments} segments` : run.per_second.rollouts ? `${number(run.per_second.rollouts)} rollouts/s` : '')),
+    tile('generated', run.per_second.generated_tokens === null ? '–' : `${compact(run.per_second.generated_tokens)}/s`, `${count(tokens.generated)} tokens`),
     tile('cache hit rate', percent(tokens.cached_share), `of ${compact(tokens.prompt)} prompt tokens`),
     tile('computed again', tokens.recomputed === null ? '–' : percent(tokens.recomputed_share), tokens.recomputed === null ? 'not told by the engine' : `of the history: ${compact(tokens.recomputed)} tokens`),
-    tile('an agent’s life', duration(figures.agent_p50_s), `median; p95 ${duration(figures.agent_p95_s)}`),
-    tile('steps', count(run.steps), `${number(run.per_second.steps)}/s; ${count(run.tool_calls)} tool calls`),
+    tile('an agent’s life', duration(figures.agent_p50_s), figures.agent_p95_s === null ? 'none has ended' : `median; p95 ${duration(figures.agent_p95_s)}`),
+    tile('steps', count(run.steps), (run.per_second.steps ? `${number(run.per_second.steps)}/s; ` : '') + many(run.tool_calls, 'tool call')),
   );
 }
 
@@ -94,7 +94,7 @@ function errorTable(run, open) {
 function eventTable(run) {
   const { kept, more } = run.events;
   if (kept.length < 2 && !kept.some((one) => one.line)) return null;
-  const rows = kept.map((one) => el('tr', {}, el('td', { class: 'n' }, duration(one.t)), el('td', {}, one.what), el('td', {}, one.detail)));
+  const rows = kept.map((one) => el('tr', {}, el('td', { class: 'n when' }, duration(one.t)), el('td', {}, one.what), el('td', {}, one.detail)));
   return el('div', { class: 'card scroll' }, el('div', { class: 'top' }, el('h3', {}, 'What happened'), el('span', { class: 'say' }, 'dotted lines in the charts' + (more ? `; ${count(more)} more are not listed` : ''))), el('table', {}, el('tbody', {}, rows)));
 }
 

@@ -51,6 +51,7 @@ function percent(share, digits = 1) {
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return '–';
   if (seconds === 0) return '0 s';
+  if (seconds < 0.001) return '< 1 ms';
   if (seconds < 0.0995) return Number((seconds * 1000).toPrecision(2)) + ' ms';
   if (seconds < 9.995) return Number(seconds.toPrecision(3)) + ' s';
   if (seconds < 59.95) return seconds.toFixed(1) + ' s';

@@ -1,0 +1,72 @@
+import pytest
+from journals import segment, start
+from report_runs import decided, sampled
+
+from concur_batch import records as r
+from concur_batch.report.timelines import ALL, Timelines
+from concur_batch.results.elapsed import Elapsed
+
+
+def timelines(*records):
+    made, elapsed = Timelines(), Elapsed()
+    told = {
+        r.SegmentStarted: made.segment,
+        r.Sampled: made.sampled,
+        r.Decided: made.decided,
+        r.RolloutPaused: made.paused,
+        r.RolloutReturned: made.back,
+        r.RolloutStarted: made.back,
+        r.RolloutFinished: made.back,
+    }
+    for record in records:
+        told[type(record)](record, elapsed.at(record))
+    return made
+
+
+def paused(t, rollout, engine="e"):
+    return r.RolloutPaused(t=t, rollout=rollout, engine=engine, step=1, reason="limit")
+
+
+def test_what_an_engine_tells_and_what_is_decided_over_time():
+    made = timelines(segment(), decided(0.0, 8), sampled(1.0), decided(1.0, 4), sampled(2.0, locked=None, prefill_tokens=300))
+    series = made.series("e", 100)
+    assert series["t"] == [1, 2]
+    assert (series["locked"], series["evictable"]) == ([0.5, None], [0.25, None])
+    assert (series["limit_agents"], series["hit_rate"], series["miss_rate"]) == ([8, 4], [0.8, 0.8], [0.1, 0.1])
+    assert series["prefill_per_s"] == [20, 300]  # from replies, where the engine does not count
+    assert series["decode_per_s"] == [40, 40]
+    assert "limit_tokens" not in series
+
+
+def test_paused_agents_are_told_from_those_not_started():
+    back = r.RolloutReturned(t=1.5, rollout="a#0", engine="e", step=1, paused_s=1.0)
+    series = timelines(
+        segment(), paused(0.5, "a#0"), paused(0.6, "b#0"), sampled(1.0, waiting=5), back, start("b#0"), sampled(2.0, waiting=3)
+    ).series("e", 10)
+    assert (series["paused"], series["unstarted"]) == ([2, 0], [3, 3])
+
+
+def test_several_engines_together_are_sums_of_counts_and_means_of_shares():
+    made = timelines(
+        segment(), decided(0.0, 8, "a"), decided(0.0, 4, "b"),
+        sampled(1.0, "a", locked=0.2, waiting=3), sampled(1.0, "b", locked=0.6, waiting=3),
+        decided(1.0, None, "a"), sampled(2.0, "a", locked=0.2), sampled(2.0, "b", locked=0.2),
+    )  # fmt: skip
+    assert made.engines == [ALL, "a", "b"]
+    series = made.series(ALL, 10)
+    assert (series["locked"], series["active"], series["decode_per_s"]) == ([0.4, 0.2], [4, 4], [80, 80])
+    assert (series["limit_agents"], series["unstarted"]) == ([12, None], [3, 1])  # no sum where one has no limit
+
+
+def test_segments_follow_each_other_and_nobody_stays_paused():
+    series = timelines(segment(), paused(0.5, "a#0"), sampled(2.0), segment(), sampled(2.0, locked=0.1)).series("e", 10)
+    assert series["t"] == [1, 2, 3, 4]
+    assert (series["paused"], series["locked"]) == ([1, 1, 0, 0], [0.5, 0.5, 0.1, 0.1])
+
+
+def test_points_are_bounded_and_keep_the_means():
+    made = timelines(segment(), *(sampled(float(t), active=t % 2) for t in range(1, 5_001)))
+    series = made.series("e", 100)
+    assert len(series["t"]) == 100
+    assert series["active"] == [pytest.approx(0.5, abs=0.03)] * 100
+    assert len(timelines(segment(), sampled(3.0)).series("e", 8, exactly=True)["t"]) == 8
