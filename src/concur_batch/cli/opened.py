@@ -99,9 +99,11 @@ def _only(run_dir: Path, name: str, found: dict[str, str], others: set[str]) -> 
     if len(found) == 1:
         return next(iter(found))
     if found:
-        named = [f"{rollout} ({status})" for rollout, status in sorted(found.items())]
+        named = [f"{one_line(rollout)} ({status})" for rollout, status in sorted(found.items())]
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-        raise InputError(f"--open {name}: the task has {len(found)} rollouts; name one of {', '.join(named[:_MOST_NAMED])}{more}")
+        raise InputError(
+            f"--open {one_line(name)}: the task has {len(found)} rollouts; name one of {', '.join(named[:_MOST_NAMED])}{more}"
+        )
     task, mark, k = name.rpartition("#")
     close = [task] if mark and k.isdecimal() and task in others else difflib.get_close_matches(name, sorted(others), n=1)
     hint = f"did you mean {one_line(close[0])}?" if close else f"see them by: concur results {shlex.quote(str(run_dir))}"

@@ -41,7 +41,7 @@ def render_lines(lines: Sequence[Line], width: int) -> Iterator[Text]:
     widths = [max(cell_len(one.cells[i]) for one in lines) for i in range(5)]
     widths = [max(cell_len(_HEADINGS[i]), own) for i, own in enumerate(widths)]
     rest = sum(widths[1:]) + 5 * _GAP
-    widths[0] = min(widths[0], max(12, (width - rest) * 2 // 3))
+    widths[0] = min(widths[0], max(12, (width - rest) // 2))
     widths.append(max(0, width - rest - widths[0]))
     yield _joined(_HEADINGS, widths, ["bold"] * 6)
     for one in lines:
@@ -52,9 +52,18 @@ def render_lines(lines: Sequence[Line], width: int) -> Iterator[Text]:
 def _joined(cells: Sequence[str], widths: Sequence[int], styles: Sequence[str]) -> Text:
     text = Text(no_wrap=True, overflow="crop")
     for i, (cell, width, style) in enumerate(zip(cells, widths, styles, strict=True)):
+        cell = _shortened(cell, width) if i == 0 else cell  # noqa: PLW2901 - the same, to be seen whole
         text.append(_fitted(cell, width, right=_RIGHT[i]) + " " * (_GAP if i < 5 else 0), style=style)
     text.rstrip()
     return text
+
+
+def _shortened(name: str, width: int) -> str:
+    """A name that is too long without its middle, as its end tells rollouts apart."""
+    if cell_len(name) <= width:
+        return name
+    tail = name[-(width // 3) :]
+    return set_cell_size(name, width - 1 - cell_len(tail)) + "…" + tail
 
 
 def _fitted(cell: str, width: int, *, right: bool) -> str:

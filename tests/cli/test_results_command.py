@@ -1,0 +1,224 @@
+"""`concur results` as a user gives it: on runs that ended, are under way, were killed, or of which only results are left."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as pq
+import pytest
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+ROWS = [
+    {"id": "one", "prompt": "a", "tools": ["shell"], "n": 2,
+     "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "echo seen"}}]}, "yes\x1b[31m [bold]it is[/bold]"]},
+    {"id": "two", "prompt": "b", "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "true"}}]}]},
+    {"id": "three", "prompt": "c", "script": ["no"]},
+]  # fmt: skip
+
+
+def concur(*arguments, cwd, columns=80):
+    return subprocess.run(
+        [*CONCUR, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "COLUMNS": str(columns)},
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder with the run `out`: two rollouts of `one`, `two` that failed, and `three`."""
+    folder = tmp_path_factory.mktemp("results")
+    (folder / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    done = concur("run", "job.jsonl", "--out", "out", "--no-live", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    return folder
+
+
+def results(folder, *arguments):
+    done = concur("results", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(folder, *arguments):
+    done = concur("results", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+    (sentence,) = done.stderr.splitlines()
+    return sentence
+
+
+def test_the_table_and_its_filters(run):
+    lines = results(run, "out").splitlines()
+    assert [line.split()[0] for line in lines] == ["rollout", "one#0", "one#1", "two#0", "three#0"]
+    assert r"yes\x1b[31m [bold]it is[/bold]" in lines[1]
+    assert "engine: two#0: the embedded" in lines[3]
+    assert max(map(len, lines)) <= 80
+    assert "2 rollouts that match, of 4" in results(run, "out", "--id", "^t")
+    assert "two#0" in results(run, "out", "--status", "error", "--error-class", "engine")
+    assert results(run, "out", "--error-class", "tool") == "none of 4 rollouts matches\n"
+    assert "1 of 4 rollouts; 2 more: --skip 2" in results(run, "out", "--limit", "1", "--skip", "1")
+    rows = [json.loads(line) for line in results(run, "out", "--json", "--status", "completed").splitlines()]
+    assert [(row["id"], row["rollout"], "messages" in row) for row in rows] == [
+        ("one", 0, False),
+        ("one", 1, False),
+        ("three", 0, False),
+    ]
+
+
+def test_one_to_read(run):
+    shown = results(run, "out", "--open", "one#1")
+    assert "\x1b" not in shown
+    assert "→ shell\n    command: echo seen" in shown
+    assert r"yes\x1b[31m [bold]it is[/bold]" in shown
+    assert "no" in results(run, "out", "--open", "three")
+    assert "one#0 (completed), one#1 (completed)" in refused(run, "out", "--open", "one")
+    assert "did you mean three?" in refused(run, "out", "--open", "thre")
+    assert "did you mean three?" in refused(run, "out", "--open", "three#7")
+
+
+def test_exports_of_those_that_pass(run, tmp_path):
+    def export(name, *more):
+        results(run, "out", "--export", tmp_path / name, *more)
+        return tmp_path / name
+
+    lines = export("a.jsonl", "--id", "o").read_text().splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["one", "one", "two"]
+    assert pq.read_table(export("a.parquet")).num_rows == 4
+    assert len(list(csv.reader(export("a.csv").open()))) == 5
+    chat = [
+        json.loads(line) for line in export("chat.jsonl", "--format", "chat", "--status", "completed").read_text().splitlines()
+    ]
+    assert [line["messages"][0]["content"] for line in chat] == ["a", "a", "c"]
+    assert [tool["function"]["name"] for tool in chat[0]["tools"]] == ["shell"]
+    openai = results(run, "out", "--export", "-", "--format", "openai", "--limit", "1")
+    assert json.loads(openai)["custom_id"] == "one"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "a.parquet", "chat.jsonl"]
+
+
+def test_a_changed_job_leaves_the_tools_out(run, tmp_path):
+    job = run / "job.jsonl"
+    before = job.read_text()
+    job.write_text(before.replace('"prompt": "a"', '"prompt": "A"'))
+    try:
+        done = concur("results", "out", "--export", "-", "--format", "chat", cwd=run)
+    finally:
+        job.write_text(before)
+    assert "note: the tools are left out" in done.stderr
+    assert "content changed" in done.stderr
+    assert "tools" not in json.loads(done.stdout.splitlines()[0])
+
+
+def test_an_export_replaces_nothing_unasked(run, tmp_path):
+    there = tmp_path / "a.csv"
+    there.write_text("mine")
+    assert "exists already" in refused(run, "out", "--export", there)
+    assert there.read_text() == "mine"
+    results(run, "out", "--export", there, "--force")
+    assert there.read_text() != "mine"
+    assert "is a file of the run's own" in refused(run, "out", "--export", "out/results.parquet", "--force")
+    assert "no regular file" in refused(run, "out", "--export", "/dev/null", "--format", "csv", "--force")
+    assert "no regular file" in refused(run, "out", "--export", tmp_path, "--format", "csv", "--force")
+    assert "could not be written (No such file" in refused(run, "out", "--export", tmp_path / "no" / "a.csv")
+
+
+def test_a_full_place_is_one_sentence(run):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [*CONCUR, "results", "out", "--export", "-"], cwd=run, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "standard output could not be written (No space left on device)" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--export", "-"], ["--json"], [], ["--open", "one#0"]])
+def test_a_reader_that_goes_away_is_no_fault(run, arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([*CONCUR, "results", "out", *arguments], cwd=run, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    os.close(writing)
+    assert done.returncode in (0, 1)
+    assert [line for line in done.stderr.splitlines() if not line.startswith("exported")] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "holds no run"),
+        (["out", "--status", "complete"], "did you mean completed?"),
+        (["out", "--id", "("], "no regular expression"),
+        (["out", "--export", "a.txt"], "the ending tells no form"),
+        (["out", "--export", "-", "--format", "parquet"], "name a file"),
+        (["out", "--export", "a", "--format", "xml"], "there is no such form"),
+        (["out", "--format", "csv"], "add --export FILE"),
+        (["out", "--open", "one", "--json"], "only one of them"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(run, arguments, said):
+    assert said in refused(run, *arguments)
+
+
+def test_where_only_the_results_are_left(run, tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "results.parquet").write_bytes((run / "out" / "results.parquet").read_bytes())
+    assert results(tmp_path, "kept") == results(run, "out")
+    assert r"yes\x1b[31m [bold]it is[/bold]" in results(tmp_path, "kept", "--open", "one#0")
+    assert "failed  error of class engine" in results(tmp_path, "kept", "--open", "two")
+    assert "did you mean two?" in refused(tmp_path, "kept", "--open", "tw")
+
+
+def test_beside_a_live_run_and_after_it_was_killed(tmp_path):
+    rows = [
+        {"id": "quick", "prompt": "x", "script": ["done"]},
+        {
+            "id": "slow",
+            "prompt": "x",
+            "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "sleep 600"}}]}, "y"],
+        },
+    ]
+    (tmp_path / "job.jsonl").write_text("".join(json.dumps({**row, "tools": ["shell"]}) + "\n" for row in rows))
+    (tmp_path / "empty").mkdir()
+    with subprocess.Popen([*CONCUR, "run", "job.jsonl", "--out", "out", "--no-live"], cwd=tmp_path) as process:
+        while not all(kind in journal(tmp_path) for kind in ("rollout_finished", "tool_started")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        lines = results(tmp_path, "out").splitlines()
+        assert lines[1].startswith("quick#0")
+        assert lines[2:] == ["1 has not ended: concur status out"]
+        assert "is still at work" in results(tmp_path, "out", "--open", "slow")
+        process.kill()
+    assert results(tmp_path, "out").splitlines() == lines
+    opened = results(tmp_path, "out", "--open", "slow")
+    assert "shell (call call_1_0) has not ended" in opened
+    assert "was broken off here" in opened
+    assert json.loads(results(tmp_path, "out", "--export", "-"))["id"] == "quick"
+    assert not (tmp_path / "out" / "results.parquet").exists()
+
+
+def journal(folder):
+    return "".join(path.read_text() for path in folder.glob("out/journal/*"))
+
+
+def test_results_of_an_earlier_process_are_not_taken_for_those_of_all(tmp_path):
+    """Resumed and killed: results.parquet is as the first process left it."""
+    (tmp_path / "job.jsonl").write_text(json.dumps(ROWS[2]) + "\n")
+    assert concur("run", "job.jsonl", "--out", "out", "--no-live", cwd=tmp_path).returncode == 0
+    (tmp_path / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (ROWS[2], ROWS[0])))
+    old = (tmp_path / "out" / "results.parquet").read_bytes(), (tmp_path / "out" / "summary.json").read_bytes()
+    assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 0
+    (tmp_path / "out" / "results.parquet").write_bytes(old[0])
+    (tmp_path / "out" / "summary.json").write_bytes(old[1])
+    assert [line.split()[0] for line in results(tmp_path, "out").splitlines()] == ["rollout", "three#0", "one#0", "one#1"]
+
+
+def test_a_simulation_has_rows_too(tmp_path):
+    assert concur("simulate", "--agents", "3", "--out", "out", cwd=tmp_path).returncode == 0
+    assert len(results(tmp_path, "out").splitlines()) == 4
+    assert "note" not in concur("results", "out", "--export", "-", "--format", "chat", cwd=tmp_path).stderr
