@@ -46,6 +46,14 @@ def test_a_killed_holder_is_taken_over(tmp_path, other):
         assert holder_of(tmp_path).alive
 
 
+def test_a_killed_holder_that_nobody_has_waited_for_is_dead_all_the_same(tmp_path, other):
+    other.kill()
+    os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert holder_of(tmp_path) is None
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+
+
 def test_a_holder_on_another_host_needs_take_over(tmp_path):
     (tmp_path / "lock").write_text(json.dumps({"host": f"not-{socket.gethostname()}", "pid": 7, "started": 1.0}))
     with pytest.raises(RunDirectoryError, match="--take-over"):

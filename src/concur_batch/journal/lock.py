@@ -105,7 +105,8 @@ def _read(path: Path) -> Holder | None:
     if content.host != socket.gethostname():
         return Holder(content.host, content.pid, None)
     try:
-        alive = abs(psutil.Process(content.pid).create_time() - content.started) < 2.0
+        process = psutil.Process(content.pid)
+        alive = abs(process.create_time() - content.started) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         alive = False
     return Holder(content.host, content.pid, alive)
