@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from concur_batch.dashboard.figures import clean, count, duration, fit, milliseconds, rate, share, spark
+from concur_batch.dashboard.figures import change, clean, count, duration, fit, milliseconds, rate, seconds, share, size
 
 numbers = st.none() | st.floats() | st.integers(-(2**63), 2**63)
 
@@ -27,15 +27,15 @@ numbers = st.none() | st.floats() | st.integers(-(2**63), 2**63)
         (duration, -1, "0 s"),
         (milliseconds, 0.0031, "3 ms"),
         (milliseconds, 1.24, "1.2 s"),
+        (seconds, 0.0406, "41 ms"),
+        (seconds, 1.24, "1.2 s"),
+        (seconds, 75.2, "1:15"),
+        (size, 158_400_000, "158 MB"),
+        (size, 1_240_000_000, "1.2 GB"),
     ],
 )
 def test_how_figures_are_shown(function, value, shown):
     assert function(value) == shown
-
-
-def test_sparks():
-    assert spark([0.0, 0.5, None, 1.0], 6, ascii_only=False) == "  ▁▅ █"
-    assert spark([0.0, 0.5, None, 1.0], 2, ascii_only=True) == " #"
 
 
 def test_foreign_text_becomes_one_harmless_line():
@@ -46,9 +46,17 @@ def test_foreign_text_becomes_one_harmless_line():
 
 @given(value=numbers)
 def test_no_number_is_refused(value):
-    for function in (count, rate, share, duration, milliseconds):
+    for function in (count, rate, share, duration, milliseconds, seconds, size):
         assert len(function(value)) <= 12
-    assert len(spark([value], 3, ascii_only=True)) == 3
+
+
+@given(before=numbers, now=numbers)
+def test_a_change_shows(before, now):
+    old, new = change(before, now)
+    if isinstance(before, int) and isinstance(now, int) and before != now and max(abs(before), abs(now)) < 10**9:
+        assert old != new
+    assert change(92_110, 92_140) == ("92,110", "92,140")
+    assert change(92_110, 94_000) == ("92.1k", "94.0k")
 
 
 @given(text=st.text("aé漢\x1b\n\ud800[/]", max_size=30), width=st.integers(0, 20), right=st.booleans())

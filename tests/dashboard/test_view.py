@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from concur_batch import records as r
@@ -48,26 +49,26 @@ def failed(name="task-0#0"):
 
 
 def test_everything_a_person_asks_is_there():
-    state = fold([*story(), failed()])
-    text = drawn(state, 40.0, title="runs/first")
+    text = drawn(fold([*story(), failed()]), 41.0, 100, 40, title="runs/first", keys=True)
     for said in (
         "runs/first",
-        "elapsed 40 s",
-        "1 of 13  8%",
-        "active 2  paused 0  waiting 10  done 0  failed 1",
-        "window 4 (cut 7 s ago)",
-        "locked    25%",
-        "resident  50%",
-        "hit       75%",
-        "miss      10%",
-        "▇",
-        "note: only replies tell of the cache",
-        "task-0#0 tool: it broke",
+        "elapsed 41 s",
+        "1 of 13   8%",
+        "active         2",
+        "waiting       10",
+        "1 failed",
+        "limit          4 agents",
+        "3 active (75%)",
+        "hit          75%",
+        "miss         10%",
+        "note     only replies tell of the cache",
+        "1 rollout     tool: it broke with details",
+        "8 → 4",
+        "cut: locked pool, few cached tokens",
         "shell",
-        "10 s",
+        "p pause  +/- limit  e errors  q drain",
     ):
         assert said in text
-    assert "details" not in text
 
 
 def test_lost_engine_and_drain_stand_out():
@@ -85,46 +86,90 @@ def test_under_a_policy_that_weighs_agents_the_limit_on_tokens_is_told():
     state = fold([*story(), decided])
     assert "limit 94.0k tokens (hold 1 s ago), locked 25%" in plain.line(state, 40.0)
     both = fold([*story(), decided, r.Decided(t=39, engine="http://10.0.0.2:30000", agents=4, reason="hold")])
-    text = drawn(both, 40.0, height=12)
-    assert "limit  94.0k tokens" in text
-    assert "window     4" in text
+    text = drawn(both, 40.0)
+    assert re.search(r"127.0.0.1:30000 .* 94.0k tokens", text)
+    assert re.search(r"10.0.0.2:30000 .* 4 agents", text)
 
 
-def test_at_most_twenty_agents_longest_first_paused_last():
-    state = fold(story(live=100, paused=30))
-    rows = [line.split()[0] for line in drawn(state, 120.0, height=60).splitlines() if line.startswith("task-")]
-    assert rows == [f"task-{k}#0" for k in (30, 99, *range(31, 49))]  # 99 has been in its tool as long as 30 with its model
-    assert "and 80 more: 50 model, 30 paused" in drawn(state, 120.0, height=60)
+def test_agents_longest_in_their_phase_come_first_and_paused_ones_last():
+    text = drawn(fold(story(live=100, paused=30)), 120.0, height=90)
+    rows = [line.split()[0] for line in text.splitlines() if line.strip().startswith("task-")]
+    # 99 has been in its tool as long as 30 with its model
+    assert rows == [f"task-{k}#0" for k in (30, 99, *range(31, 41))]
 
 
-def test_the_last_picture_has_no_agents():
-    assert "task-1#0" not in drawn(fold(story()), 40.0, show_agents=False)
+def test_the_last_picture_has_neither_agents_nor_keys():
+    text = drawn(fold(story()), 40.0, height=50, last=True, keys=True)
+    assert "task-1#0" not in text
+    assert "q drain" not in text
+    assert text.splitlines()[-1].strip()
+
+
+def test_who_looks_on_has_other_keys():
+    state = fold(story())
+    assert "e errors  q leave" in drawn(state, 40.0, keys=True, steering=False)
+    assert "e back  q leave" in drawn(state, 40.0, keys=True, steering=False, view="errors")
+    held = fold([*story(), r.Steered(t=39, held=True, factor=1.1)])
+    assert "p go on  +/- limit  0 as decided" in drawn(held, 40.0, keys=True)
+
+
+def test_a_rollout_tried_again_is_no_error_any_more():
+    again = r.RolloutStarted(t=39.5, rollout="task-0#0", engine=E, task="task-0", k=0, index=0, seed=0, attempt=2)
+    assert "it broke" in drawn(fold([*story(), failed()]), 40.0)
+    assert "it broke" not in drawn(fold([*story(), failed(), again]), 40.0)
+    both = fold([*story(), failed(), failed("task-1#0"), again])
+    assert "1 tried again since" in drawn(both, 40.0, view="errors")
 
 
 @pytest.mark.parametrize("engines", [1, 2, 40])
+@pytest.mark.parametrize("view", ["main", "errors"])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20), (200, 50), (40, 8), (12, 3), (1, 1)])
-def test_it_fits(width, height, engines):
+def test_it_fits(width, height, engines, view):
     more = [r.EngineSeen(t=1, engine=f"http://10.0.0.{k}:1", engine_kind="openai") for k in range(1, engines)]
     state = fold([*story(live=50), *more, failed(), r.EngineLost(t=35, engine=E, message="no " * 200)])
-    lines = drawn(state, 40.0, width, height).splitlines()
+    lines = drawn(state, 40.0, width, height, view=view, keys=True).splitlines()
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_encodings_without_blocks(encoding):
+@pytest.mark.parametrize("view", ["main", "errors"])
+def test_encodings_without_blocks(encoding, view):
     name = "tâche-漢#0"
     more = r.RolloutStarted(t=0, rollout=name, engine=E, task="x", k=0, index=0, seed=0)
-    state = fold([*story(), more, r.EngineLost(t=1, engine=E, message="refusé " * 50)])
-    assert drawn(state, 40.0, width=60, encoding=encoding, title="läufe").isascii()
+    error = r.RolloutFinished(t=3, rollout="é", engine=E, status="error", error=r.ErrorInfo(error_class="ö", message="→ä"))
+    steered = r.Steered(t=4, held=True, factor=0.9)
+    state = fold([*story(), more, error, steered, r.EngineLost(t=1, engine=E, message="refusé " * 50)])
+    for width, height in ((60, 20), (160, 50)):
+        assert drawn(state, 40.0, width, height, encoding=encoding, title="läufe", view=view, keys=True).isascii()
     assert plain.line(state, 40.0).isascii()
 
 
 def test_no_color():
     state = fold([*story(), failed()])
-    assert "\x1b[1;32m" in drawn(state, 40.0, terminal=True)
+    assert "\x1b[32m" in drawn(state, 40.0, terminal=True)
     plain_codes = set(re.findall(r"\x1b\[([\d;]*)m", drawn(state, 40.0, terminal=True, no_color=True)))
     assert plain_codes <= {"0", "1", "2"}  # bold and dim only
+
+
+def test_foreign_text_controls_nothing():
+    bad = "\x1b[2J\x1b]0;own\x07\u202e\u009b1m\r\n\t"
+    error = r.ErrorInfo(error_class=f"a{bad}", message=f"b{bad}")
+    stream = [
+        r.EngineSeen(t=0, engine=f"e{bad}", engine_kind=bad, model=bad, policy=bad, note=bad),
+        r.RolloutStarted(t=0, rollout=f"r{bad}", engine=f"e{bad}", task="t", k=0, index=0, seed=0),
+        r.ToolStarted(t=1, rollout=f"r{bad}", step=1, n=1, tool=f"t{bad}", hash=""),
+        r.ToolFinished(t=1, rollout="x", step=1, n=1, tool=f"u{bad}", output=bad, ok=False, error_class=bad),
+        r.RolloutFinished(t=1, rollout=f"f{bad}", engine="e", status="error", error=error),
+        r.CallFailed(t=1, rollout=bad, engine="e", step=1, n=1, hash="", error=bad, message=bad),
+        r.Decided(t=1, engine=f"e{bad}", agents=3, reason=bad),
+        r.EngineLost(t=1, engine=f"e{bad}", message=bad),
+        r.DrainStarted(t=1, cause=bad),
+    ]
+    for view in ("main", "errors"):
+        text = drawn(fold(stream), 2.0, 160, 50, title=bad, view=view)
+        assert [c for c in text if not c.isprintable() and c != "\n"] == []
+    assert plain.line(fold(stream), 2.0).isprintable()
 
 
 texts = st.text("ab [/]\x1b\n漢é\ud800", max_size=12)
@@ -144,8 +189,16 @@ def of(kind, **fields):
 calls = {"step": whole, "n": st.integers(0, 3), "tool": texts}
 any_record = st.one_of(
     of(r.SegmentStarted, epoch=times, host=texts, pid=whole, version=texts),
-    of(r.BatchLoaded, tasks=whole, rollouts=whole | st.integers(0, 5)),
-    of(r.EngineSeen, engine=engines, engine_kind=texts, note=st.none() | texts, version=st.none() | texts),
+    of(r.BatchLoaded, tasks=whole, rollouts=whole | st.integers(0, 5), max_agents=whole),
+    of(
+        r.EngineSeen,
+        engine=engines,
+        engine_kind=texts,
+        note=st.none() | texts,
+        version=st.none() | texts,
+        capacity_tokens=maybe,
+        policy=st.sampled_from(["forecast", "aimd", "off", "x"]),
+    ),
     of(r.EngineLost, engine=engines, message=texts),
     of(r.EngineReturned, engine=engines, away_s=times),
     of(r.RolloutStarted, rollout=names, engine=engines, task=texts, k=whole, index=whole, seed=whole, resumed=st.booleans()),
@@ -165,9 +218,12 @@ any_record = st.one_of(
         completion_tokens=whole,
         cached_tokens=maybe,
         missed_tokens=maybe,
+        model_s=times,
+        wait_s=times,
+        retry_s=times,
     ),
     of(r.ToolStarted, rollout=names, hash=texts, **calls),
-    of(r.ToolFinished, rollout=names, output=texts, **calls),
+    of(r.ToolFinished, rollout=names, output=texts, ok=st.booleans(), seconds=times, **calls),
     of(r.RolloutPaused, rollout=names, engine=engines, step=whole, reason=texts),
     of(r.RolloutReturned, rollout=names, engine=engines, step=whole, paused_s=times),
     of(r.RolloutFinished, rollout=names, engine=engines, status=st.sampled_from(["completed", "error", "x"]), error=errors),
@@ -182,11 +238,22 @@ any_record = st.one_of(
         history_tokens=whole,
         missed_tokens=maybe,
         running_requests=maybe,
+        queued_requests=maybe,
+        prefill_tokens=maybe,
+        capacity_tokens=maybe,
+        committed_tokens=whole,
+        active=whole,
+        waiting=whole,
+        generated_tokens=whole,
         steps=whole,
         lag_s=times,
         stale=st.booleans(),
     ),
     of(r.Decided, engine=engines, agents=maybe, tokens=maybe, requests=maybe, reason=texts),
+    of(r.CallFailed, rollout=names, engine=engines, step=whole, n=whole, hash=texts, error=texts, message=texts),
+    of(r.RolloutYielded, rollout=names, engine=engines, step=whole),
+    of(r.RunnerMeasured, seconds=times, cpu_s=times, resident_bytes=whole, lag_s=times),
+    of(r.Steered, held=st.booleans(), factor=times),
     of(r.DrainStarted, cause=texts),
     of(r.SegmentFinished, cause=texts),
 )
@@ -197,11 +264,16 @@ any_record = st.one_of(
     stream=st.lists(any_record, max_size=30),
     now=times,
     width=st.integers(1, 210),
-    height=st.integers(1, 50),
+    height=st.integers(1, 60),
     encoding=st.sampled_from(["utf-8", "ascii"]),
     title=texts,
+    view=st.sampled_from(["main", "errors"]),
+    keys=st.booleans(),
+    last=st.booleans(),
 )
-def test_any_state_can_be_shown(stream, now, width, height, encoding, title):
+def test_any_state_can_be_shown(stream, now, width, height, encoding, title, view, keys, last):
     state = fold(stream)
-    assert len(drawn(state, now, width, height, encoding=encoding, title=title).splitlines()) <= height
+    text = drawn(state, now, width, height, encoding=encoding, title=title, view=view, keys=keys, last=last)
+    assert len(text.splitlines()) <= height
+    assert max(map(cell_len, text.splitlines()), default=0) <= width
     assert plain.line(state, now).isascii()

@@ -1,54 +1,43 @@
-"""The table of live agents: the few worth looking at, and sums for the rest. Cheap at thousands of agents."""
+"""The agents longest in their present phase: those worth a look. Cheap at thousands of agents."""
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 
-from rich.cells import cell_len
 from rich.text import Text
 
-from concur_batch.dashboard.figures import clean, count, duration, fit
-from concur_batch.state import LiveRollout, RunState
+from concur_batch.dashboard import colours
+from concur_batch.dashboard.figures import count, duration
+from concur_batch.dashboard.layout import LABEL, Section, label
+from concur_batch.dashboard.scene import Scene
+from concur_batch.state import LiveRollout
 
-MOST_ROWS = 20
-_PHASES = {"model": "green", "tool": "cyan", "paused": "yellow"}
-_STEP, _PHASE, _TIME, _CONTEXT = 5, 6, 8, 7  # cells
-_GAP = "  "
+_MOST = 12
+_STYLES = {"model": colours.ACTIVE, "tool": colours.TOOL, "paused": colours.HELD}
+_COLUMNS = (("phase", 8), ("for", 8), ("context", 9), ("step", 6))  # right of the name; the last ones go first
+_NAME = 16  # least cells of it
+_TOOL = 8  # cells for the tool, at the end
 
 
-def table(state: RunState, now: float, width: int, height: int, *, ascii_only: bool) -> list[Text]:
-    """At most `height` lines: a header, rows, and a line for those not shown. Empty where too low or nobody is live."""
-    live = state.live
-    if not live or height < 3:
-        return []
-    rows = min(MOST_ROWS, height - 1)
-    if len(live) > rows:
-        rows = min(rows, height - 2)
-    shown = heapq.nsmallest(rows, live.values(), key=_interest)
-    tool_cells = min(24, max(8, width // 6))
-    room = width - (_STEP + _PHASE + _TIME + _CONTEXT + tool_cells + 5 * len(_GAP))
-    longest = max(cell_len(clean(agent.rollout, ascii_only=ascii_only)) for agent in shown)
-    name_cells = max(6, min(room, max(16, longest)))
-    lines = [
-        Text(
-            _GAP.join(
-                (
-                    fit("agent", name_cells, ascii_only=ascii_only),
-                    "step".rjust(_STEP),
-                    "phase".ljust(_PHASE),
-                    "for".rjust(_TIME),
-                    "context".rjust(_CONTEXT),
-                    "tool",
-                )
-            ),
-            style="dim",
-        )
-    ]
-    lines += [_row(agent, now, name_cells, tool_cells, ascii_only=ascii_only) for agent in shown]
-    if len(live) > len(shown):
-        lines.append(_rest(live, shown))
-    return lines
+def section(scene: Scene, rank: int) -> Section:
+    """A header and two rows at least; nothing where nobody is live."""
+    live = len(scene.state.live)
+    sizes = range(min(3, live + 1), 2 + min(_MOST, live)) if live else ()
+    return Section(rank=rank, sizes=sizes, spare=True, draw=lambda width, height: _draw(scene, width, height))
+
+
+def _draw(scene: Scene, width: int, height: int) -> list[Text]:
+    shown = heapq.nsmallest(height - 1, scene.state.live.values(), key=_interest)
+    columns = list(_COLUMNS)
+    while columns and LABEL + _NAME + sum(cells for _, cells in columns) + _TOOL > width:
+        columns.pop()
+    name_cells = min(36, max(_NAME, width - LABEL - sum(cells for _, cells in columns) - _TOOL))
+    header = label("agents").append(
+        scene.fit("longest in their phase" if name_cells > 22 else "longest first", name_cells), "dim"
+    )
+    for name, cells in columns:
+        header.append(f"  {name:<{cells - 2}}" if name == "phase" else name.rjust(cells), "dim")
+    return [header, *(_row(scene, agent, name_cells, columns) for agent in shown)]
 
 
 def _interest(agent: LiveRollout) -> tuple[bool, float]:
@@ -56,23 +45,14 @@ def _interest(agent: LiveRollout) -> tuple[bool, float]:
     return agent.paused, agent.since
 
 
-def _row(agent: LiveRollout, now: float, name_cells: int, tool_cells: int, *, ascii_only: bool) -> Text:
-    phase = agent.phase
-    names = list(dict.fromkeys(agent.tools.values()))
-    more = len(agent.tools) - 1
-    tool = clean(names[0], ascii_only=ascii_only) + (f" +{more}" if more else "") if names else ""
-    line = Text(fit(clean(agent.rollout, ascii_only=ascii_only), name_cells, ascii_only=ascii_only))
-    line.append(_GAP + fit(count(agent.step), _STEP, ascii_only=ascii_only, right=True) + _GAP)
-    line.append(phase.ljust(_PHASE), _PHASES[phase])
-    line.append(_GAP + fit(duration(now - agent.since), _TIME, ascii_only=ascii_only, right=True))
-    line.append(_GAP + fit(count(agent.context_tokens), _CONTEXT, ascii_only=ascii_only, right=True))
-    line.append(_GAP + fit(tool, tool_cells, ascii_only=ascii_only).rstrip())
-    return line
-
-
-def _rest(live: dict[str, LiveRollout], shown: list[LiveRollout]) -> Text:
-    phases = Counter(agent.phase for agent in live.values())
-    phases.subtract(agent.phase for agent in shown)
-    context = sum(agent.context_tokens for agent in live.values()) - sum(agent.context_tokens for agent in shown)
-    parts = [f"{phases[phase]:,} {phase}" for phase in _PHASES if phases[phase]]
-    return Text(f"and {len(live) - len(shown):,} more: {', '.join(parts)}; {count(context)} tokens", style="dim")
+def _row(scene: Scene, agent: LiveRollout, name_cells: int, columns: list[tuple[str, int]]) -> Text:
+    values = {"step": count(agent.step), "for": duration(scene.now - agent.since), "context": count(agent.context_tokens)}
+    line = label("").append_text(scene.foreign(agent.rollout, name_cells))
+    for name, cells in columns:
+        if name == "phase":
+            line.append(f"  {agent.phase:<{cells - 2}}", _STYLES[agent.phase])
+        else:
+            line.append(values[name].rjust(cells))
+    tools = list(dict.fromkeys(agent.tools.values()))
+    more = f" +{len(agent.tools) - 1}" if len(agent.tools) > 1 else ""
+    return line.append("  " + scene.clean(tools[0]) + more) if tools else line

@@ -23,13 +23,14 @@ async def show(
     title: str = "",
     view: Callable[[], View] = lambda: "main",
     keys: bool = False,
+    steering: bool = True,
 ) -> None:
     """Show the run until `closing` is set or the task is cancelled: live on a terminal that can, else plain lines.
 
-    `view` and `keys` are for the live display: see there. `clock`: seconds since the present segment opened. Whatever becomes of the output, the run is not disturbed.
+    `view`, `keys` and `steering` are for the live display: see there. `clock`: seconds since the present segment opened. Whatever becomes of the output, the run is not disturbed.
     """
     able = console.is_terminal and not console.is_dumb_terminal
     if live and able:
-        await on_terminal.show(state, console, clock, closing, title=title, view=view, keys=keys)
+        await on_terminal.show(state, console, clock, closing, title=title, view=view, keys=keys, steering=steering)
     else:
         await plain.show(state, console, clock, closing)

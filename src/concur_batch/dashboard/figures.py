@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
 
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_BLOCKS_ASCII = "_.:-=+*#"
 NOTHING = "-"  # what is shown for a figure that is not known
 
 
@@ -57,15 +54,26 @@ def milliseconds(seconds: float | None) -> str:
     return f"{seconds * 1e3:.0f} ms" if abs(seconds) < 1 else f"{rate(seconds)} s"
 
 
-def spark(values: Sequence[float | None], width: int, *, ascii_only: bool) -> str:
-    """The newest `width` shares (0..1) as blocks, newest at the right; a gap where nothing is known. `width` cells long."""
-    blocks = _BLOCKS_ASCII if ascii_only else _BLOCKS
-    newest = values[-width:] if width > 0 else ()
-    drawn = "".join(
-        " " if value is None or not math.isfinite(value) else blocks[min(7, max(0, int(min(max(value, 0), 1) * 8)))]
-        for value in newest
-    )
-    return drawn.rjust(max(0, width))
+def seconds(value: float | None) -> str:
+    """Of a tool call: `40 ms`, `1.2 s`, `12 s`, `3:20`."""
+    if value is None or not math.isfinite(value) or value < 1:
+        return milliseconds(value)
+    return f"{value:.1f} s" if value < 9.95 else duration(value)
+
+
+def size(value: float | None) -> str:
+    """Of memory: `85 MB`, `1.2 GB`."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value / 1e6:,.0f} MB" if abs(value) < 999.5e6 else f"{rate(value / 1e9)} GB"
+
+
+def change(before: float | None, now: float | None) -> tuple[str, str]:
+    """Both with as many digits as it takes to tell them apart: `92.1k`, `92.3k`."""
+    old, new = count(before), count(now)
+    if old != new or before is None or now is None or before == now or not math.isfinite(before + now):
+        return old, new
+    return f"{before:,.0f}", f"{now:,.0f}"
 
 
 def clean(text: str, *, ascii_only: bool) -> str:

@@ -7,12 +7,13 @@ import select
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.live import Live
 
+from concur_batch.dashboard.picture import Picture
 from concur_batch.dashboard.view import View, render
 from concur_batch.state import RunState
 
 INTERVAL_S = 0.5
+_TICK_S = 0.1  # a key shows its effect as soon
 
 
 async def show(
@@ -24,41 +25,47 @@ async def show(
     title: str = "",
     view: Callable[[], View] = lambda: "main",
     keys: bool = False,
+    steering: bool = True,
     interval_s: float = INTERVAL_S,
 ) -> None:
     """Draw until `closing` is set or the task is cancelled; leaves a last picture without the agents, and the cursor shown.
 
     `clock`: seconds since the present segment opened. `view`: which picture is wanted, asked at every drawing; the last one is
-    always the main one. `keys`: whether a person's keys are listened to, so that they are named at the foot. A terminal that goes
+    always the main one. `keys`: whether a person's keys are listened to, so that they are named at the foot; `steering`:
+    with those that steer the run, which one who looks on at another process's run has not. A terminal that goes
     away ends the display, not the run.
     """
 
     def draw(*, last: bool = False) -> None:
         width, height = console.size
         ascii_only = console.options.ascii_only
-        picture = render(
+        drawn = render(
             state,
             clock(),
             width,
             height - 1,
             title=title,
             ascii_only=ascii_only,
-            show_agents=not last,
+            last=last,
             view="main" if last else view(),
-            keys=keys and not last,
+            keys=keys,
+            steering=steering,
         )
-        live.update(picture, refresh=not last)
+        picture.draw(drawn)
 
-    live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+    picture = Picture(console)
+    shown, due, now = None, 0.0, asyncio.get_running_loop().time
     try:
-        with live:
+        with picture:
             try:
                 while not closing.is_set():
-                    if _takes_more(console):
+                    wanted = view(), state.steered
+                    if (wanted != shown or now() >= due) and _takes_more(console):
                         draw()
-                    await wait(closing, interval_s)
+                        shown, due = wanted, now() + interval_s
+                    await wait(closing, min(interval_s, _TICK_S))
             finally:
-                draw(last=True)  # drawn by leaving `with`
+                draw(last=True)
     except (OSError, SystemExit):  # rich raises SystemExit on a broken pipe; nobody looks on, and the run must not end for that
         return
 

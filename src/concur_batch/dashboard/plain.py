@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from concur_batch.dashboard import engines, pace
+from concur_batch.dashboard import pace
 from concur_batch.dashboard.figures import clean, duration, milliseconds, rate, share
+from concur_batch.dashboard.limits import bound, moved
 from concur_batch.dashboard.live import wait
 from concur_batch.state import RunState
 
@@ -27,10 +28,9 @@ def line(state: RunState, now: float) -> str:
     if speed is not None:
         parts.append(f"{rate(speed.steps)} steps/s, {rate(speed.generated_tokens)} tok/s generated")
     for engine in state.engines.values():
-        label, size, why = engines.binding(engine, now)
         name = f"{engine.name}: " if len(state.engines) > 1 else ""
         locked = "" if engine.sample is None or engine.sample.locked is None else f", locked {share(engine.sample.locked)}"
-        parts.append(f"{name}{label} {size} ({why}){locked}")
+        parts.append(f"{name}limit {bound(engine, state).words} ({moved(engine, now)}){locked}")
         if engine.lost is not None:
             parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.lost.message}")
     hit = state.segment_totals.hit_rate

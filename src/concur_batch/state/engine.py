@@ -10,7 +10,7 @@ from concur_batch import records as r
 
 HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
 MOVES = 12  # changes of the limit kept
-_JOINED_S = 6.0  # changes of one kind that follow each other as closely are one
+_JOINED_S = 15.0  # changes of one kind that follow each other as closely are one
 _EVIDENCE = 10  # samples before a change that tell why
 
 
@@ -137,11 +137,11 @@ def _drifted(before: int | None, now: int | None) -> bool:
 
 
 def _way(before: r.Decided | None, after: r.Decided) -> int:
-    """1: the limit rose, -1: it fell, 0: neither can be said."""
+    """1: the limit rose, -1: it fell, 0: it became one of another kind."""
     if before is None:
         return 0
     pairs = ((before.tokens, after.tokens), (before.agents, after.agents), (before.requests, after.requests))
     for old, new in pairs:
         if old != new:
-            return 1 if new is None else -1 if old is None or new < old else 1
+            return 0 if old is None or new is None else 1 if new > old else -1
     return 0

@@ -1,0 +1,133 @@
+"""Samples of all engines added up over equal intervals of the last minutes. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from concur_batch.dashboard.pace import LATE_S, SPAN_S, recent
+from concur_batch.records import Sampled
+from concur_batch.state import EngineView, RunState
+
+_STEPS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+
+
+@dataclass(slots=True)
+class Interval:
+    """Sums over samples, and what follows from them; None: not told."""
+
+    samples: int = 0
+    seconds: float = 0.0  # that the samples stand for, all engines added up
+    engines: int = 1
+    prompt: float = 0.0  # of those that tell what was cached
+    cached: float = 0.0
+    history: float = 0.0  # of those that tell what was missed
+    missed: float = 0.0
+    generated: float = 0.0
+    prefilled: float | None = None
+    queue: float | None = None  # summed over samples
+    runs: float | None = None
+
+    def add(self, sample: Sampled, seconds: float) -> None:
+        """Take one in, which stands for so many seconds."""
+        self.samples += 1
+        self.seconds += seconds
+        self.generated += sample.generated_tokens
+        if sample.cached_tokens is not None:
+            self.prompt += sample.prompt_tokens
+            self.cached += sample.cached_tokens
+        if sample.missed_tokens is not None:
+            self.history += sample.history_tokens
+            self.missed += sample.missed_tokens
+        if sample.prefill_tokens is not None:
+            self.prefilled = (self.prefilled or 0.0) + sample.prefill_tokens
+        if sample.queued_requests is not None:
+            self.queue = (self.queue or 0.0) + sample.queued_requests
+        if sample.running_requests is not None:
+            self.runs = (self.runs or 0.0) + sample.running_requests
+
+    @property
+    def hit(self) -> float | None:
+        """Share of the prompt tokens that came from the cache."""
+        return self.cached / self.prompt if self.prompt > 0 else None
+
+    @property
+    def miss(self) -> float | None:
+        """Share of the history that was prefilled again."""
+        return self.missed / self.history if self.history > 0 else None
+
+    @property
+    def prefill(self) -> float | None:
+        """Tokens per second, all engines together."""
+        return self._per_second(self.prefilled)
+
+    @property
+    def decode(self) -> float | None:
+        """Tokens per second, all engines together."""
+        return self._per_second(self.generated)
+
+    @property
+    def queued(self) -> float | None:
+        """Requests in the queues of all engines together, on average."""
+        return None if self.queue is None or not self.samples else self.queue / self.samples * self.engines
+
+    @property
+    def running(self) -> float | None:
+        """Requests that run on all engines together, on average."""
+        return None if self.runs is None or not self.samples else self.runs / self.samples * self.engines
+
+    def _per_second(self, tokens: float | None) -> float | None:
+        return tokens / self.seconds * self.engines if tokens is not None and self.seconds > 0 else None
+
+
+def gather(state: RunState, now: float, columns: int) -> tuple[float, list[Interval]]:
+    """The width of an interval in seconds, and the newest `columns` of them up to now, oldest first.
+
+    Their bounds stay where they are as time goes on, so that a chart of them moves and does not shimmer.
+    """
+    engines = list(state.engines.values())
+    oldest = min((engine.samples[0].t for engine in engines if engine.samples), default=now)
+    span = now - oldest
+    step = next((step for step in _STEPS if step * columns >= span), _STEPS[-1])
+    found = [Interval(engines=len(engines)) for _ in range(columns)]
+    if not math.isfinite(now):
+        return step, found
+    last = math.ceil(now / step)
+    for engine in engines:
+        for sample, seconds in _lengths(engine.samples):
+            place = columns - 1 - (last - math.ceil(sample.t / step)) if math.isfinite(sample.t) else -1
+            if 0 <= place < columns:
+                found[place].add(sample, seconds)
+    return step, found
+
+
+def total(state: RunState, now: float) -> Interval:
+    """All engines over the last seconds; in silence less and less."""
+    found = Interval(engines=len(state.engines))
+    for engine in state.engines.values():
+        told = list(recent(engine, now))
+        if not told:
+            continue
+        lengths = dict(zip(map(id, engine.samples), (seconds for _, seconds in _lengths(engine.samples)), strict=True))
+        for sample in told:
+            found.add(sample, lengths[id(sample)])
+        silence = now - told[0].t
+        found.seconds += silence if LATE_S < silence <= SPAN_S else 0.0
+    return found
+
+
+def newest(engines: Sequence[EngineView], name: str) -> float | None:
+    """The sum of a figure over the engines' newest samples; None: none tells."""
+    values = [getattr(engine.sample, name) for engine in engines]
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _lengths(samples: Iterable[Sampled]) -> Iterable[tuple[Sampled, float]]:
+    """Each with the seconds since the one before it; the first is taken to cover a second, or its clock's start."""
+    before: float | None = None
+    for sample in samples:
+        seconds = min(1.0, sample.t) if before is None else sample.t - before
+        yield sample, seconds if seconds > 0 else 0.0
+        before = sample.t

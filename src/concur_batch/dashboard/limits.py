@@ -1,0 +1,92 @@
+"""What the controller's limit is and whether it holds agents back, in words and as a place in the pool. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from concur_batch.dashboard.figures import count, duration
+from concur_batch.records import Decided
+from concur_batch.state import EngineView, RunState
+
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """The limit in force that matters. `used` of `size`, both None where there is none."""
+
+    words: str
+    size: float | None = None
+    used: float | None = None
+    unit: str = ""  # what is used: `used` (in contexts), `active`, `in flight`
+    tokens: float | None = None  # where in the pool it stands; None: nowhere
+
+
+def describe(decision: Decided, max_agents: int, policy: str = "") -> str:
+    """A decision's limit: the one on tokens before that on calls before that on agents. `none` is `--max-agents` alone."""
+    if decision.tokens is not None:
+        return f"{count(decision.tokens)} tokens"
+    if decision.requests is not None:
+        return f"{count(decision.requests)} calls"
+    return f"{count(decision.agents)} agents" if _holds(decision, max_agents, policy) else NONE
+
+
+def _holds(decision: Decided, max_agents: int, policy: str) -> bool:
+    """Whether the limit on agents is the controller's own, and not the most agents that a run may have."""
+    if decision.agents is None or decision.reason in ("off", "step-aside") or policy == "off":
+        return False
+    return not (policy == "forecast" and 0 < max_agents <= decision.agents)
+
+
+def policy_of(engine: EngineView) -> str:
+    """Its name without what is behind the colon."""
+    return engine.seen.policy.partition(":")[0] if engine.seen is not None else ""
+
+
+def bound(engine: EngineView, state: RunState) -> Bound:
+    """The limit of one engine's agents, and what of it is used."""
+    decision, sample = engine.decision, engine.sample
+    if decision is None:
+        return Bound(words="- not decided yet")
+    words = describe(decision, state.max_agents, policy_of(engine))
+    active = None if sample is None else sample.active
+    committed = None if sample is None else sample.committed_tokens
+    if decision.tokens is not None:
+        return Bound(words=words, size=decision.tokens, used=committed, unit="used", tokens=decision.tokens)
+    if decision.requests is not None:
+        calls = sum(live.engine == engine.name and live.phase == "model" for live in state.live.values())
+        return Bound(words=words, size=decision.requests, used=calls, unit="in flight")
+    if words == NONE:
+        most = state.max_agents or decision.agents
+        return Bound(words=f"{NONE} but at most {count(most)} agents" if most else words, used=active, unit="active")
+    each = committed / active if committed and active and active > 0 else None
+    place = decision.agents * each if each is not None and decision.agents is not None else None
+    return Bound(words=words, size=decision.agents, used=active, unit="active", tokens=place)
+
+
+def moved(engine: EngineView, now: float) -> str:
+    """Why and when the limit last was another."""
+    if engine.decision is None:
+        return "no decision yet"
+    if engine.moved is None or engine.moved.t > now:  # an earlier segment's clock
+        return engine.decision.reason
+    return f"{engine.moved.reason} {duration(now - engine.moved.t)} ago"
+
+
+def holding(engine: EngineView, state: RunState, found: Bound) -> str:
+    """Whether anybody is held back, and by what: empty where that cannot be said."""
+    sample = engine.sample
+    if state.finished is not None or sample is None or engine.decision is None:
+        return ""
+    if state.draining is not None:
+        return "nobody starts: draining"
+    if state.steered is not None and state.steered.held:
+        return "nobody starts: held by hand"
+    if sample.waiting <= 0:
+        return "holds nobody back"
+    waits = f"{count(sample.waiting)} wait"
+    if found.size is None:
+        return f"{waits}: --max-agents is reached" if state.max_agents and sample.active >= state.max_agents else waits
+    if found.used is not None and found.used >= 0.95 * found.size:
+        return f"{waits}: the limit is reached"
+    return f"{waits}: rest is for growth" if engine.decision.tokens is not None and policy_of(engine) == "forecast" else waits

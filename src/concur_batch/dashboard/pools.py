@@ -1,0 +1,169 @@
+"""Each engine's KV pool as a bar with the controller's limit marked in it; and what that limit is. In full, or on one line each."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from concur_batch.dashboard import colours
+from concur_batch.dashboard.charts import cells
+from concur_batch.dashboard.figures import count, share
+from concur_batch.dashboard.layout import LABEL, VALUE, Section, flow, label, one_line, pair, prose, value
+from concur_batch.dashboard.limits import bound, describe, holding, policy_of
+from concur_batch.dashboard.pace import recent
+from concur_batch.dashboard.scene import Scene
+from concur_batch.state.engine import EngineView, hit
+
+_MOST_BAR = 100
+_LEAST_BAR = 6
+_NAMES = 100  # cells from which on names of engines have more room than a label and a value
+_WHOLE = 5  # lines of an engine of which all is told
+_NOTES = 2  # lines of what the user should know of an engine
+
+
+def section(scene: Scene, rank: int) -> Section:
+    """All engines, lost ones first."""
+    engines = sorted(scene.state.engines.values(), key=lambda engine: engine.lost is None)
+    many = len(engines)
+    if not many:
+        return Section(rank=rank, sizes=(1,), draw=lambda _, __: [label("KV pool").append("no engine yet", "dim")])
+    notes = max((_NOTES for engine in engines if engine.seen is not None and engine.seen.note), default=0)
+    full = [many * lines for lines in (2, 3, 4, 5)]
+    sizes = [*full, full[-1] + notes] if many == 1 else [*sorted({min(many, 2), min(many, 4), min(many, 8), many}), *full[1:]]
+    return Section(
+        rank=rank,
+        sizes=sizes,
+        good=4 if many == 1 else min(many, 4),
+        draw=lambda width, height: _draw(scene, engines, width, height),
+    )
+
+
+def _draw(scene: Scene, engines: list[EngineView], width: int, height: int) -> list[Text]:
+    each = height // len(engines)
+    if each < 2:
+        shown = engines if len(engines) <= height else engines[: height - 1]
+        lines = [_short(scene, engine, width) for engine in shown]
+        if len(engines) > len(shown):
+            lines.append(label("").append(f"and {len(engines) - len(shown)} more engines", "dim"))
+        return lines
+    return [line for engine in engines for line in _whole(scene, engine, width, height if len(engines) == 1 else each)]
+
+
+def _whole(scene: Scene, engine: EngineView, width: int, height: int) -> list[Text]:
+    pool, limit = [_pool(scene, engine, width)], _limit(scene, engine, width, 1 if height < _WHOLE else 2)
+    if height < 3:
+        return pool + limit
+    shares = [one_line(label(""), _shares(scene, engine), width)] if _tells(engine) else []
+    if height < 4:
+        return pool + shares + limit
+    note: list[Text] = []
+    left = height - 2 - len(shares) - len(limit)
+    if engine.seen is not None and engine.seen.note and left > 0:
+        note = prose(label("note"), scene.clean(engine.seen.note), colours.HELD, width, left, ascii_only=scene.ascii_only)
+    return [_about(scene, engine, width), *pool, *shares, *limit, *note]
+
+
+def _about(scene: Scene, engine: EngineView, width: int) -> Text:
+    """Its address, the policy, the model, the server."""
+    parts = [Text(scene.clean(engine.name), style="bold")]
+    if engine.seen is not None:
+        kind = f"{engine.seen.engine_kind} {engine.seen.version or ''}".strip()
+        words = [engine.seen.policy, engine.seen.model, kind if kind != engine.name else ""]
+        parts += [Text(scene.clean(word)) for word in words if word]
+    return one_line(label("engine"), parts, width)
+
+
+def _pool(scene: Scene, engine: EngineView, width: int) -> Text:
+    line = label("KV pool").append_text(value(count(_capacity(engine))))
+    if not _tells(engine):
+        return line.append("what is in it is not told by the engine" if engine.sample is not None else "no reading yet", "dim")
+    return line.append_text(bar(scene, engine, min(_MOST_BAR, max(4, width - line.cell_len))))
+
+
+def _tells(engine: EngineView) -> bool:
+    return engine.sample is not None and (engine.sample.locked is not None or engine.sample.resident is not None)
+
+
+def _capacity(engine: EngineView) -> int | None:
+    if engine.sample is not None and engine.sample.capacity_tokens:
+        return engine.sample.capacity_tokens
+    return engine.seen.capacity_tokens if engine.seen is not None else None
+
+
+def _parts(engine: EngineView) -> tuple[float | None, float | None, float | None]:
+    """Locked, evictable, free; None where it cannot be said."""
+    sample = engine.sample
+    if sample is None:
+        return None, None, None
+    locked, resident = sample.locked, sample.resident
+    if resident is None:
+        return locked, None, None
+    return locked, resident - (locked or 0.0), 1.0 - resident
+
+
+def _shares(scene: Scene, engine: EngineView) -> list[Text]:
+    locked, evictable, free = _parts(engine)
+    marks = scene.sign("█", "#"), scene.sign("▒", "="), scene.sign("░", ".")
+    styles = colours.CACHE, colours.CACHE, "dim"
+    named = zip(("locked", "evictable", "free"), (locked, evictable, free), marks, styles, strict=True)
+    return [
+        Text.assemble((mark, style), (f" {name} ", "dim"), (f"{share(part):>4}", "bold")) for name, part, mark, style in named
+    ]
+
+
+def bar(scene: Scene, engine: EngineView, width: int) -> Text:
+    """The pool in so many cells, with the limit in it; one beyond it stands at its end."""
+    locked, evictable, _ = _parts(engine)
+    filled = cells((locked, evictable), width)
+    line = Text.assemble(
+        (scene.sign("█", "#") * filled[0], colours.CACHE),
+        (scene.sign("▒", "=") * filled[1], colours.CACHE),
+        (scene.sign("░", ".") * (width - sum(filled)), "dim"),
+    )
+    place, capacity = bound(engine, scene.state).tokens, _capacity(engine)
+    if place is None or not capacity or capacity <= 0:
+        return line
+    if place > capacity:
+        return Text.assemble(line[: width - 1], (scene.sign("»", ">"), "bold"))
+    at = min(width - 1, max(0, round(place / capacity * width)))
+    return Text.assemble(line[:at], (scene.sign("┃", "|"), "bold"), line[at + 1 :])
+
+
+def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text]:
+    """What the limit is, what of it is used, and whether it holds anybody back."""
+    found = bound(engine, scene.state)
+    number, _, unit = found.words.partition(" ")
+    parts = [Text(unit)]
+    if found.tokens is not None and _capacity(engine) and _tells(engine):
+        parts[0].append(scene.sign(" ┃", " |"), "bold")
+    if engine.sample is not None and engine.sample.stale:
+        parts.append(Text("no fresh reading", style=colours.HELD))
+    if found.used is not None:
+        of = f"({share(found.used / found.size)})" if found.size else ""
+        parts.append(pair(found.unit, count(found.used), "", of))
+    held = holding(engine, scene.state, found)
+    if held:
+        parts.append(Text(held, style="dim"))
+    start = label("limit").append_text(value(number))
+    return flow(start, parts, width, most) if most > 1 else [one_line(start, parts, width)]
+
+
+def short(scene: Scene, engine: EngineView) -> str:
+    """An engine's address without the scheme."""
+    return scene.clean(engine.name.partition("://")[2] or engine.name)
+
+
+def _short(scene: Scene, engine: EngineView, width: int) -> Text:
+    """Name, pool, limit, share of the prompt from the cache in the last seconds."""
+    cells = LABEL + VALUE - 1 + max(0, width - _NAMES) // 4
+    line = Text(scene.fit(short(scene, engine), cells), style="bold").append(" ")
+    if engine.lost is not None:
+        return line.append("LOST", "bold red")
+    decision, sample = engine.decision, engine.sample
+    words = "-" if decision is None else describe(decision, scene.state.max_agents, policy_of(engine))
+    room = min(60, width - line.cell_len - 29)
+    if sample is not None and sample.locked is not None and room >= _LEAST_BAR:
+        line.append_text(Text("", style="not bold").append_text(bar(scene, engine, room)))
+    else:
+        line.append(" " * max(0, room))
+    line.append("  hit ", "not bold dim").append(f"{share(hit(list(recent(engine, scene.now)))):>4}", colours.CACHE)
+    return line.append(f"  {words:>16}")

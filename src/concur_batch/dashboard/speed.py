@@ -1,0 +1,115 @@
+"""What the engines do, over the last minutes: hit and miss rate, tokens per second, queue. One line each, on one axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from concur_batch.dashboard import colours
+from concur_batch.dashboard.charts import tall
+from concur_batch.dashboard.figures import count, duration, share
+from concur_batch.dashboard.intervals import Interval, gather, newest, total
+from concur_batch.dashboard.layout import LABEL, VALUE, Section, label, value
+from concur_batch.dashboard.scene import Scene
+
+_TOP = 17  # cells right of a chart, for its greatest value and what it is in
+_ROOMY = 60  # cells from which on there are these
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """`now` is that of the last 15 seconds, as far as a rate is meant."""
+
+    name: str
+    style: str
+    unit: str
+    now: float | None
+    values: Sequence[float | None]
+    is_share: bool = False
+
+    @property
+    def top(self) -> float:
+        """What a full block stands for."""
+        return (
+            1.0
+            if self.is_share
+            else max((v for v in (*self.values, self.now) if v is not None and math.isfinite(v)), default=0.0)
+        )
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything is known."""
+        return any(v is not None for v in self.values)
+
+    def shown(self, figure: float | None) -> str:
+        """As text."""
+        return share(figure) if self.is_share else count(figure)
+
+
+_ORDER = ("hit", "miss", "decode", "queue", "prefill", "running")  # which come first where there is not room for all
+
+
+def section(scene: Scene, rank: int) -> Section:
+    """Two lines at least; six, and then taller ones with their axis."""
+    return Section(
+        rank=rank, sizes=(2, 3, 4, 5, 6, 7, 13, 19, 25), good=5, draw=lambda width, height: _draw(scene, width, height)
+    )
+
+
+def _draw(scene: Scene, width: int, height: int) -> list[Text]:
+    room = max(1, width - LABEL - VALUE)
+    room -= _TOP if room >= _ROOMY else 0
+    step, columns = gather(scene.state, scene.now, room)
+    rows = [row for row in _rows(scene, columns) if row.name in _ORDER[:height]]
+    tallness = max(1, (height - 1) // len(_ORDER))
+    lines = [line for row in rows for line in _chart(scene, row, room, tallness)]
+    if height > len(_ORDER):
+        lines.append(_axis(step, room))
+    return lines
+
+
+def _rows(scene: Scene, columns: Sequence[Interval]) -> list[_Row]:
+    state, now = scene.state, total(scene.state, scene.now)
+    told = [engine for engine in state.engines.values() if engine.sample is not None]
+    return [
+        _Row(name="hit", style=colours.CACHE, unit="", now=now.hit, values=[x.hit for x in columns], is_share=True),
+        _Row(name="miss", style=colours.LOST, unit="", now=now.miss, values=[x.miss for x in columns], is_share=True),
+        _Row(name="prefill", style=colours.ACTIVE, unit="tok/s", now=now.prefill, values=[x.prefill for x in columns]),
+        _Row(name="decode", style=colours.ACTIVE, unit="tok/s", now=now.decode, values=[x.decode for x in columns]),
+        _Row(
+            name="queue", style=colours.QUEUE, unit="req", now=newest(told, "queued_requests"), values=[x.queued for x in columns]
+        ),
+        _Row(
+            name="running",
+            style=colours.ACTIVE,
+            unit="req",
+            now=newest(told, "running_requests"),
+            values=[x.running for x in columns],
+        ),
+    ]
+
+
+def _chart(scene: Scene, row: _Row, room: int, rows: int) -> list[Text]:
+    lines = []
+    if not row.is_told:
+        said = "not told by the engine" if any(engine.samples for engine in scene.state.engines.values()) else ""
+        return [*(Text() for _ in range(rows - 1)), label(row.name).append_text(value("-")).append(said, "dim")]
+    drawn = tall(row.values, room, rows, top=row.top, ascii_only=scene.ascii_only)
+    for i, blocks in enumerate(drawn):
+        lowest = i == rows - 1
+        line = label(row.name if lowest else "")
+        line.append_text(value(row.shown(row.now) if lowest else ""))
+        line.append(blocks, row.style)
+        if lowest and room >= _ROOMY - _TOP and not row.is_share:
+            line.append(f"  max {row.shown(row.top)} {row.unit}", "dim")
+        lines.append(line)
+    return lines
+
+
+def _axis(step: float, room: int) -> Text:
+    """From so long ago to now."""
+    start = f"{duration(step * room)} ago"
+    return Text(" " * (LABEL + VALUE) + start + "now".rjust(max(0, room - len(start))), style="dim")

@@ -1,0 +1,66 @@
+import pytest
+
+from concur_batch import records as r
+from concur_batch.dashboard.limits import bound, holding, moved
+from concur_batch.dashboard.reasons import words
+from concur_batch.state import fold
+
+
+def engine_under(policy, decided, active=10, waiting=5, committed=40_000, more=()):
+    stream = [
+        r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0"),
+        r.BatchLoaded(t=0, tasks=99, rollouts=99, max_agents=1024),
+        r.EngineSeen(t=0, engine="e", engine_kind="sglang", policy=policy, capacity_tokens=100_000),
+        r.Sampled(t=1, engine="e", active=active, waiting=waiting, committed_tokens=committed),
+        r.Decided(t=1, engine="e", **decided),
+        *more,
+    ]
+    state = fold(stream)
+    return state.engines["e"], state
+
+
+@pytest.mark.parametrize(
+    ("policy", "decided", "told", "place", "held"),
+    [
+        ("forecast", {"agents": 1024, "tokens": 90_000}, "90.0k tokens", 90_000, "5 wait: rest is for growth"),
+        ("forecast", {"agents": 1024, "tokens": 41_000}, "41.0k tokens", 41_000, "5 wait: the limit is reached"),
+        ("forecast", {"agents": 16, "reason": "first"}, "16 agents", 64_000, "5 wait"),
+        ("forecast", {"agents": 1024, "reason": "step-aside"}, "none but at most 1,024 agents", None, "5 wait"),
+        ("aimd", {"agents": 10}, "10 agents", 40_000, "5 wait: the limit is reached"),
+        ("aimd", {"agents": 1024}, "1,024 agents", 4_096_000, "5 wait"),
+        ("requests:4", {"agents": 1024, "requests": 4}, "4 calls", None, "5 wait"),
+        ("off", {"agents": 1024, "reason": "off"}, "none but at most 1,024 agents", None, "5 wait"),
+        ("off", {"reason": "off"}, "none but at most 1,024 agents", None, "5 wait"),
+    ],
+)
+def test_the_limit_that_matters_leads(policy, decided, told, place, held):
+    engine, state = engine_under(policy, decided)
+    found = bound(engine, state)
+    assert (found.words, found.tokens) == (told, place)
+    assert holding(engine, state, found) == held
+
+
+def test_who_holds_agents_back():
+    for more, said in (
+        ([r.Steered(t=2, held=True)], "nobody starts: held by hand"),
+        ([r.DrainStarted(t=2, cause="SIGINT")], "nobody starts: draining"),
+        ([r.SegmentFinished(t=2, cause="finished")], ""),
+    ):
+        engine, state = engine_under("aimd", {"agents": 10}, more=more)
+        assert holding(engine, state, bound(engine, state)) == said
+    engine, state = engine_under("off", {"agents": 1024}, active=1024)
+    assert holding(engine, state, bound(engine, state)) == "5 wait: --max-agents is reached"
+    engine, state = engine_under("off", {"agents": 1024}, waiting=0)
+    assert holding(engine, state, bound(engine, state)) == "holds nobody back"
+
+
+def test_when_it_moved():
+    engine, _ = engine_under("aimd", {"agents": 10, "reason": "cut"})
+    assert moved(engine, 31.0) == "cut 30 s ago"
+
+
+def test_reasons_in_words():
+    assert words("forecast", "cut", None) == "cut: history prefilled again"
+    assert words("forecast", "hold", True) == "less room: ended agents left KV"
+    assert words("aimd", "hold", None) == "hold"
+    assert words("aimd", "no cache evidence: fixed:64", None) == "no cache evidence: fixed:64"

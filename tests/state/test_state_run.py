@@ -1,0 +1,199 @@
+"""What the fold keeps, and that it stays bounded."""
+
+import pickle
+import random
+
+from concur_batch import records as r
+from concur_batch.state import RunState, fold
+from concur_batch.state.engine import HISTORY, MOVES
+from concur_batch.state.faults import MOST_EXAMPLES, MOST_GROUPS, OTHERS, Faults
+from concur_batch.state.run import MOST_TOOLS, OTHER_TOOLS
+from concur_batch.state.timeline import Agents, Timeline
+
+OPENED = r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0")
+
+
+def started(t, name, **more):
+    return r.RolloutStarted(t=t, rollout=name, engine="e", task=name, k=0, index=0, seed=0, **more)
+
+
+def ended(t, name, **more):
+    return r.RolloutFinished(t=t, rollout=name, engine="e", **({"status": "completed"} | more))
+
+
+# Who is active
+
+
+def test_counts_of_paused_and_active_are_those_of_the_live_ones():
+    dice, names = random.Random(1), [f"{i}#0" for i in range(6)]
+    state = fold([OPENED, r.BatchLoaded(t=0, tasks=6, rollouts=6)])
+    where = {"t": 1.0, "engine": "e", "step": 1}
+    for _ in range(3_000):
+        name = dice.choice(names)
+        state.apply(
+            dice.choice(
+                [
+                    started(1, name),
+                    started(1, name, resumed=True),
+                    r.RolloutPaused(**where, rollout=name, reason="limit"),
+                    r.RolloutYielded(**where, rollout=name),
+                    r.RolloutReturned(**where, rollout=name, paused_s=1.0),
+                    ended(1, name),
+                    OPENED if dice.random() < 0.02 else started(1, name),
+                ]
+            )
+        )
+        live = state.live.values()
+        assert state.paused == sum(x.paused for x in live)
+        assert state.active == len(live) - sum(x.paused for x in live) - sum(x.yielded for x in live)
+
+
+def test_the_timeline_goes_on_over_segments():
+    first = [OPENED, r.BatchLoaded(t=0, tasks=3, rollouts=3), started(0.5, "a"), started(2.5, "b"), ended(4.2, "a")]
+    state = fold([*first, OPENED, started(0.1, "b", resumed=True), r.SegmentFinished(t=1.9, cause="drained")])
+    assert state.timeline.points == [
+        Agents(1, 0, 2),
+        Agents(1, 0, 2),
+        Agents(2, 0, 1),
+        Agents(2, 0, 1),
+        Agents(1, 0, 1),
+        Agents(1, 0, 1),
+    ]
+    assert state.elapsed == 4.2 + 1.9
+
+
+def test_sums_of_a_segment_begin_anew():
+    reply = r.ToolFinished(t=1, rollout="a", step=1, n=1, tool="t", output="", seconds=2.0)
+    state = fold([OPENED, reply, OPENED, reply, reply])
+    assert (state.totals.tool_s, state.segment_totals.tool_s, state.segment_totals.tool_calls) == (6.0, 4.0, 2)
+
+
+def test_admission_is_timed_once_for_each_attempt():
+    state = fold([OPENED, started(3.0, "a"), OPENED, started(1.0, "a", resumed=True), started(5.0, "b")])
+    assert (state.totals.admitted, state.totals.admission_s) == (2, 8.0)
+
+
+# Timeline
+
+
+def test_points_are_joined_in_pairs_when_there_are_too_many():
+    line = Timeline(step_s=1.0, most=4)
+    line.reach(4.0, Agents(4, 0, 0))
+    assert line.points == [Agents(4, 0, 0)] * 4
+    line.reach(5.0, Agents(0, 2, 0))
+    assert line.step_s == 2.0
+    assert line.points == [Agents(4, 0, 0), Agents(4, 0, 0)]
+    line.reach(6.0, Agents(0, 2, 0))
+    assert line.points[-1] == Agents(0, 2, 0)
+    line.reach(1e300, Agents(1, 1, 1))
+    assert len(line.points) <= 4
+
+
+# Tools and errors
+
+
+def test_tools_are_summed_up_and_invented_names_go_together():
+    calls = [r.ToolFinished(t=1, rollout="a", step=1, n=1, tool="shell", output="x", seconds=s, ok=s < 2) for s in (1.0, 3.0)]
+    more = [r.ToolFinished(t=1, rollout="a", step=1, n=1, tool=f"t{i}", output="") for i in range(200)]
+    state = fold([OPENED, *calls, *more])
+    shell = state.tools["shell"]
+    assert (shell.calls, shell.errors, shell.seconds, shell.longest_s) == (2, 1, 4.0, 3.0)
+    assert len(state.tools) == MOST_TOOLS + 1
+    assert state.tools[OTHER_TOOLS].calls == 200 - MOST_TOOLS + 1
+
+
+def test_errors_keep_their_newest_messages():
+    faults = Faults()
+    for i in range(20):
+        faults.add("rollout", "engine", f"code {i % 8}\n  more", f"r{i}", float(i))
+    group = faults.groups["rollout", "engine"]
+    assert (group.count, group.at, group.newest.message, group.newest.count) == (20, 19.0, "code 3 more", 1)
+    assert len(group.examples) == MOST_EXAMPLES
+    faults.add("rollout", "engine", "code 3 more", "x", 20.0)
+    assert (group.newest.count, group.newest.rollout) == (2, "x")
+    for i in range(100):
+        faults.add("tool", f"class {i}", "", "r", 1.0)
+    assert len(faults.groups) <= MOST_GROUPS + 1
+    assert faults.groups["tool", OTHERS].count == 100 - (MOST_GROUPS - 1)
+
+
+# Engines
+
+
+def decided(t, tokens=None, reason="hold", **more):
+    return r.Decided(t=t, engine="e", tokens=tokens, reason=reason, **more)
+
+
+def test_moves_of_one_kind_that_follow_each_other_are_one():
+    grown = [decided(float(t), agents=8 + 2 * t, reason="grow") for t in range(5)]
+    state = fold([OPENED, *grown, decided(5.0, agents=8, reason="cut"), decided(6.0, agents=8, reason="hold")])
+    moves = [(m.before and m.before.agents, m.after.agents, m.after.reason) for m in state.engines["e"].moves]
+    assert moves == [(None, 8, "grow"), (8, 16, "grow"), (16, 8, "cut")]
+
+
+def test_a_limit_on_tokens_that_drifts_has_not_moved():
+    state = fold(
+        [OPENED, *(decided(float(t), tokens=100_000 - t) for t in range(50)), decided(60.0, tokens=50_000, reason="cut")]
+    )
+    assert [m.after.tokens for m in state.engines["e"].moves] == [100_000, 50_000]
+    assert (state.engines["e"].tokens_first, state.engines["e"].tokens_low, state.engines["e"].tokens_high) == (
+        100_000,
+        50_000,
+        100_000,
+    )
+
+
+def test_a_move_keeps_what_it_was_taken_on():
+    sample = r.Sampled(t=1, engine="e", locked=0.4, prompt_tokens=10, cached_tokens=4, history_tokens=8, missed_tokens=2)
+    move = fold([OPENED, sample, decided(1.0, agents=4)]).engines["e"].moves[0]
+    assert (move.locked, move.hit, move.miss) == (0.4, 0.4, 0.25)
+
+
+def test_the_queue_is_weighed_by_time():
+    samples = [r.Sampled(t=t, engine="e", queued_requests=q, running_requests=4) for t, q in ((1.0, 9), (2.0, 4), (4.0, 0))]
+    engine = fold([OPENED, *samples]).engines["e"]
+    assert engine.queue_share == (4 * 1) / (8 * 1 + 4 * 2)
+    assert fold([OPENED, r.Sampled(t=1, engine="e")]).engines["e"].queue_share is None
+
+
+# Size
+
+
+def test_it_does_not_grow_with_steps():
+    """A long run of a few agents is as large as a short one."""
+
+    def of(steps):
+        state = RunState()
+        for record in [OPENED, r.BatchLoaded(t=0, tasks=4, rollouts=4), *(started(0, f"{i}") for i in range(4))]:
+            state.apply(record)
+        for i in range(steps):
+            name, t = f"{i % 4}", i / 2
+            state.apply(
+                r.ReplyReceived(
+                    t=t,
+                    rollout=name,
+                    engine="e",
+                    step=i,
+                    n=i,
+                    hash="",
+                    base=0,
+                    new=[],
+                    message={},
+                    finish_reason="",
+                    prompt_tokens=1,
+                    completion_tokens=1,
+                )
+            )
+            state.apply(r.ToolFinished(t=t, rollout=name, step=i, n=i, tool="t", output=f"{i} " * 99, ok=False, seconds=1.0))
+            state.apply(r.Sampled(t=t, engine="e", locked=0.5))
+            state.apply(decided(t, agents=i % 7 + 1))
+        engine = state.engines["e"]
+        assert len(engine.samples) <= HISTORY
+        assert len(engine.moves) <= MOVES
+        return len(
+            pickle.dumps(
+                [state.timeline.points, engine.samples, engine.decisions, engine.moves, state.faults.groups, state.tools]
+            )
+        )
+
+    assert of(20_000) < 1.2 * of(5_000)
