@@ -4,7 +4,8 @@ from journals import EPOCH, ListJournal, end, reply, segment, short_life, start,
 
 from concur_batch import records as r
 from concur_batch.errors import RunDirectoryError
-from concur_batch.results.collection import JournalCollection, ParquetCollection
+from concur_batch.results.collection import JournalCollection
+from concur_batch.results.parquet_collection import ParquetCollection
 from concur_batch.results.selection import Head
 from concur_batch.results.writer import write_results
 

@@ -12,7 +12,7 @@ from concur_batch.cli import directory
 from concur_batch.jobs.index import read_index
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
-from concur_batch.results.collection import Collection, JournalCollection, ParquetCollection
+from concur_batch.results.collection import Collection, JournalCollection
 
 
 @contextmanager
@@ -20,6 +20,8 @@ def collection(run_dir: Path) -> Iterator[Collection]:
     """`results.parquet` where it is of the whole journal, as its summary tells, or where there is no journal; else the journal."""
     paths, parquet, summary = segments(run_dir), run_dir / "results.parquet", _summary(run_dir)
     if parquet.exists() and (not paths or summary.get("segments") == len(paths)):
+        from concur_batch.results.parquet_collection import ParquetCollection  # noqa: PLC0415 - pyarrow, only where it is read
+
         rollouts = summary.get("rollouts") or {}
         yield ParquetCollection(parquet, rollouts.get("total", 0) - rollouts.get("ended", 0))
         return

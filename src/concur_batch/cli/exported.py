@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from concur_batch.cli.collected import collection
-from concur_batch.cli.offered import offered
-from concur_batch.errors import InputError, RunDirectoryError
+from concur_batch.cli.streams import standard_output
+from concur_batch.errors import InputError
 from concur_batch.journal.writer import FOLDER
 from concur_batch.results.atomic import replacing
-from concur_batch.results.export import Form, exporting, form_of
+from concur_batch.results.export import Form, Tools, exporting, form_of
 from concur_batch.results.paging import Counted, Page
 
 _OWN = (
@@ -35,17 +35,24 @@ def export(run_dir: Path, page: Page, name: str, given_form: str | None, *, forc
     counted = Counted(page)
     with ExitStack() as stack:
         found = stack.enter_context(collection(run_dir))
-        tools, unknown = stack.enter_context(offered(run_dir)) if form == "chat" else (lambda _: None, None)
-        if unknown is not None:
-            _say(f"note: the tools are left out, as they are not known any more: {unknown}")
+        tools = stack.enter_context(_tools(run_dir)) if form == "chat" else lambda _: None
         file = stack.enter_context(_destination(run_dir, name, form, force=force))
         write = stack.enter_context(exporting(file, form, tools))
-        for one in counted.page(found):
-            write(one.row())
-    _say(
-        f"exported {counted.shown:,} of {counted.seen + found.unended:,} rollouts to {'standard output' if name == '-' else name}"
-    )
+        written = sum(write(one.row()) for one in counted.page(found))
+    where = "standard output" if name == "-" else name
+    silent = f"; {counted.shown - written:,} without any reply were left out" if written < counted.shown else ""
+    _say(f"exported {written:,} of {counted.seen + found.unended:,} rollouts to {where}{silent}")
     return 0
+
+
+@contextmanager
+def _tools(run_dir: Path) -> Iterator[Tools]:
+    from concur_batch.cli.offered import offered  # noqa: PLC0415 - half of what a run imports, for one form of export
+
+    with offered(run_dir) as (tools, unknown):
+        if unknown is not None:
+            _say(f"note: the tools are left out, as they are not known any more: {unknown}")
+        yield tools
 
 
 @contextmanager
@@ -66,19 +73,6 @@ def _destination(run_dir: Path, name: str, form: Form, *, force: bool) -> Iterat
         raise InputError(f"--export {name}: exists already; give another name, or add --force to replace it")
     with replacing(path, mend="mend that, or give another name") as file:
         yield file
-
-
-@contextmanager
-def standard_output() -> Iterator[BinaryIO]:
-    """Where its reader goes away, that is the end of it and no fault."""
-    try:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
-    except OSError as error:
-        raise RunDirectoryError(f"standard output could not be written ({error.strerror or error})") from error
 
 
 def _say(text: str) -> None:

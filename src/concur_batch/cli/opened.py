@@ -17,7 +17,6 @@ from concur_batch.errors import InputError
 from concur_batch.journal.lock import holder_of
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
-from concur_batch.results.collection import ParquetCollection
 from concur_batch.results.reading import render_parts
 from concur_batch.results.rows import ResultRow
 from concur_batch.results.summary import duration
@@ -82,6 +81,8 @@ def _condition(last: r.Record) -> str:
 
 def _from_results(run_dir: Path, name: str) -> ResultRow:
     """Where nothing but the results is left of a run."""
+    from concur_batch.results.parquet_collection import ParquetCollection  # noqa: PLC0415 - pyarrow, seldom needed here
+
     statuses, ids, rows = dict[str, str](), set[str](), dict[str, ResultRow]()
     for one in ParquetCollection(run_dir / "results.parquet"):
         if name in (one.head.rollout, one.head.id):

@@ -15,10 +15,11 @@ from concur_batch.errors import InputError
 from concur_batch.results.columns import COLUMNS, WORDS, cells
 from concur_batch.results.openai_batch import batch_line
 from concur_batch.results.rows import ResultRow
-from concur_batch.results.table import table
+from concur_batch.results.table import Table, table
 
 Form: TypeAlias = Literal["jsonl", "parquet", "csv", "openai", "chat"]
-Write: TypeAlias = Callable[[ResultRow], None]
+Write: TypeAlias = Callable[[ResultRow], bool]
+"""Whether the row was written: one without any reply has no line of the form `chat`."""
 Tools: TypeAlias = Callable[[str], list[dict[str, Any]] | None]
 """By task id, the tools that its model was offered; None: not known."""
 
@@ -48,20 +49,24 @@ def exporting(file: BinaryIO, form: Form, tools: Tools) -> Iterator[Write]:
     """Gives a function that writes one row into `file`, which stays open. `tools` are asked for by the form `chat` alone."""
     if form == "parquet":
         with table(file, COLUMNS, WORDS) as rows:
-            yield lambda row: rows.append(*cells(row))
+            yield lambda row: _appended(rows, row)
     elif form == "csv":
         with _text(file) as text:
             lines = csv.writer(text)
             lines.writerow(_flat_names())
-            yield lambda row: lines.writerow(_flat(row))
+            yield lambda row: bool(lines.writerow(_flat(row)))
     else:
         encode = msgspec.json.Encoder().encode
         yield lambda row: _write_line(file, encode, _as_line(row, form, tools))
 
 
-def _write_line(file: BinaryIO, encode: Callable[[Any], bytes], line: Any) -> None:
-    if line is not None:
-        file.write(encode(line) + b"\n")
+def _appended(rows: Table, row: ResultRow) -> bool:
+    rows.append(*cells(row))
+    return True
+
+
+def _write_line(file: BinaryIO, encode: Callable[[Any], bytes], line: Any) -> bool:
+    return line is not None and bool(file.write(encode(line) + b"\n"))
 
 
 def _as_line(row: ResultRow, form: Form, tools: Tools) -> Any:
