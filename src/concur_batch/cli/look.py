@@ -14,9 +14,8 @@ from rich.console import Console
 from concur_batch.cli import directory, parts
 from concur_batch.config import resolve
 from concur_batch.jobs.load import load
+from concur_batch.journal.follower import fold_journal
 from concur_batch.journal.lock import holder_of
-from concur_batch.journal.reader import JournalReader
-from concur_batch.state import fold
 from concur_batch.status import render_status, status_dict
 from concur_batch.toolbox.load import load_tools
 
@@ -25,7 +24,7 @@ def print_status(run_dir: Path, *, as_json: bool) -> int:
     """Also beside a process that writes. Returns the exit code."""
     resumable = not directory.read(run_dir).get("simulated")
     holder = holder_of(run_dir)
-    state = fold(JournalReader(run_dir).records())
+    state = fold_journal(run_dir)
     if as_json:
         print(json.dumps(status_dict(state, run_dir, holder, resumable=resumable)))  # noqa: T201 - the command's output
     else:

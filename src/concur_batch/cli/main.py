@@ -177,7 +177,7 @@ def validate(
     raise typer.Exit(print_validation(jobs, options, sets or [], config))
 
 
-for command in (views.status, views.results, views.report, trials.simulate, trials.compare):
+for command in (views.status, views.watch, views.results, views.report, trials.simulate, trials.compare):
     app.command()(command)
 
 

@@ -20,6 +20,18 @@ def status(
     raise typer.Exit(print_status(run_dir, as_json=as_json))
 
 
+def watch(
+    run_dir: RunDir,
+    once: Annotated[bool, typer.Option("--once", help="One picture, and leave.")] = False,  # noqa: FBT002
+    leave_at_end: Annotated[bool, typer.Option("--exit", help="Leave when the run has ended.")] = False,  # noqa: FBT002
+    live: Annotated[bool, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")] = True,  # noqa: FBT002
+) -> None:
+    """The dashboard of a run in another terminal or on another node, from its journal; q leaves, e shows its errors."""
+    from concur_batch.cli.watch import watch as look_on  # noqa: PLC0415 - help must not pay for it
+
+    raise typer.Exit(look_on(run_dir, once=once, leave_at_end=leave_at_end, live=live))
+
+
 def report(
     run_dirs: Annotated[
         list[Path],
