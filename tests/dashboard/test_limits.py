@@ -54,6 +54,19 @@ def test_who_holds_agents_back():
     assert holding(engine, state, bound(engine, state)) == "holds nobody back"
 
 
+def test_a_persons_factor_is_on_every_limit():
+    for policy, decided, told in (
+        ("forecast", {"agents": 1024, "tokens": 90_000}, "72.0k tokens"),
+        ("aimd", {"agents": 10}, "8 agents"),
+        ("requests:4", {"agents": 1024, "requests": 1}, "1 call"),
+        ("off", {"agents": 1024, "reason": "off"}, "819 agents"),
+    ):
+        engine, state = engine_under(policy, decided, more=[r.Steered(t=2, factor=0.8)])
+        assert bound(engine, state).words == told
+    engine, state = engine_under("aimd", {"agents": 1000}, more=[r.Steered(t=2, factor=1.1)])
+    assert bound(engine, state).words == "1,024 agents"
+
+
 def test_when_it_moved():
     engine, _ = engine_under("aimd", {"agents": 10, "reason": "cut"})
     assert moved(engine, 31.0) == "cut 30 s ago"

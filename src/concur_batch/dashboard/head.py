@@ -89,7 +89,7 @@ def alerts(scene: Scene, width: int) -> list[Text]:
         lines += prose(start, words, colours.HELD, width, 2, ascii_only=scene.ascii_only)
     by_hand = _by_hand(scene)
     if by_hand:
-        lines.append(Text.assemble(label("by hand"), (GAP.join(by_hand), "bold yellow")))
+        lines.append(Text.assemble(label("steered"), (GAP.join(by_hand), "bold yellow")))
     return lines
 
 
@@ -99,7 +99,8 @@ def _by_hand(scene: Scene) -> list[str]:
         return []
     said = ["admission held by hand"] if steered.held else []
     if steered.factor != 1.0:
-        said.append(f"limit {scene.times}{steered.factor:.3g} by hand")
+        factor = f"{steered.factor:.2f}".rstrip("0").rstrip(".")
+        said.append(f"limit {scene.times}{factor} by hand")
     return said
 
 

@@ -9,6 +9,7 @@ from concur_batch.records import Decided
 from concur_batch.state import EngineView, RunState
 
 NONE = "none"
+_MOST_FACTOR = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +28,16 @@ def describe(decision: Decided, max_agents: int, policy: str = "") -> str:
     if decision.tokens is not None:
         return f"{count(decision.tokens)} tokens"
     if decision.requests is not None:
-        return f"{count(decision.requests)} calls"
-    return f"{count(decision.agents)} agents" if _holds(decision, max_agents, policy) else NONE
+        return f"{count(decision.requests)} call{'s' * (decision.requests != 1)}"
+    return f"{count(decision.agents)} agent{'s' * (decision.agents != 1)}" if _holds(decision, max_agents, policy) else NONE
 
 
 def _holds(decision: Decided, max_agents: int, policy: str) -> bool:
     """Whether the limit on agents is the controller's own, and not the most agents that a run may have."""
-    if decision.agents is None or decision.reason in ("off", "step-aside") or policy == "off":
+    if decision.agents is None:
         return False
-    return not (policy == "forecast" and 0 < max_agents <= decision.agents)
+    weighs_nobody = policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
+    return not weighs_nobody or decision.agents < max_agents
 
 
 def policy_of(engine: EngineView) -> str:
@@ -43,11 +45,28 @@ def policy_of(engine: EngineView) -> str:
     return engine.seen.policy.partition(":")[0] if engine.seen is not None else ""
 
 
+def in_force(decision: Decided, state: RunState) -> Decided:
+    """The limits that a decision comes to, with a person's factor on them."""
+    factor = 1.0 if state.steered is None else state.steered.factor
+    if factor == 1.0 or not 0 < factor < _MOST_FACTOR:
+        return decision
+
+    def scaled(limit: int | None) -> int | None:
+        return None if limit is None else max(1, int(limit * factor))
+
+    agents = scaled(decision.agents)
+    if agents is not None and state.max_agents > 0:
+        agents = min(agents, state.max_agents)
+    tokens, requests = scaled(decision.tokens), scaled(decision.requests)
+    return Decided(t=decision.t, engine=decision.engine, agents=agents, tokens=tokens, requests=requests, reason=decision.reason)
+
+
 def bound(engine: EngineView, state: RunState) -> Bound:
     """The limit of one engine's agents, and what of it is used."""
-    decision, sample = engine.decision, engine.sample
-    if decision is None:
+    sample = engine.sample
+    if engine.decision is None:
         return Bound(words="- not decided yet")
+    decision = in_force(engine.decision, state)
     words = describe(decision, state.max_agents, policy_of(engine))
     active = None if sample is None else sample.active
     committed = None if sample is None else sample.committed_tokens

@@ -8,7 +8,7 @@ from concur_batch.dashboard import colours
 from concur_batch.dashboard.charts import cells
 from concur_batch.dashboard.figures import count, share
 from concur_batch.dashboard.layout import LABEL, VALUE, Section, flow, label, one_line, pair, prose, value
-from concur_batch.dashboard.limits import bound, describe, holding, policy_of
+from concur_batch.dashboard.limits import bound, describe, holding, in_force, policy_of
 from concur_batch.dashboard.pace import recent
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state.engine import EngineView, hit
@@ -159,7 +159,7 @@ def _short(scene: Scene, engine: EngineView, width: int) -> Text:
     if engine.lost is not None:
         return line.append("LOST", "bold red")
     decision, sample = engine.decision, engine.sample
-    words = "-" if decision is None else describe(decision, scene.state.max_agents, policy_of(engine))
+    words = "-" if decision is None else describe(in_force(decision, scene.state), scene.state.max_agents, policy_of(engine))
     room = min(60, width - line.cell_len - 29)
     if sample is not None and sample.locked is not None and room >= _LEAST_BAR:
         line.append_text(Text("", style="not bold").append_text(bar(scene, engine, room)))

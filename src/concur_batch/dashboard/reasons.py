@@ -28,6 +28,6 @@ _WORDS: Final[dict[tuple[str, str], str]] = {
 
 def words(policy: str, reason: str, fell: bool | None) -> str:  # noqa: FBT001  three states of one fact
     """Why a limit is another. `fell`: whether one on tokens did; None: it has none."""
-    if policy == "forecast" and reason in ("hold", "cooldown") and fell is not None:
+    if policy == "forecast" and reason in ("hold", "cooldown", "no-evidence") and fell is not None:
         return "less room: ended agents left KV" if fell else "more room: KV of the ended went"
     return _WORDS.get((policy, reason)) or _WORDS.get(("", reason)) or reason
