@@ -11,7 +11,7 @@ from concur_batch.report.comparison import compared, differences, flattened
 from concur_batch.report.packing import SAMPLE_SHARE, Pack, packed
 from concur_batch.report.page import page, room
 from concur_batch.report.run import RunReport
-from concur_batch.report.tidy import clipped
+from concur_batch.report.tidy import clipped, named
 
 MOST_BYTES = 7_900_000  # of the file
 MOST_COLUMNS = 240  # of one curve
@@ -84,14 +84,14 @@ def _view(run: Run, columns: int, spans: int) -> dict[str, Any]:
 def _trajectories(run: Run, budget: int, blocks: list[str]) -> dict[str, Any]:
     """Pack as many as fit and append their blocks; returns where they are, for the page."""
     report, rows = run.report, list(run.report.choice.rows())
-    listed = packed([[*row, -1, -1] for row in rows])
+    listed = packed([[named(str(row[0])), *row[1:], -1, -1] for row in rows])
     pack = Pack(max(0, budget - len(listed)))
     choice = report.choice
     pack.fill(choice.others, report.story, SAMPLE_SHARE if choice.failures else 1.0)
     pack.fill(choice.failures, report.story)
     pack.fill(choice.others, report.story)
     first = len(blocks) + 1
-    known = [[*row, *_place(pack.where.get(str(row[0])), first)] for row in rows]
+    known = [[named(str(row[0])), *row[1:], *_place(pack.where.get(str(row[0])), first)] for row in rows]
     blocks.append(packed(known))
     blocks.extend(pack.blocks)
     return {
@@ -100,7 +100,7 @@ def _trajectories(run: Run, budget: int, blocks: list[str]) -> dict[str, Any]:
         "listed": len(rows),
         "all": len(report.state.ended) + len(report.state.live),
         "failures": report.state.failed,
-        "failures_shown": sum(1 for one in choice.failures if clipped(one.rollout) in pack.where),
+        "failures_shown": sum(1 for one in choice.failures if one.rollout in pack.where),
     }
 
 

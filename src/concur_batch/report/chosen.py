@@ -12,7 +12,7 @@ from random import Random
 
 from concur_batch import records as r
 from concur_batch.report.reservoir import Reservoir
-from concur_batch.report.tidy import clipped, moment
+from concur_batch.report.tidy import moment
 
 MOST_FAILURES = 1_000
 MOST_SAMPLED = 400
@@ -34,9 +34,9 @@ class Chosen:
     left_out: int = 0  # records beyond MOST_RECORDS
 
     def row(self) -> list[object]:
-        """As the page lists it."""
+        """As the page lists it: id, status, steps, context, seconds."""
         wall = None if self.wall_s is None else moment(self.wall_s)
-        return [clipped(self.rollout), self.status, self.steps, self.context_tokens, wall]
+        return [self.rollout, self.status, self.steps, self.context_tokens, wall]
 
 
 class Choice:
@@ -90,8 +90,7 @@ class Choice:
         for drawn in (self._failed, self._sample):
             for chosen in [one for one in drawn.items if one.rollout == rollout]:
                 drawn.items.remove(chosen)
-        name = clipped(rollout)
-        self._listed.items[:] = [row for row in self._listed.items if row[0] != name]
+        self._listed.items[:] = [row for row in self._listed.items if row[0] != rollout]
 
     @property
     def failures(self) -> list[Chosen]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from concur_batch import records as r
-from concur_batch.report.tidy import clipped
+from concur_batch.report.tidy import clipped, named
 
 EXAMPLES = 5  # per class, with different messages
 MESSAGE_CHARS = 1_500
@@ -38,7 +38,7 @@ class Failures:
         examples = self._examples.setdefault(error_class, {})
         if len(examples) < EXAMPLES and all(message != example["message"] for example in examples.values()):
             examples[record.rollout] = {
-                "rollout": clipped(record.rollout),
+                "rollout": named(record.rollout),
                 "message": message,
                 "steps": record.n_steps,
                 "attempt": record.attempt,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from concur_batch import records as r
 from concur_batch.report.reservoir import Reservoir
-from concur_batch.report.tidy import clipped, moment
+from concur_batch.report.tidy import clipped, moment, named
 
 MOST_AGENTS = 60
 MOST_SPANS = 400  # of one agent while they are collected
@@ -133,7 +133,7 @@ class Lives:
                 phases.setdefault(phase, []).append([*row, tool] if tool else row)
         agents = [
             {
-                "id": clipped(life.rollout),
+                "id": named(life.rollout),
                 "status": life.status or "not ended",
                 "start": moment(life.begun),
                 "end": moment(now if life.ended is None else life.ended),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from concur_batch.report.chosen import Chosen
-from concur_batch.report.tidy import clipped
 
 BLOCK_CHARS = 300_000  # of JSON; opened as a whole, so that what trajectories share is stored once
 SAMPLE_SHARE = 0.3  # of the room, kept for rollouts that did not fail
@@ -35,7 +34,7 @@ class Pack:
     def fill(self, chosen: Iterable[Chosen], tell: Callable[[Chosen], Any], share: float = 1.0) -> None:
         """Add each, as `tell` tells it, while they fit into this share of the room. One that was added already is passed over."""
         for one in chosen:
-            name = clipped(one.rollout)
+            name = one.rollout
             if name in self.where or name in self._names:
                 continue
             if self._used + self._size // 8 >= self._budget * share:  # text shrinks to a third or less, base64 included

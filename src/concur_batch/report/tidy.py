@@ -28,6 +28,11 @@ def moment(seconds: float) -> float:
     return round(seconds, 3)
 
 
+def named(rollout: str, most: int = NAME_CHARS) -> str:
+    """A rollout as the page calls it: both ends of a very long id, since the end tells rollouts apart."""
+    return rollout if len(rollout) <= most else f"{rollout[: most // 2]}…{rollout[most // 2 + 1 - most :]}"
+
+
 def clipped(text: str, most: int = NAME_CHARS) -> str:
     """The beginning of it, with an ellipsis where there is more."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

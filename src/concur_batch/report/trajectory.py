@@ -8,7 +8,7 @@ from typing import Any
 
 from concur_batch import records as r
 from concur_batch.report.chosen import Chosen
-from concur_batch.report.tidy import NAME_CHARS, clipped, moment
+from concur_batch.report.tidy import NAME_CHARS, clipped, moment, named
 from concur_batch.results.transcript import observation
 from concur_batch.task import Message
 
@@ -34,7 +34,7 @@ def trajectory(chosen: Chosen, records: Iterable[r.Record]) -> dict[str, Any]:
             told.add("failed call", record.message, note=f"step {record.step}: {record.error}", bad=True)
         elif isinstance(record, r.RolloutFinished):
             told.end(record)
-    head = {"id": clipped(chosen.rollout), "status": chosen.status} | told.head
+    head = {"id": named(chosen.rollout), "status": chosen.status} | told.head
     return {"head": head, "items": told.items, "left_out": chosen.left_out}
 
 

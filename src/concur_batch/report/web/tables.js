@@ -61,7 +61,7 @@ function ratio(value, lessIsBetter) {
 function differences(data) {
   if (!data.differences.length) return null;
   const rows = data.differences.map((row) => el('tr', {}, el('td', { class: 'mono' }, row.key), row.values.map((value) => el('td', { class: 'mono' }, value === null ? '–' : value))));
-  return el('details', { class: 'card more' }, el('summary', {}, `${many(data.differences.length, 'setting')} that differ`), el('div', { class: 'scroll' }, el('table', {},
+  return el('details', { class: 'card more' }, el('summary', {}, `${many(data.differences.length, 'setting that differs', 'settings that differ')}`), el('div', { class: 'scroll' }, el('table', {},
     el('thead', {}, el('tr', {}, el('th', {}, 'key'), data.runs.map((run) => el('th', {}, run.name)))), el('tbody', {}, rows))));
 }
 

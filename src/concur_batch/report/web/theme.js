@@ -39,6 +39,8 @@ const PLOT = { displaylogo: false, displayModeBar: false, responsive: false, dou
 
 // A chart: `make(width)` gives what Plotly draws. Kept, so that it can be drawn again.
 const charts = new Set();
+const PAPER = 640; // pixels that fit on paper of any usual size
+let printing = false;
 let zoomed = null; // the range of time shown in all timelines; null: all of it
 
 function chart(height, make, options) {
@@ -86,9 +88,9 @@ function zoom(range) {
   }
 }
 
-function drawAll(width) {
+function drawAll() {
   for (const one of charts) {
-    const room = width || Math.floor(one.div.clientWidth);
+    const room = printing ? PAPER : Math.floor(one.div.clientWidth);
     if (room > 0 && one.div.isConnected) draw(one, room);
   }
 }
@@ -119,12 +121,12 @@ function timeAxis(seconds, more) {
 }
 
 function watch() {
-  const again = () => drawAll();
   let waiting = 0;
-  const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(again); };
+  const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(drawAll); };
+  const print = (now) => { printing = now; drawAll(); }; // at once: nobody waits for a frame
   new ResizeObserver(soon).observe(document.getElementById('page'));
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon);
-  matchMedia('print').addEventListener('change', (change) => drawAll(change.matches ? 680 : undefined));
-  addEventListener('beforeprint', () => drawAll(680));
-  addEventListener('afterprint', again);
+  matchMedia('print').addEventListener('change', (change) => print(change.matches));
+  addEventListener('beforeprint', () => print(true));
+  addEventListener('afterprint', () => print(false));
 }
