@@ -16,6 +16,19 @@ HOSTILE = (
 )
 
 
+class Recorded:
+    """Records in memory as they are: also such that no file could hold."""
+
+    def __init__(self, records):
+        self.kept = list(records)
+
+    def positioned(self):
+        return ((10 * i, record) for i, record in enumerate(self.kept))
+
+    def at(self, position):
+        return self.kept[position // 10]
+
+
 def write_run(run_dir, records, config=None, **more):
     """The directory as `concur run` leaves it, without results."""
     run_dir.mkdir(parents=True)

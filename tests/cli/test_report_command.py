@@ -1,0 +1,100 @@
+"""`concur report` as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from report_runs import hostile, ordinary, write_run
+
+CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+
+
+def report(*arguments, cwd):
+    environment = {**os.environ, "COLUMNS": "100", "BROWSER": "false"}
+    return subprocess.run(
+        [*CONCUR, "report", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
+    )
+
+
+def test_one_run_prints_a_summary_and_writes_beside_it(tmp_path):
+    write_run(tmp_path / "first", ordinary())
+    done = report("first", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "6 of 6 ended: completed 4, error 2" in done.stdout
+    assert "first/report.html (" in done.stdout.splitlines()[-1]
+    assert (tmp_path / "first/report.html").stat().st_size < 8_000_000
+    assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["config.json", "journal", "report.html"]
+
+
+def test_several_runs_are_compared_in_the_current_directory(tmp_path):
+    write_run(tmp_path / "a/run", ordinary(3))
+    write_run(tmp_path / "b/run", ordinary(6))
+    done = report("a/run", "b/run", cwd=tmp_path)
+    assert done.returncode == 0
+    assert (tmp_path / "report.html").is_file()
+    assert "a/run" in done.stdout
+    assert "x2.00" in done.stdout
+
+
+def test_json_is_one_object_and_writes_a_page_only_where_asked(tmp_path):
+    write_run(tmp_path / "first", ordinary())
+    told = json.loads(report("first", "--json", cwd=tmp_path).stdout)
+    assert told["html"] is None
+    assert [run["run"] for run in told["runs"]] == ["first"]
+    assert told["runs"][0]["statuses"] == {"completed": 4, "error": 2}
+    assert not (tmp_path / "first/report.html").exists()
+    assert json.loads(report("first", "--json", "--html", "x.html", cwd=tmp_path).stdout)["html"] == "x.html"
+    assert (tmp_path / "x.html").is_file()
+
+
+def test_beside_a_process_that_writes_the_last_line_may_be_torn(tmp_path):
+    run = write_run(tmp_path / "first", ordinary()[:-9])
+    with next((run / "journal").iterdir()).open("ab") as journal:
+        journal.write(b'{"kind":"reply_rec')
+    done = report("first", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("first  broke off")
+
+
+def test_an_empty_run_and_a_hostile_one(tmp_path):
+    write_run(tmp_path / "empty", [])
+    write_run(tmp_path / "hostile", hostile())
+    done = report("empty", "hostile", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Nothing has been recorded yet." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "nowhere: holds no run (there is no config.json); give the directory that `concur run` named"),
+        (
+            ["first", "--html", "no/such/place.html"],
+            "no/such/place.html: cannot be written (No such file or directory); name a place",
+        ),
+        (["first"] * 13, "13 runs: at most 12 fit on one page; name fewer"),
+        (["broken"], "broken journal line"),
+        (["odd"], "odd/config.json: is no JSON object"),
+        (["first", "--open"], "first/report.html: is written, but no browser could be started"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, arguments, said):
+    write_run(tmp_path / "first", ordinary(1))
+    broken = write_run(tmp_path / "broken", ordinary(1))
+    with next((broken / "journal").iterdir()).open("ab") as journal:
+        journal.write(b"{\n")
+    (write_run(tmp_path / "odd", []) / "config.json").write_text("[]")
+    done = report(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.startswith("concur: ")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
