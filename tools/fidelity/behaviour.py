@@ -39,12 +39,12 @@ CONTROLLERS = "off,fixed:4,fixed:6,fixed:8,fixed:10,fixed:12,fixed:16,aimd"
 FITTED, MEASURED, RUNS = "fitted.toml", "measured.json", "runs"
 
 
-def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: int, fit_s: float) -> None:
+def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: int, fit_s: float, agents: int) -> None:
     """Fit, then all real runs in rounds; writes profile, figures and run directories into `out`.
 
     Every round has a server of its own: on a CPU, SGLang grows by some 100 MB a minute under this load.
     """
-    trace = behaviour_load.drawn(out / "drawn.jsonl")
+    trace = behaviour_load.drawn(out / "drawn.jsonl", agents)
     done: list[dict[str, Any]] = []
     for number in range(runs):
         with serving(out / "server.log", 3600.0, SERVER) if given_url is None else contextlib.nullcontext(given_url) as url:
@@ -85,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="of each controller")
     parser.add_argument("--controllers", default=CONTROLLERS, help="with commas")
+    parser.add_argument("--agents", type=int, default=behaviour_load.DRAWN.agents, help="of the load")
     parser.add_argument("--fit-s", type=float, default=120.0, help="seconds for fitting")
     parser.add_argument("--out", type=Path, default=Path("fidelity"), help="folder for everything measured")
     parser.add_argument("--engine", help="a server that runs already, in place of one that is started")
@@ -93,7 +94,7 @@ def main() -> None:
     if given.again is None:
         (given.out / RUNS).mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        measure(given.engine, given.out, given.controllers.split(","), given.runs, given.fit_s)
+        measure(given.engine, given.out, given.controllers.split(","), given.runs, given.fit_s, given.agents)
         print(f"measured in {time.monotonic() - began:.0f} s\n")
     print("\n".join(judge(given.again or given.out)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections import defaultdict
@@ -55,9 +56,9 @@ def write(traces: Iterable[AgentTrace], path: Path) -> Path:
     return path
 
 
-def drawn(path: Path) -> Path:
+def drawn(path: Path, agents: int = DRAWN.agents) -> Path:
     """The load as it is meant."""
-    return write(generate(DRAWN, SEED), path)
+    return write(generate(dataclasses.replace(DRAWN, agents=agents), SEED), path)
 
 
 def sent(run_directory: Path) -> list[AgentTrace]:
