@@ -27,6 +27,8 @@ from concur_batch.journal.reader import JournalReader
 from concur_batch.state import RunState, fold
 from invented_run import Invented
 
+_SVG_LINE, _LINE = 24.4, 22.6  # pixels from line to line: rich's, and what letters of common fonts are high
+
 
 def until(stream: Iterable[r.Record], at: float | None) -> RunState:
     """The state at that second of the first segment that lasts so long; at the end where none is given."""
@@ -49,9 +51,23 @@ def measure(state: RunState, now: float, width: int, height: int, times: int) ->
 
 
 def svg(console: Console, name: str) -> str:
-    """What was printed, without a font from elsewhere."""
-    text = console.export_svg(title=name)
-    return re.sub(r"@font-face\s*{[^}]*}\s*", "", text)
+    """What was printed, without a font from elsewhere, and with lines as close to each other as on a terminal."""
+    text = re.sub(r"@font-face\s*{[^}]*}\s*", "", console.export_svg(title=name))
+    lines = 1 + max(int(number) for number in re.findall(r"-line-(\d+)\)", text))
+
+    def line(match: re.Match[str]) -> str:
+        y = float(match["y"]) - int(match["line"]) * (_SVG_LINE - _LINE)
+        return f'{match["before"]}y="{y:g}"{match["after"]}'
+
+    text = re.sub(r'(?P<before><text [^>]*?)y="(?P<y>[\d.]+)"(?P<after>[^>]*-line-(?P<line>\d+)\)")', line, text)
+    text = re.sub(r'(?P<before><clipPath id="[^"]*-line-(?P<line>\d+)">\s*<rect x="0" )y="(?P<y>[\d.]+)"(?P<after>)', line, text)
+    less = lines * (_SVG_LINE - _LINE)
+
+    def height(match: re.Match[str]) -> str:
+        return f"{match[1]}{float(match[2]) - less:g}"
+
+    text = re.sub(r'(viewBox="0 0 [\d.]+ )([\d.]+)', height, text, count=1)
+    return re.sub(r'(<rect fill="[^>]*? height=")([\d.]+)', height, text, count=1)
 
 
 def main() -> int:

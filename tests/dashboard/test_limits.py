@@ -3,7 +3,7 @@ import pytest
 from concur_batch import records as r
 from concur_batch.dashboard.limits import bound, holding, moved
 from concur_batch.dashboard.reasons import words
-from concur_batch.state import fold
+from concur_batch.state import Move, fold
 
 
 def engine_under(policy, decided, active=10, waiting=5, committed=40_000, more=()):
@@ -72,8 +72,20 @@ def test_when_it_moved():
     assert moved(engine, 31.0) == "cut 30 s ago"
 
 
-def test_reasons_in_words():
-    assert words("forecast", "cut", None) == "cut: history prefilled again"
-    assert words("forecast", "hold", True) == "less room: ended agents left KV"
-    assert words("aimd", "hold", None) == "hold"
-    assert words("aimd", "no cache evidence: fixed:64", None) == "no cache evidence: fixed:64"
+@pytest.mark.parametrize(
+    ("policy", "before", "after", "said"),
+    [
+        ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "cut"}, "cut: 11% of history missed"),
+        ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "hold"}, "less: KV of ended agents"),
+        ("forecast", {"tokens": 80}, {"tokens": 90, "reason": "no-evidence"}, "more: KV of the ended went"),
+        ("forecast", {"agents": 16}, {"tokens": 90, "reason": "hold"}, "as much as will fit"),
+        ("forecast", {"tokens": 90}, {"agents": 99, "reason": "step-aside"}, "step-aside: nothing to gain"),
+        ("aimd", {"agents": 8}, {"agents": 4, "reason": "cut"}, "cut: 60% locked, - hit"),
+        ("aimd", None, {"agents": 4, "reason": "hold"}, "start"),
+        ("aimd", {"agents": 8}, {"agents": 64, "reason": "no cache evidence: fixed:64"}, "no cache evidence: fixed:64"),
+    ],
+)
+def test_reasons_in_words(policy, before, after, said):
+    earlier = before and r.Decided(t=1, engine="e", **before)
+    move = Move(began=2.0, before=earlier, after=r.Decided(t=2, engine="e", **after), locked=0.6, miss=0.11)
+    assert words(policy, move) == said

@@ -64,7 +64,7 @@ def test_everything_a_person_asks_is_there():
         "note     only replies tell of the cache",
         "1 rollout     tool: it broke with details",
         "8 → 4",
-        "cut: locked pool, few cached tokens",
+        "cut: 25% locked, 75% hit",
         "shell",
         "p pause  +/- limit  e errors  q drain",
     ):

@@ -20,7 +20,7 @@ _ROOMY = 60  # cells from which on there is one
 
 def section(scene: Scene, rank: int) -> Section:
     """One line of numbers; or lines for each with a chart, the more the higher."""
-    return Section(rank=rank, sizes=(1, 4, 5, 7, 9, 11, 13, 15), good=4, draw=lambda width, height: _draw(scene, width, height))
+    return Section(rank=rank, sizes=(1, *range(4, 16)), good=4, draw=lambda width, height: _draw(scene, width, height))
 
 
 def paused(scene: Scene) -> int:
@@ -35,13 +35,16 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     room -= _TOP if room >= _ROOMY else 0
     timeline = scene.state.timeline
     step, columns = _columns(timeline, room)
-    rows = max(1, (height - 3) // 2)
     levels = [tuple(values[i] for values in columns) for i in range(3)]
-    both = max((a + b for a, b, _ in columns), default=0.0)
+    rows = max(2, height - 3)
+    most = [max((*values, now), default=0.0) for values, now in zip(levels, (scene.state.active, paused(scene)), strict=False)]
+    below = max(1, round(rows * most[1] / max(1.0, sum(most))))  # active and paused on one scale, each as high as it takes
+    rows -= below
+    each = max(most[0] / rows, most[1] / below)
     lines: list[Text] = []
     measures = (
-        ("active", scene.state.active, colours.ACTIVE, both, rows),
-        ("paused", paused(scene), colours.HELD, both, rows),
+        ("active", scene.state.active, colours.ACTIVE, each * rows, rows),
+        ("paused", paused(scene), colours.HELD, each * below, below),
         ("waiting", scene.state.unstarted, "dim", max(levels[2], default=0.0), 1),
     )
     for i, (name, now, style, top, tallness) in enumerate(measures):

@@ -8,7 +8,7 @@ from concur_batch.dashboard import colours
 from concur_batch.dashboard.charts import cells
 from concur_batch.dashboard.figures import count, share
 from concur_batch.dashboard.layout import LABEL, VALUE, Section, flow, label, one_line, pair, prose, value
-from concur_batch.dashboard.limits import bound, describe, holding, in_force, policy_of
+from concur_batch.dashboard.limits import Bound, bound, describe, holding, in_force, policy_of
 from concur_batch.dashboard.pace import recent
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state.engine import EngineView, hit
@@ -119,13 +119,18 @@ def bar(scene: Scene, engine: EngineView, width: int) -> Text:
         (scene.sign("▒", "=") * filled[1], colours.CACHE),
         (scene.sign("░", ".") * (width - sum(filled)), "dim"),
     )
-    place, capacity = bound(engine, scene.state).tokens, _capacity(engine)
+    found, capacity = bound(engine, scene.state), _capacity(engine)
+    place = found.tokens
     if place is None or not capacity or capacity <= 0:
         return line
-    if place > capacity:
-        return Text.assemble(line[: width - 1], (scene.sign("»", ">"), "bold"))
-    at = min(width - 1, max(0, round(place / capacity * width)))
-    return Text.assemble(line[:at], (scene.sign("┃", "|"), "bold"), line[at + 1 :])
+    at = min(width - 1, max(0, round(min(place / capacity, 1.0) * width)))
+    return Text.assemble(line[:at], (_mark(scene, engine, found), "bold"), line[at + 1 :])
+
+
+def _mark(scene: Scene, engine: EngineView, found: Bound) -> str:
+    """The sign in the bar: where the limit is, or that it is beyond."""
+    beyond = (found.tokens or 0.0) > (_capacity(engine) or 0)
+    return scene.sign("»", ">") if beyond else scene.sign("┃", "|")
 
 
 def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text]:
@@ -134,7 +139,7 @@ def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text
     number, _, unit = found.words.partition(" ")
     parts = [Text(unit)]
     if found.tokens is not None and _capacity(engine) and _tells(engine):
-        parts[0].append(scene.sign(" ┃", " |"), "bold")
+        parts[0].append(f" {_mark(scene, engine, found)}", "bold")
     if engine.sample is not None and engine.sample.stale:
         parts.append(Text("no fresh reading", style=colours.HELD))
     if found.used is not None:

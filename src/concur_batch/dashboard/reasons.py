@@ -1,33 +1,41 @@
-"""The controllers' reasons in words. One that is not known here is shown as it is."""
+"""The controllers' reasons in few words, with the figure that they were taken on. One that is not known here is shown as it is."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from concur_batch.dashboard.figures import share
+from concur_batch.state import Move
+
 _WORDS: Final[dict[tuple[str, str], str]] = {
-    ("forecast", "first"): "start: nothing is known yet",
-    ("forecast", "grow"): "grow: contexts stay in the cache",
-    ("forecast", "cut"): "cut: history prefilled again",
-    ("forecast", "cooldown"): "cooldown: the last cut still drains",
-    ("forecast", "step-aside"): "step-aside: nothing to gain by a limit",
-    ("aimd", "grow"): "grow: little of the pool is locked",
-    ("aimd", "cut"): "cut: locked pool, few cached tokens",
-    ("accounting", "pool"): "pool: as many tokens as it holds",
-    ("turnover", "grow"): "grow: agents end, and the pool has room",
-    ("turnover", "trim"): "trim: too much of the pool is locked",
-    ("turnover", "cut"): "cut: the engine's queue is too long",
-    ("turnover", "drain"): "drain: nobody starts until some have ended",
+    ("forecast", "first"): "start: nothing known yet",
+    ("forecast", "grow"): "grow: contexts stay cached",
+    ("forecast", "cut"): "cut: {miss} of history missed",
+    ("forecast", "cooldown"): "cooldown: last cut drains",
+    ("forecast", "step-aside"): "step-aside: nothing to gain",
+    ("aimd", "grow"): "grow: {locked} locked",
+    ("aimd", "cut"): "cut: {locked} locked, {hit} hit",
+    ("accounting", "pool"): "pool: as much as will fit",
+    ("turnover", "grow"): "grow: agents end, has room",
+    ("turnover", "trim"): "trim: {locked} locked",
+    ("turnover", "cut"): "cut: queue is too long",
+    ("turnover", "drain"): "drain: until some ended",
     ("", "first"): "start",
     ("", "off"): "off: nobody is held back",
-    ("", "fixed"): "fixed",
-    ("", "pool"): "pool: as much as will fit",
-    ("", "no-evidence"): "no-evidence: no traffic or no fresh reading",
-    ("", "hold"): "hold",
+    ("", "no-evidence"): "no-evidence: nothing told",
 }
 
 
-def words(policy: str, reason: str, fell: bool | None) -> str:  # noqa: FBT001  three states of one fact
-    """Why a limit is another. `fell`: whether one on tokens did; None: it has none."""
-    if policy == "forecast" and reason in ("hold", "cooldown", "no-evidence") and fell is not None:
-        return "less room: ended agents left KV" if fell else "more room: KV of the ended went"
-    return _WORDS.get((policy, reason)) or _WORDS.get(("", reason)) or reason
+def words(policy: str, move: Move) -> str:
+    """Why a limit is another than before."""
+    before, after = move.before, move.after
+    reason = after.reason
+    if before is None and reason == "hold":
+        return "start"
+    if before is not None and after.tokens is not None and reason in ("hold", "grow", "cooldown", "no-evidence"):
+        if before.tokens is None:
+            return "as much as will fit"
+        if policy == "forecast" and reason != "grow":  # its fill is as it was; what changed is what it leaves room for
+            return "less: KV of ended agents" if after.tokens < before.tokens else "more: KV of the ended went"
+    told = _WORDS.get((policy, reason)) or _WORDS.get(("", reason))
+    return told.format(miss=share(move.miss), hit=share(move.hit), locked=share(move.locked)) if told else reason
