@@ -1,0 +1,184 @@
+"""`concur watch` as a person uses it: on a terminal beside a run, in a pipe, before, during and after."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+from on_terminal import CONCUR, OnTerminal
+from test_keys import begun, records, write_job
+
+from concur_batch import records as r
+from concur_batch.journal.writer import JournalWriter
+
+
+def start_run(tmp_path, *more, name="run"):
+    command = [*CONCUR, name, *map(str, more), "--no-live"]
+    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def watch(tmp_path, *more, **options):
+    return OnTerminal(*CONCUR, "watch", "out", *more, cwd=tmp_path, **options)
+
+
+def finished_run(tmp_path, steps=1):
+    job = write_job(tmp_path / "job.jsonl", count=3, steps=steps, command="true")
+    assert start_run(tmp_path, job, "--out", "out").wait(60) == 0
+
+
+def test_from_before_the_run_over_a_kill_and_a_resume_to_its_end(tmp_path):
+    out = tmp_path / "out"
+    job = write_job(tmp_path / "job.jsonl", count=4, steps=12, command="sleep 0.1")
+    with watch(tmp_path) as terminal:
+        terminal.until_shown("no run has begun here yet")
+        run = start_run(tmp_path, job, "--out", "out")
+        try:
+            terminal.until((out / "journal").exists, "a journal")
+            terminal.until(lambda: len(records(out, "tool_finished")) > 4, "tool calls")
+            terminal.until_shown("0 of 4")
+            run.kill()
+            run.wait()
+            terminal.until_shown("concur resume out")
+            terminal.until_shown("broke off")
+            here = len(terminal.shown)
+            run = start_run(tmp_path, "out", name="resume")
+            assert run.wait(90) == 0
+        finally:
+            run.kill()
+            run.wait()
+        terminal.until_shown("4 of 4", here)
+        terminal.until_shown("finished", here)
+        assert terminal.process.poll() is None
+        terminal.type("e")
+        terminal.until_shown("0 rollouts failed", here)
+        terminal.type("q")
+        assert terminal.code() == 0
+        assert terminal.is_as_before
+    assert terminal.raw.count(b"\x1b[?25h") >= terminal.raw.count(b"\x1b[?25l")
+
+
+def test_several_look_on_and_leave_as_they_like(tmp_path):
+    out = tmp_path / "out"
+    job = write_job(tmp_path / "job.jsonl", count=3, steps=8, command="sleep 0.2")
+    run = start_run(tmp_path, job, "--out", "out")
+    try:
+        with watch(tmp_path) as one, watch(tmp_path, "--exit") as other, watch(tmp_path) as third:
+            begun(one, out)
+            for terminal in (one, other, third):
+                terminal.until_shown("of 3")
+            one.until(lambda: not one.takes_lines, "keys")
+            one.type("q")
+            assert one.code() == 0
+            third.process.send_signal(signal.SIGINT)
+            assert third.code() == 0
+            assert third.is_as_before
+            assert run.wait(60) == 0
+            assert other.code() == 0
+            assert "3 of 3" in other.shown
+    finally:
+        run.kill()
+        run.wait()
+    assert [x["cause"] for x in records(out, "segment_finished")] == ["finished"]
+    assert not records(out, "drain_started")
+
+
+def test_one_picture_and_plain_lines_of_a_run_that_is_over(tmp_path):
+    finished_run(tmp_path)
+    with watch(tmp_path, "--once") as terminal:
+        assert terminal.code() == 0
+        assert terminal.is_as_before
+    assert "3 of 3" in terminal.shown
+    for more in (["--once"], ["--exit"]):
+        done = subprocess.run(
+            [*CONCUR, "watch", "out", *more], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "3/3 ended" in done.stdout
+        assert "ended: finished" in done.stdout
+        assert len(done.stdout.splitlines()) == 1
+
+
+def test_in_a_pipe_it_tells_of_a_run_line_by_line_until_it_is_told_to_leave(tmp_path):
+    finished_run(tmp_path)
+    process = subprocess.Popen([*CONCUR, "watch", "out"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "3/3 ended" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, told = process.communicate(timeout=60)
+    assert (process.returncode, rest, told) == (0, "", "")
+
+
+def test_a_reader_that_goes_away_ends_it(tmp_path):
+    finished_run(tmp_path)
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [*CONCUR, "watch", "out"], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+    )
+    os.close(writing)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_journal_line_that_is_broken_is_one_sentence(tmp_path):
+    finished_run(tmp_path)
+    path = tmp_path / "out" / "journal" / "000001.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], b"{broken\n", *lines[3:]]))
+    for more in (["--once"], []):
+        done = subprocess.run(
+            [*CONCUR, "watch", "out", *more], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("concur: ")
+        assert "000001.jsonl:4: broken journal line" in done.stderr
+    with watch(tmp_path) as terminal:
+        assert terminal.code() == 2
+        assert terminal.is_as_before
+    assert "broken journal line" in terminal.shown
+
+
+@pytest.mark.parametrize("name", ["nowhere/out", "job.jsonl", "full", "soon"])
+def test_where_there_is_no_run(tmp_path, name):
+    write_job(tmp_path / "job.jsonl")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thing").write_text("")
+    done = subprocess.run(
+        [*CONCUR, "watch", name, "--once"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"concur: {name}: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_small_terminal_and_one_that_can_show_little(tmp_path):
+    finished_run(tmp_path)
+    for rows, columns in ((3, 20), (50, 200)):
+        with watch(tmp_path, rows=rows, columns=columns) as terminal:
+            terminal.until(lambda terminal=terminal: not terminal.takes_lines, "keys")
+            terminal.type("q")
+            assert terminal.code() == 0
+        assert "Traceback" not in terminal.shown
+    with watch(tmp_path, "--exit", env={"TERM": "dumb"}) as terminal:
+        assert terminal.code() == 0
+    assert "3/3 ended" in terminal.shown
+
+
+def test_a_simulation_is_watched_too(tmp_path):
+    simulated = [*CONCUR, "simulate", "--agents", "8", "--profile", "qwen3-8b@h100x1", "--out", "out"]
+    subprocess.run(simulated, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    done = subprocess.run(
+        [*CONCUR, "watch", "out", "--exit"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "8/8 ended" in done.stdout
+    kinds = {json.loads(line)["kind"] for line in (tmp_path / "out" / "journal" / "000001.jsonl").open()}
+    assert kinds.isdisjoint({"runner_measured", "steered"})
+
+
+def test_the_first_lines_of_a_run_are_enough_for_a_picture(tmp_path):
+    writer = JournalWriter(tmp_path / "out")
+    writer.write(r.SegmentStarted(t=0.0, epoch=1e9, host="h", pid=1, version="0"))
+    writer.close()
+    with watch(tmp_path, "--exit") as terminal:
+        assert terminal.code() == 0
+    assert "broke off" in terminal.shown
