@@ -75,11 +75,11 @@ def test_when_it_moved():
 @pytest.mark.parametrize(
     ("policy", "before", "after", "said"),
     [
-        ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "cut"}, "cut: 11% of history missed"),
+        ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "cut"}, "cut: 11% missed"),
         ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "hold"}, "less: KV of ended agents"),
-        ("forecast", {"tokens": 80}, {"tokens": 90, "reason": "no-evidence"}, "more: KV of the ended went"),
+        ("forecast", {"tokens": 80}, {"tokens": 90, "reason": "no-evidence"}, "more: their KV is gone"),
         ("forecast", {"agents": 16}, {"tokens": 90, "reason": "hold"}, "as much as will fit"),
-        ("forecast", {"tokens": 90}, {"agents": 99, "reason": "step-aside"}, "step-aside: nothing to gain"),
+        ("forecast", {"tokens": 90}, {"agents": 99, "reason": "step-aside"}, "step-aside: no gain"),
         ("aimd", {"agents": 8}, {"agents": 4, "reason": "cut"}, "cut: 60% locked, - hit"),
         ("aimd", None, {"agents": 4, "reason": "hold"}, "start"),
         ("aimd", {"agents": 8}, {"agents": 64, "reason": "no cache evidence: fixed:64"}, "no cache evidence: fixed:64"),

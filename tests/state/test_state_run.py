@@ -143,6 +143,16 @@ def test_a_limit_on_tokens_that_drifts_has_not_moved():
     )
 
 
+def test_a_limit_on_tokens_that_goes_to_and_fro_while_it_holds_is_told_when_it_has_gone_far():
+    drift = [decided(float(t), tokens=100_000 + (-1) ** t * 1_500) for t in range(20)]
+    state = fold([OPENED, *drift, decided(21.0, tokens=90_000), decided(22.0, tokens=88_000, reason="cut")])
+    assert [(m.before and m.before.tokens, m.after.tokens) for m in state.engines["e"].moves] == [
+        (None, 101_500),
+        (101_500, 90_000),
+        (90_000, 88_000),
+    ]
+
+
 def test_a_move_keeps_what_it_was_taken_on():
     sample = r.Sampled(t=1, engine="e", locked=0.4, prompt_tokens=10, cached_tokens=4, history_tokens=8, missed_tokens=2)
     move = fold([OPENED, sample, decided(1.0, agents=4)]).engines["e"].moves[0]

@@ -38,7 +38,9 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     levels = [tuple(values[i] for values in columns) for i in range(3)]
     rows = max(2, height - 3)
     most = [max((*values, now), default=0.0) for values, now in zip(levels, (scene.state.active, paused(scene)), strict=False)]
-    below = max(1, round(rows * most[1] / max(1.0, sum(most))))  # active and paused on one scale, each as high as it takes
+    below = min(
+        rows - 1, max(1, round(rows * most[1] / max(1.0, sum(most))))
+    )  # active and paused on one scale, each as high as it takes
     rows -= below
     each = max(most[0] / rows, most[1] / below)
     lines: list[Text] = []

@@ -66,14 +66,15 @@ def overall(state: RunState, now: float) -> Pace | None:
 def left_s(state: RunState, now: float) -> float | None:
     """Seconds to the estimated end; None where nothing can be said.
 
-    Steps still to do (what ended rollouts took on average, less what live ones have done) at the speed of the last minutes.
+    Steps still to do, at the speed of the last minutes. How many a rollout takes is the mean over those that ended and those that
+    live, these taken to be half way: who ends first has taken few steps, and would make it too low.
     """
     pace = current(state, now, OUTLOOK_S) or overall(state, now)
     ended = len(state.ended)
     if not ended or pace is None or not pace.steps > 0 or state.draining is not None or state.finished is not None:
         return None
     done_by_live = [live.step for live in state.live.values()]
-    mean = max(1.0, (state.totals.steps - sum(done_by_live)) / ended)
+    mean = max(1.0, (state.totals.steps + sum(done_by_live)) / (ended + len(done_by_live)))
     left = state.unstarted * mean + sum(max(1.0, mean - steps) for steps in done_by_live)
     seconds = left / pace.steps
     return seconds if math.isfinite(seconds) else None

@@ -9,20 +9,20 @@ from concur_batch.state import Move
 
 _WORDS: Final[dict[tuple[str, str], str]] = {
     ("forecast", "first"): "start: nothing known yet",
-    ("forecast", "grow"): "grow: contexts stay cached",
-    ("forecast", "cut"): "cut: {miss} of history missed",
-    ("forecast", "cooldown"): "cooldown: last cut drains",
-    ("forecast", "step-aside"): "step-aside: nothing to gain",
+    ("forecast", "grow"): "grow: little is missed",
+    ("forecast", "cut"): "cut: {miss} missed",
+    ("forecast", "cooldown"): "cooldown after a cut",
+    ("forecast", "step-aside"): "step-aside: no gain",
     ("aimd", "grow"): "grow: {locked} locked",
     ("aimd", "cut"): "cut: {locked} locked, {hit} hit",
-    ("accounting", "pool"): "pool: as much as will fit",
-    ("turnover", "grow"): "grow: agents end, has room",
+    ("accounting", "pool"): "as much as will fit",
+    ("turnover", "grow"): "grow: agents end",
     ("turnover", "trim"): "trim: {locked} locked",
     ("turnover", "cut"): "cut: queue is too long",
     ("turnover", "drain"): "drain: until some ended",
     ("", "first"): "start",
     ("", "off"): "off: nobody is held back",
-    ("", "no-evidence"): "no-evidence: nothing told",
+    ("", "no-evidence"): "no evidence",
 }
 
 
@@ -36,6 +36,6 @@ def words(policy: str, move: Move) -> str:
         if before.tokens is None:
             return "as much as will fit"
         if policy == "forecast" and reason != "grow":  # its fill is as it was; what changed is what it leaves room for
-            return "less: KV of ended agents" if after.tokens < before.tokens else "more: KV of the ended went"
+            return "less: KV of ended agents" if after.tokens < before.tokens else "more: their KV is gone"
     told = _WORDS.get((policy, reason)) or _WORDS.get(("", reason))
     return told.format(miss=share(move.miss), hit=share(move.hit), locked=share(move.locked)) if told else reason

@@ -16,6 +16,7 @@ from concur_batch.dashboard.layout import LABEL, VALUE, Section, label, value
 from concur_batch.dashboard.scene import Scene
 
 _TOP = 17  # cells right of a chart, for its greatest value and what it is in
+THRASHING = 0.3  # of the history prefilled again: most of what the engine computes it has computed before
 _ROOMY = 60  # cells from which on there are these
 
 
@@ -29,6 +30,7 @@ class _Row:
     now: float | None
     values: Sequence[float | None]
     is_share: bool = False
+    alarm: float = math.inf  # from which value on it stands out
 
     @property
     def top(self) -> float:
@@ -76,7 +78,15 @@ def _rows(scene: Scene, columns: Sequence[Interval]) -> list[_Row]:
     told = [engine for engine in state.engines.values() if engine.sample is not None]
     return [
         _Row(name="hit", style=colours.CACHE, unit="", now=now.hit, values=[x.hit for x in columns], is_share=True),
-        _Row(name="miss", style=colours.LOST, unit="", now=now.miss, values=[x.miss for x in columns], is_share=True),
+        _Row(
+            name="miss",
+            style=colours.LOST,
+            unit="",
+            now=now.miss,
+            values=[x.miss for x in columns],
+            is_share=True,
+            alarm=THRASHING,
+        ),
         _Row(name="prefill", style=colours.ACTIVE, unit="tok/s", now=now.prefill, values=[x.prefill for x in columns]),
         _Row(name="decode", style=colours.ACTIVE, unit="tok/s", now=now.decode, values=[x.decode for x in columns]),
         _Row(
@@ -101,10 +111,12 @@ def _chart(scene: Scene, row: _Row, room: int, rows: int) -> list[Text]:
     for i, blocks in enumerate(drawn):
         lowest = i == rows - 1
         line = label(row.name if lowest else "")
-        line.append_text(value(row.shown(row.now) if lowest else ""))
+        loud = row.now is not None and row.now >= row.alarm
+        line.append_text(value(row.shown(row.now) if lowest else "", f"bold {row.style}" if loud else "bold"))
         line.append(blocks, row.style)
-        if lowest and room >= _ROOMY - _TOP and not row.is_share:
-            line.append(f"  max {row.shown(row.top)} {row.unit}", "dim")
+        if lowest and room >= _ROOMY - _TOP:
+            line.append("  thrashing" if loud else "", f"bold {row.style}")
+            line.append("" if row.is_share else f"  max {row.shown(row.top)} {row.unit}", "dim")
         lines.append(line)
     return lines
 

@@ -11,6 +11,8 @@ from concur_batch import records as r
 HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
 MOVES = 12  # changes of the limit kept
 _JOINED_S = 15.0  # changes of one kind that follow each other as closely are one
+_DRIFTS = ("hold", "cooldown", "no-evidence")  # reasons under which a limit on tokens moves all the same, to and fro
+_DRIFT = 0.05  # of it; less is no move
 _EVIDENCE = 10  # samples before a change that tell why
 
 
@@ -78,7 +80,7 @@ class EngineView:
         moved = self.moved
         if moved is None or moved.agents != x.agents or moved.requests != x.requests or _drifted(moved.tokens, x.tokens):
             self.moved = x
-            self._move(moved, x)
+            self._move(x)
         self.decision = x
         self.decisions.append(x)
         agents, tokens = x.agents, x.tokens
@@ -97,17 +99,19 @@ class EngineView:
             elif tokens > self.tokens_high:
                 self.tokens_high = tokens
 
-    def _move(self, before: r.Decided | None, x: r.Decided) -> None:
+    def _move(self, x: r.Decided) -> None:
         last = self.moves[-1] if self.moves else None
-        if last is not None and before is not None and last.after.reason == x.reason and x.t - before.t <= _JOINED_S:
+        before = None if last is None else last.after
+        if last is not None and before is not None:
+            if x.reason in _DRIFTS and before.tokens and x.tokens and abs(x.tokens - before.tokens) <= _DRIFT * before.tokens:
+                return
             way = _way(before, x)
-            if way and way == _way(last.before, last.after):
+            if way and before.reason == x.reason and x.t - before.t <= _JOINED_S and way == _way(last.before, before):
                 last.after = x
                 return
         told = list(islice(reversed(self.samples), _EVIDENCE))
-        self.moves.append(
-            Move(began=x.t, before=before, after=x, locked=told[0].locked if told else None, hit=hit(told), miss=miss(told))
-        )
+        locked = told[0].locked if told else None
+        self.moves.append(Move(began=x.t, before=before, after=x, locked=locked, hit=hit(told), miss=miss(told)))
 
     @property
     def queue_share(self) -> float | None:
