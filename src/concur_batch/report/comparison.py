@@ -28,6 +28,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], bool | None], ...] = (
     ("an agent's life, p95", "s", ("figures", "agent_p95_s"), True),
     ("first result after", "s", ("figures", "first_result_s"), True),
     ("half of the results after", "s", ("figures", "done_p50_s"), True),
+    ("wait for the first slot, mean", "s", ("admission_mean_s",), True),
     ("pauses", "", ("figures", "pauses"), None),
     ("longest pause", "s", ("figures", "paused_max_s"), True),
     ("tool calls", "", ("tool_calls",), None),

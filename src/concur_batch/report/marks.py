@@ -1,4 +1,4 @@
-"""When and why a limit was moved, in bounded memory: of neighbours the greater move is kept. Pure."""
+"""When and why a limit was moved, in bounded memory: of moves close together the greatest is kept. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from concur_batch import records as r
 from concur_batch.report.tidy import clipped, moment
 
 _WHOLLY = 20.0  # the move from or to no limit, as a logarithm
-MOST = 160  # per engine; twice as many while they are collected
+MOST = 160  # per engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +26,36 @@ class Mark:
     moves: int = 1
 
 
+class _Slots:
+    """One mark per slot of time; slots are doubled in length when there are more than `MOST`."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, Mark] = {}
+        self._seconds = 0.25
+
+    @property
+    def marks(self) -> list[Mark]:
+        return list(self._slots.values())
+
+    def add(self, mark: Mark) -> None:
+        slot = int(mark.at / self._seconds)
+        held = self._slots.get(slot)
+        if held is not None:
+            mark = replace(held if held.size >= mark.size else mark, moves=held.moves + mark.moves)
+        self._slots[slot] = mark
+        if len(self._slots) > MOST:
+            marks, self._slots = self.marks, {}
+            self._seconds *= 2
+            for one in marks:
+                self.add(one)
+
+
 class Marks:
     """`decided` in order. A limit on tokens drifts all the time: it has to move by more than a fiftieth."""
 
     def __init__(self) -> None:
         self._last: dict[str, r.Decided] = {}
-        self._marks: dict[str, list[Mark]] = {}
+        self._marks: dict[str, _Slots] = {}
 
     def segment(self, _: r.SegmentStarted, __: float) -> None:
         """The first decision of a segment is compared with none before it."""
@@ -44,9 +68,8 @@ class Marks:
         if last is not None and move is None:
             return
         self._last[record.engine] = record
-        marks = self._marks.setdefault(record.engine, [])
         size = 1.0 if move is None else move
-        marks.append(
+        self._marks.setdefault(record.engine, _Slots()).add(
             Mark(
                 at=at,
                 reason=clipped(record.reason, 80),
@@ -57,14 +80,10 @@ class Marks:
                 size=abs(size),
             )
         )
-        if len(marks) >= 2 * MOST:
-            self._marks[record.engine] = _halved(marks)
 
     def view(self, engine: str) -> list[dict[str, object]]:
         """One engine's, ready for JSON."""
-        marks = self._marks.get(engine, [])
-        if len(marks) > MOST:
-            marks = _halved(marks)
+        marks = self._marks[engine].marks if engine in self._marks else []
         return [
             {
                 "t": moment(mark.at),
@@ -90,15 +109,3 @@ def _move(before: r.Decided, now: r.Decided) -> float | None:
         if abs(times) > max(least, abs(greatest)):
             greatest = times
     return greatest or None
-
-
-def _halved(marks: list[Mark]) -> list[Mark]:
-    """Of every two neighbours the greater move, which then stands for both."""
-    kept = []
-    for first, second in zip(marks[::2], [*marks[1::2], None], strict=False):
-        if second is None:
-            kept.append(first)
-        else:
-            greater = first if first.size >= second.size else second
-            kept.append(replace(greater, moves=first.moves + second.moves))
-    return kept

@@ -18,7 +18,7 @@ from concur_batch.report.tools import Tools
 from concur_batch.report.trajectory import trajectory
 from concur_batch.results.elapsed import Elapsed
 from concur_batch.results.source import PositionedRecords
-from concur_batch.results.summary import summarise
+from concur_batch.results.summary import rate, summarise
 from concur_batch.results.tally import Tally
 from concur_batch.state import RunState
 
@@ -116,6 +116,7 @@ class RunReport:
         return self.summary() | {
             "figures": self.tally.figures() | {"limit": self.tally.limit},
             "agent_time": self.agent_time(),
+            "admission_mean_s": rate(self._admission_s, len(self.state.ended) + len(self.state.live)),
             "tools": self.tools.view(),
             "errors": self.failures.view(),
         }

@@ -11,38 +11,45 @@ const PHASES = [
 ];
 const SECONDS = { admission: 'admission_s', paused: 'paused_s', waiting: 'wait_s', model: 'model_s', tool: 'tool_s', retry: 'retry_s' };
 
-function timeShares(run) {
-  const total = PHASES.reduce((sum, [phase]) => sum + run.agent_time[SECONDS[phase]], 0);
+// `admitted`: of the time from the first slot on.
+function timeShares(run, admitted) {
+  const of = (phase) => (admitted && phase === 'admission' ? 0 : run.agent_time[SECONDS[phase]]);
+  const total = PHASES.reduce((sum, [phase]) => sum + of(phase), 0);
   return PHASES.map(([phase, name, meaning]) => {
-    const seconds = run.agent_time[SECONDS[phase]];
+    const seconds = of(phase);
     return { phase, name, meaning, seconds, share: total > 0 ? seconds / total : 0 };
   });
 }
 
+// A bar per run from the first slot on; of a single run a second one with what was before.
 function agentTime(runs) {
-  const known = runs.filter((run) => timeShares(run).some((one) => one.seconds > 0));
-  if (!known.length) return null;
-  const height = 40 * known.length + 56;
-  const div = chart(height, (width) => {
-    const several = runs.length > 1;
-    const names = known.map((run) => plain(run.name, 18));
-    const traces = PHASES.map(([phase, name], place) => ({
-      type: 'bar', orientation: 'h', name, y: known.map((_, i) => i), x: known.map((run) => timeShares(run)[place].share),
-      marker: { color: colour(phase), line: { color: variable('--card'), width: 1 } },
-      text: known.map((run) => { const one = timeShares(run)[place]; return one.share * width > 110 ? `${name} ${percent(one.share, 0)}` : one.share * width > 50 ? percent(one.share, 0) : ''; }),
-      textposition: 'inside', insidetextanchor: 'middle', textangle: 0, constraintext: 'none', textfont: { color: onColour(phase), size: 12 },
-      customdata: known.map((run) => duration(timeShares(run)[place].seconds)), hovertemplate: `${name}: %{x:.1%}, %{customdata}<extra></extra>`,
-    }));
+  const several = runs.length > 1;
+  const bars = runs.filter((run) => timeShares(run, true).some((one) => one.seconds > 0)).map((run) => ({ name: several ? run.name : 'from the first slot', shares: timeShares(run, true) }));
+  if (!several && runs[0].agent_time.admission_s > 0) bars.push({ name: 'with admission', shares: timeShares(runs[0], false) });
+  if (!bars.length) return null;
+  const phases = PHASES.filter(([phase], place) => bars.some((bar) => bar.shares[place].seconds > 0));
+  const div = chart(38 * bars.length + 44, (width) => {
+    const place = (phase) => PHASES.findIndex(([name]) => name === phase);
+    const words = (one) => (one.share * width > 130 ? `${one.name} ${percent(one.share, 0)}` : one.share * width > 50 ? percent(one.share, 0) : '');
+    const traces = phases.map(([phase, name]) => {
+      const own = bars.map((bar) => bar.shares[place(phase)]);
+      return {
+        type: 'bar', orientation: 'h', name, y: bars.map((_, i) => i), x: own.map((one) => one.share),
+        marker: { color: colour(phase), line: { color: variable('--card'), width: 1 } },
+        text: own.map(words), textposition: 'inside', insidetextanchor: 'middle', textangle: 0, constraintext: 'none', textfont: { color: onColour(phase), size: 12 },
+        customdata: own.map((one) => duration(one.seconds)), hovertemplate: `${name}: %{x:.1%}, %{customdata}<extra></extra>`,
+      };
+    });
     return {
       traces,
       layout: {
-        barmode: 'stack', bargap: 0.25, margin: { l: several ? (width < WIDE ? 84 : 140) : 12, r: 16, t: 4, b: 36 },
-        xaxis: axis({ range: [0, 1], tickformat: '.0%', title: title('share of all agents’ time') }),
-        yaxis: axis({ autorange: 'reversed', tickvals: known.map((_, i) => i), ticktext: several ? names : known.map(() => ''), ticks: '' }),
+        barmode: 'stack', bargap: 0.25, margin: { l: width < WIDE ? 84 : 140, r: 20, t: 4, b: 26 },
+        xaxis: axis({ range: [0, 1], tickformat: '.0%' }),
+        yaxis: axis({ range: [bars.length - 0.45, -0.55], tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => plain(bar.name, width < WIDE ? 12 : 20)), ticks: '' }),
       },
     };
   });
-  return card('Where agents’ time went', 'seconds of all agents together', div, legend(PHASES.map(([phase, name]) => ({ name, measure: phase }))));
+  return card('Where agents’ time went', several ? 'shares of the seconds of all agents, from the first slot on' : 'shares of the seconds of all agents', div, legend(phases.map(([phase, name]) => ({ name, measure: phase }))));
 }
 
 // Ink that can be read on a phase's colour, in both themes.
@@ -55,7 +62,7 @@ function onColour(phase) {
 
 function timeTable(run) {
   const agents = run.rollouts.ended + run.rollouts.begun;
-  const rows = timeShares(run).map((one) => el('tr', {},
+  const rows = timeShares(run, false).map((one) => el('tr', {},
     el('td', {}, el('span', { class: 'runname' }, swatch(COLOURS[one.phase]), one.name)),
     el('td', { class: 'n' }, duration(one.seconds)), el('td', { class: 'n' }, percent(one.share)),
     el('td', { class: 'n' }, agents ? duration(one.seconds / agents) : '–'), el('td', { class: 'note' }, one.meaning)));

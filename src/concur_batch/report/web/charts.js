@@ -205,13 +205,14 @@ function overlays(runs) {
     return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i) };
   });
   const share = { top: 'share', height: 180, connect: true };
+  const all = (measure) => runs.flatMap((run) => (run.timelines.length && run.timelines[0].series[measure]) || []);
   return [
     ['Cache hit rate', 'of the prompt tokens, served from the cache', 'hit_rate', { ...share, axis: 'share of tokens' }],
     ['Computed again', 'of the history sent again, prefilled once more', 'miss_rate', { ...share, axis: 'share of tokens' }],
     ['KV locked', 'share of the pool held by running requests', 'locked', { ...share, axis: 'share of the pool' }],
     ['KV cached but idle', 'share of the pool that could be evicted', 'evictable', { ...share, axis: 'share of the pool' }],
     ['Active agents', 'holding a slot', 'active', { height: 180, axis: 'agents' }],
-    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents' }],
+    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: topOf(all('limit_agents'), all('active')) }],
     ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens' }],
     ['Paused agents', 'waiting to return', 'paused', { height: 180, axis: 'agents' }],
     ['Generated', 'tokens per second, moving mean', 'decode_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],

@@ -55,7 +55,7 @@ function ratio(value, lessIsBetter) {
   if (value === null || value === undefined) return null;
   const same = Math.abs(value - 1) < 0.005;
   const better = lessIsBetter === null || same ? '' : (value < 1) === lessIsBetter ? ' good' : ' bad';
-  return el('span', { class: 'ratio' + better }, '×' + (value >= 100 ? Math.round(value) : value.toFixed(2)));
+  return el('span', { class: 'ratio' + better }, '×' + (value >= 100 ? Math.round(value) : value < 0.095 ? Number(value.toPrecision(2)) : value.toFixed(2)));
 }
 
 function differences(data) {
