@@ -170,12 +170,12 @@ class Watching:
     def close(self) -> int:
         """Press q; its exit code."""
         os.write(self._master, b"q")
-        for _ in range(100):
-            self.read(0.1)
-            if self.process.poll() is not None:
-                break
-        else:
-            self.process.kill()
+        try:
+            for _ in range(100):
+                self.read(0.1)
+        except OSError:  # it has closed its terminal
+            return self.process.wait(10)
+        self.process.kill()
         return self.process.wait()
 
 
