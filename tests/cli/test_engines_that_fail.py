@@ -181,8 +181,12 @@ def test_a_dead_engine_ends_the_run_resumable(tmp_path):
     with Server(answer) as server:
         killer = threading.Thread(target=lambda: (os_exit.wait(30), server.loop.call_soon_threadsafe(server.loop.stop)))
         killer.start()
-        done = run(tmp_path, server.url, "--set", "engine.wait_s=1", "--controller", "fixed:1", code=3)
+        told = ("--on-exit", "cat > told.json")
+        done = run(tmp_path, server.url, "--set", "engine.wait_s=1", "--controller", "fixed:1", *told, code=3)
         killer.join()
     assert "did not return within 1 s" in done.stderr
     assert "concur resume out" in done.stderr
     assert statuses(tmp_path) == [("completed", None)]
+    summary = json.loads((tmp_path / "told.json").read_text())
+    assert (summary["ended"], summary["exit_code"], summary["error"]["class"]) == ("engine", 3, "engine_down")
+    assert summary["rollouts"]["ended"] == 1
