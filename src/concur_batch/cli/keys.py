@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Protocol
 
+from concur_batch.control.steering import Steering
 from concur_batch.dashboard.view import View
 from concur_batch.errors import ConcurError
-from concur_batch.runner import Runner
 
 RUN_KEYS = "peq+-=0"
 WATCH_KEYS = "eq"
+
+
+class Steerable(Protocol):
+    """A runner, as far as keys know it."""
+
+    steering: Steering
+
+    def steer(self, steering: Steering) -> None:
+        """From now on."""
+        ...
 
 
 class Views:
@@ -27,7 +38,7 @@ class Views:
 class RunKeys:
     """For one who watches a run from where it was started. `quit_run`: what `q` does."""
 
-    def __init__(self, runner: Runner, quit_run: Callable[[], None]) -> None:
+    def __init__(self, runner: Steerable, quit_run: Callable[[], None]) -> None:
         self._runner = runner
         self._quit = quit_run
         self.views = Views()
