@@ -32,10 +32,11 @@ def words(policy: str, move: Move) -> str:
     reason = after.reason
     if before is None and reason == "hold":
         return "start"
-    if before is not None and after.tokens is not None and reason in ("hold", "grow", "cooldown", "no-evidence"):
+    if before is not None and after.tokens is not None:
         if before.tokens is None:
             return "as much as will fit"
-        if policy == "forecast" and reason != "grow":  # its fill is as it was; what changed is what it leaves room for
-            return "less: KV of ended agents" if after.tokens < before.tokens else "more: their KV is gone"
+        fell = after.tokens < before.tokens
+        if policy == "forecast" and reason != ("cut" if fell else "grow"):  # not the fill: what is to be left free changed
+            return "less: KV of ended agents" if fell else "more: their KV is gone"
     told = _WORDS.get((policy, reason)) or _WORDS.get(("", reason))
     return told.format(miss=share(move.miss), hit=share(move.hit), locked=share(move.locked)) if told else reason

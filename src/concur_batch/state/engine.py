@@ -11,7 +11,7 @@ from concur_batch import records as r
 HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
 MOVES = 12  # changes of the limit kept
 _JOINED_S = 15.0  # changes of one kind that follow each other as closely are one
-_DRIFTS = ("hold", "cooldown", "no-evidence")  # reasons under which a limit on tokens moves all the same, to and fro
+_WAYS = {"grow": 1, "cut": -1, "trim": -1}  # a limit on tokens also goes to and fro for other reasons than the one that is given
 _DRIFT = 0.05  # of it; less is no move
 _EVIDENCE = 10  # samples before a change that tell why
 
@@ -103,9 +103,14 @@ class EngineView:
         last = self.moves[-1] if self.moves else None
         before = None if last is None else last.after
         if last is not None and before is not None:
-            if x.reason in _DRIFTS and before.tokens and x.tokens and abs(x.tokens - before.tokens) <= _DRIFT * before.tokens:
-                return
             way = _way(before, x)
+            if (
+                (not way or way != _WAYS.get(x.reason, 0))
+                and before.tokens
+                and x.tokens
+                and abs(x.tokens - before.tokens) <= _DRIFT * before.tokens
+            ):
+                return
             if way and before.reason == x.reason and x.t - before.t <= _JOINED_S and way == _way(last.before, before):
                 last.after = x
                 return
