@@ -61,6 +61,16 @@ def test_the_command_cannot_change_the_exit_code(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_the_command_may_look_at_the_run(tmp_path):
+    write_job(tmp_path / "job.jsonl", ["y"])
+    look = (
+        f'{sys.executable} -m concur_batch.cli.main validate job.jsonl && {" ".join(CONCUR)} results "$CONCUR_RUN_DIR" > seen.txt'
+    )
+    done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", look, cwd=tmp_path)
+    assert "--on-exit" not in done.stderr
+    assert "t#0" in (tmp_path / "seen.txt").read_text()
+
+
 def test_a_run_that_never_began_tells_nobody(tmp_path):
     write_job(tmp_path / "job.jsonl", ["y"])
     done = concur("run", "job.jsonl", "--engine", "http://127.0.0.1:9", "--no-live", "--on-exit", KEEP, "--set",

@@ -54,7 +54,10 @@ def _tracing(run_dir: Path, state: RunState) -> Iterator[Sink]:
         try:
             yield sink
         finally:
-            sink.close()
+            try:
+                sink.close()
+            except Exception:  # noqa: BLE001 - the same as in `guarded`
+                _log.exception("otel: spans of unfinished rollouts could not be closed")
     if sent.delivered < sent.made:
         lost = f"{sent.made - sent.delivered:,} of {sent.made:,} spans were not delivered"
         print(f"otel: {lost}; is a collector at {where}, and fast enough? The run itself is whole.", file=sys.stderr)  # noqa: T201 - the same

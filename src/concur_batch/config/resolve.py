@@ -32,7 +32,12 @@ FALLBACKS = {  # other programs' variables, below the file; the first that is se
     "SGLANG_API_KEY": ("engine", "api_key"),
     "OPENAI_API_KEY": ("engine", "api_key"),
 }
-NOT_KEYS = {"CONCUR_CONFIG", "CONCUR_SIM_API_KEY"}  # ours, but options of single commands
+NOT_KEYS = {
+    "CONCUR_CONFIG",
+    "CONCUR_SIM_API_KEY",
+    "CONCUR_RUN_DIR",
+    "CONCUR_EXIT_CODE",
+}  # ours: of single commands, and told to --on-exit
 OPTIONS = {"engine.urls": "--engine", "tools.sources": "--tools", "agent.name": "--agent", "controller.name": "--controller"}
 _LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
 
