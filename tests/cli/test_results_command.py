@@ -148,6 +148,23 @@ def test_a_reader_that_goes_away_is_no_fault(run, arguments):
     assert [line for line in done.stderr.splitlines() if not line.startswith("exported")] == []
 
 
+def test_a_run_that_has_not_begun(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_bytes((run / "out" / "config.json").read_bytes())
+    assert results(tmp_path, "out") == "no rollout has ended yet\n"
+    assert "no rollout has begun" in refused(tmp_path, "out", "--open", "one")
+    assert results(tmp_path, "out", "--json") == ""
+
+
+def test_a_terminal_that_knows_ascii_only(run):
+    done = subprocess.run(
+        [*CONCUR, "results", "out", "--open", "one#0"], cwd=run, capture_output=True, check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"\\u2192 shell" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

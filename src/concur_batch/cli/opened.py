@@ -46,6 +46,7 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
         return
     if not (run_dir / "results.parquet").exists():
         directory.read(run_dir)  # raises where there is no run at all
+        raise InputError(f"--open {one_line(name)}: no rollout has begun in {run_dir}; begin it by `concur resume`")
     row = _from_results(run_dir, name)
     yield _facts(rollout_id(row.id, row.rollout), row.status, f"{row.n_steps} steps", duration(row.times.wall_s))
     end = [Part(heading="output", kind="note", content=row.output)] if row.output else []

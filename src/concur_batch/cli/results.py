@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,8 @@ def show(
     if form is not None and given != ["--export"]:
         raise InputError(f"--format {form}: is the form of an export; add --export FILE")
     page = Page(selection=selection(*filters), skip=skip, limit=limit)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # whatever is in there, it can be shown
     match given:
         case ["--open"]:
             return print_one(run_dir, wanted["--open"])
