@@ -9,13 +9,13 @@ values = st.lists(st.none() | st.floats() | st.floats(0, 10), max_size=30)
 
 
 def test_newest_stands_at_the_right_and_what_is_not_known_is_a_gap():
-    assert spark([0.0, 0.5, None, 1.0], 6, ascii_only=False) == "  ▁▄ █"
+    assert spark([0.0, 0.5, None, 1.0], 6, ascii_only=False) == "  ▁▄ ▇"
     assert spark([0.0, 0.5, None, 1.0], 2, ascii_only=True) == " #"
     assert spark([1.0], 0, ascii_only=True) == ""
 
 
 def test_a_tall_chart_has_eight_levels_a_line():
-    assert tall([0, 0.25, 0.5, 0.75, 1], 5, 2, ascii_only=False) == ["   ▄█", "▁▄███"]
+    assert tall([0, 0.25, 0.5, 0.75, 1], 5, 2, ascii_only=False) == ["   ▄▇", "▁▄███"]
     assert tall([3.0], 1, 1, top=0.0, ascii_only=False) == ["▁"]
 
 

@@ -19,7 +19,7 @@ def tall(values: Sequence[float | None], width: int, rows: int, *, top: float = 
     blocks = _BLOCKS_ASCII if ascii_only else _BLOCKS
     rows = max(1, rows)
     newest = values[-width:] if width > 0 else ()
-    levels = [_level(value, top, 8 * rows) for value in newest]
+    levels = [_level(value, top, 8 * rows - (not ascii_only)) for value in newest]  # an eighth is left to the line above
     lines = ["".join(blocks[min(8, max(0, level - 8 * row))] for level in levels) for row in reversed(range(rows))]
     return [line.rjust(max(0, width)) for line in lines]
 

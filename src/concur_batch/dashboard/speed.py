@@ -110,8 +110,9 @@ def _chart(scene: Scene, row: _Row, room: int, rows: int) -> list[Text]:
     drawn = tall(row.values, room, rows, top=row.top, ascii_only=scene.ascii_only)
     for i, blocks in enumerate(drawn):
         lowest = i == rows - 1
-        line = label(row.name if lowest else "")
         loud = row.now is not None and row.now >= row.alarm
+        name = row.name if lowest else ""
+        line = Text.assemble((f"{name:<{LABEL}}", f"bold {row.style}")) if loud else label(name)
         line.append_text(value(row.shown(row.now) if lowest else "", f"bold {row.style}" if loud else "bold"))
         line.append(blocks, row.style)
         if lowest and room >= _ROOMY - _TOP:
