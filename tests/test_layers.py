@@ -9,7 +9,20 @@ ROOT = Path(__file__).resolve().parent.parent / "src"
 PURE = ("control", "records", "state", "task", "errors", "recorder", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
 FLOW = ("runner", "rollout", "plan", "lane", "presence", "gate", "retry", "agent")
-EDGES = ("engine", "toolbox", "jobs", "journal", "results", "report", "dashboard", "metrics", "tracing", "config", "status", "virtual")
+EDGES = (
+    "engine",
+    "toolbox",
+    "jobs",
+    "journal",
+    "results",
+    "report",
+    "dashboard",
+    "metrics",
+    "tracing",
+    "config",
+    "status",
+    "virtual",
+)
 
 PURE_RESULTS = tuple(f"results.{name}" for name in ("bins", "elapsed", "source", "sparklines", "summary", "tally", "transcript"))
 

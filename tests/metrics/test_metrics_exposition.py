@@ -110,6 +110,14 @@ def test_reading_beside_the_thread_that_writes():
         writer.join()
 
 
+def test_a_state_that_cannot_be_read_costs_the_gauges_only(caplog):
+    metered = Metered(STORY)
+    metered.state.live = None
+    assert metered.values("concur_agents") == {}
+    assert metered.values("concur_steps_total") == {("e",): 2}
+    assert "state could not be read" in caplog.text
+
+
 def test_a_reading_that_keeps_failing_is_given_up():
     def read():
         raise RuntimeError("dictionary changed size during iteration")

@@ -1,4 +1,5 @@
 import socket
+import struct
 import urllib.error
 import urllib.request
 
@@ -24,6 +25,17 @@ def test_a_free_port_serves_while_the_block_runs():
         assert 'concur_steps_total{engine="e"} 3.0' in get(url)[1]
     with pytest.raises(urllib.error.URLError):
         get(url)
+
+
+def test_a_client_that_goes_away_is_nothing_to_tell_the_user(capfd):
+    with serving(Metered(STORY).registry, "127.0.0.1", 0) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        for sent in (b"", b"GET /met", b"GET /metrics HTTP/1.1\r\n\r\n", b"\x00\xff\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(sent)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset rather than closed
+        assert "concur_steps_total" in get(url)[1]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_port_that_is_taken_is_one_sentence():

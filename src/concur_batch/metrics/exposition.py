@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from concur_batch.metrics.tally import COUNTERS, HISTOGRAMS, Histogram, Tally, V
 from concur_batch.state import RunState
 
 PREFIX = "concur_"
+_log = logging.getLogger(__name__)
 
 
 def registry(state: RunState, tally: Tally, run: str) -> CollectorRegistry:
@@ -35,7 +37,7 @@ class _RunCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         info = {"version": __version__, "run": self._run}
         yield InfoMetricFamily(f"{PREFIX}run", "The run that is served here.", value=info)
-        yield from _gauges(beside_a_writer(lambda: list(readings(self._state))))
+        yield from _gauges(self._readings())
         for name, (told, labels) in COUNTERS.items():
             counter = CounterMetricFamily(PREFIX + name, told, labels=labels)
             for values, amount in list(self._tally.counters[name].items()):
@@ -46,6 +48,13 @@ class _RunCollector(Collector):
             for values, observed in list(self._tally.histograms[name].items()):
                 histogram.add_metric(values, _buckets(observed), observed.total)
             yield histogram
+
+    def _readings(self) -> list[Reading]:
+        try:
+            return beside_a_writer(lambda: list(readings(self._state)))
+        except Exception:  # noqa: BLE001 - counters can be served all the same
+            _log.exception("metrics: the run's state could not be read")
+            return []
 
 
 def _gauges(known: list[Reading]) -> Iterator[Metric]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from concur_batch.errors import InputError
 
+_log = logging.getLogger(__name__)
 _PATIENCE_S = 2.0  # for the thread to end; it ends within half a second unless the machine is stuck
 
 
@@ -21,12 +23,17 @@ def serving(registry: CollectorRegistry, host: str, port: int) -> Iterator[str]:
         server, thread = start_http_server(port, addr=host, registry=registry)
     except (OSError, OverflowError, UnicodeError) as error:
         raise InputError(f"--metrics-port {port}: cannot listen on {host} ({_why(error)}); {_mend(error)}") from error
+    server.handle_error = _log_error  # type: ignore[assignment]  # a parameter's name; the library's prints a trace into the user's terminal
     try:
         yield f"http://{_shown(host)}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         server.server_close()
         thread.join(_PATIENCE_S)
+
+
+def _log_error(request: object, client: object) -> None:  # noqa: ARG001 - the form of the server's own
+    _log.info("metrics: a scrape by %s was broken off", client, exc_info=True)
 
 
 def _why(error: Exception) -> str:
