@@ -93,7 +93,12 @@ class OnTerminal:
 
     @property
     def is_as_before(self):
-        return termios.tcgetattr(self._slave) == self.before
+        return termios.tcgetattr(self._slave) == self.before and self.is_blocking
+
+    @property
+    def is_blocking(self):
+        """As whoever else reads and writes there expects; the program's descriptors are copies of ours."""
+        return not fcntl.fcntl(self._slave, fcntl.F_GETFL) & os.O_NONBLOCK
 
     def code(self):
         return self.process.wait(timeout=90)

@@ -108,6 +108,7 @@ def begun(terminal, run_dir, count=1):
 
 def listening(terminal):
     terminal.until(lambda: not terminal.takes_lines, "keys")
+    assert terminal.is_blocking
 
 
 def test_p_holds_admission_and_the_others_scale_the_limit(tmp_path):

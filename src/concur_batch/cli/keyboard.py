@@ -26,8 +26,32 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|.)?", re.DOTALL)  # what a
 
 def listens(console: Console) -> bool:
     """Whether there can be keys: both ends are terminals, and the picture that the keys act on is drawn on one."""
-    shown = console.is_terminal and not console.is_dumb_terminal
-    return shown and all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+    if not console.is_terminal or console.is_dumb_terminal:
+        return False
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout)):
+        return False
+    try:
+        fd = _opened()
+    except OSError:
+        return False
+    try:
+        os.tcgetpgrp(fd)
+    except OSError:  # it is a terminal, and not the one that we belong to
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
+
+
+def _opened() -> int:
+    """The terminal at standard input, opened anew: an event loop may make its descriptor non-blocking, and whoever shares it,
+    the shell and our own output among them, would get that too.
+    """
+    try:
+        return os.open(os.ttyname(0), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:  # its name is not known in here, or of another place
+        return os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
 
 
 def keys_in(data: bytes, known: str) -> str:
@@ -37,22 +61,23 @@ def keys_in(data: bytes, known: str) -> str:
 
 
 class Keyboard:
-    """A context manager. `on_key` is called with each of the `known` keys; `console`: where the picture is, whose cursor is hidden."""
+    """A context manager, where `listens` says so. `on_key` is called with each of the `known` keys; `console`: where the picture
+    is, whose cursor is hidden.
+    """
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, console: Console, known: str, on_key: Callable[[str], None], *, fd: int = 0
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, console: Console, known: str, on_key: Callable[[str], None]) -> None:
         self._loop = loop
         self._console = console
         self._known = known
         self._on_key = on_key
-        self._fd = fd
+        self._fd = -1
         self._saved: list[Any] | None = None  # the terminal's own setting, while ours is in force
         self._reading = False
         self._timer: asyncio.TimerHandle | None = None
         self._stops = False  # Ctrl-Z comes to us first
 
     def __enter__(self) -> Self:
+        self._fd = _opened()
         self._look()
         if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
             self._loop.add_signal_handler(signal.SIGTSTP, self._stop)
@@ -65,6 +90,8 @@ class Keyboard:
         if self._stops:
             self._loop.remove_signal_handler(signal.SIGTSTP)
         self.restore()
+        os.close(self._fd)
+        self._fd = -1
 
     def restore(self) -> None:
         """Give the terminal back as it was, its cursor too. Safe at any time, also just before the process leaves at once."""
@@ -72,7 +99,7 @@ class Keyboard:
         saved, self._saved = self._saved, None
         if saved is not None and self._is_ours():
             self._set(saved)
-            self._console.show_cursor(True)  # noqa: FBT003 - rich's form
+            self._show_cursor(shown=True)
 
     # Whose the terminal is ---------------------------------------------------------------------------------------------
 
@@ -91,7 +118,7 @@ class Keyboard:
         if setting[_LFLAG] & (termios.ICANON | termios.ECHO):  # at first, and when a shell has had it meanwhile
             self._saved = [*setting[:_CC], list(setting[_CC])]
             setting[_LFLAG] &= ~(termios.ICANON | termios.ECHO)
-            setting[_CC][termios.VMIN] = setting[_CC][termios.VTIME] = 0  # a read never waits
+            setting[_CC][termios.VMIN], setting[_CC][termios.VTIME] = 1, 0
             self._set(setting)
         self._listen()
 
@@ -116,7 +143,11 @@ class Keyboard:
             self._timer.cancel()
         self._look()
         if self._saved is not None:
-            self._console.show_cursor(False)  # noqa: FBT003 - rich's form
+            self._show_cursor(shown=False)
+
+    def _show_cursor(self, *, shown: bool) -> None:
+        with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit on a broken pipe
+            self._console.show_cursor(shown)
 
     # Reading -----------------------------------------------------------------------------------------------------------
 
@@ -138,9 +169,11 @@ class Keyboard:
         try:
             with _blocked(signal.SIGTTIN):
                 data = os.read(self._fd, 1024)
+        except BlockingIOError:  # another program was faster
+            return
         except OSError:
             data = b""
-        if not data:  # hung up, or another program was faster; the next look decides
+        if not data:  # hung up, or no longer ours; the next look decides
             self._listen_no_more()
             return
         for key in keys_in(data, self._known):
