@@ -143,7 +143,7 @@ def test_one_that_returns_does_not_wait_for_those_who_are_away():
 
 def test_agents_with_hints_that_are_nearly_done_leave_room():
     it = lived(law())
-    short, long = ([agent(n, 5000, 5, expected_tokens=hint) for n in range(12)] for hint in (5100, 20_000))
+    short, long = ([agent(n, 5000, 5, expected_tokens=hint) for n in range(12)] for hint in (5100, 200_000))
     assert it.may_start(agent(50, steps=0), roster(active=short))
     assert not it.may_start(agent(50, steps=0), roster(active=long))
 

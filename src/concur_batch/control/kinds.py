@@ -16,6 +16,7 @@ _MOST_PRIOR_GROWTH = 1_800.0  # what public traces of coding agents show (TraceL
 _MEMORY = 0.995  # of tool calls: the last 200 or so
 _MOST_KINDS = 64
 _LEAST_CALLS = 8
+_HINT_TRUST = 1 / 3  # power of a hint beside what all tasks come to: the greatest hints are mostly too great
 
 
 class Kind:
@@ -76,6 +77,11 @@ class Kind:
         return self._firsts
 
     @property
+    def context_tokens(self) -> float:
+        """At the end, in the mean."""
+        return self.first_tokens + self.growth_tokens * self.survival.mean_steps
+
+    @property
     def long_share(self) -> float:
         """Of tool calls, those in which agents give up their slots. 0 until eight have been seen."""
         if self._calls >= _LEAST_CALLS:
@@ -84,8 +90,10 @@ class Kind:
 
     def _prior_hazard(self, steps: int) -> float:
         """As hinted: nobody ends in the first half of what is left after the first step, and half as much again is the mean."""
-        if self._expected_tokens is not None:
-            half = max(1.0, (self._expected_tokens - self.first_tokens) / self.growth_tokens / 2)
+        if self._expected_tokens is not None and self._whole is not None:
+            usual = self._whole.context_tokens
+            expected = usual * (self._expected_tokens / usual) ** _HINT_TRUST
+            half = max(1.0, (expected - self.first_tokens) / self.growth_tokens / 2)
             return 0.0 if steps < half else 1.0 / half
         return prior_hazard(steps) if self._whole is None else self._whole.survival.hazard(steps)
 
