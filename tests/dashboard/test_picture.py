@@ -93,6 +93,19 @@ def test_what_tools_print_stands_above(terminal, console, capsys):
     assert capsys.readouterr().out == "after\n"
 
 
+def test_after_a_stop_it_begins_anew(terminal, console):
+    with Picture(console) as picture:
+        picture.draw(Text("one\ntwo"))
+        terminal.write("\n[1]+ Stopped\n$ fg\n")
+        picture.lose()
+        picture.draw(Text("one\n2"))
+        assert terminal.rows[:2] == ["one", "2"]
+        assert not any(terminal.rows[2:])
+        begun = terminal.tell()
+        picture.draw(Text("one\n2"))
+        assert "one" not in terminal.getvalue()[begun:]
+
+
 def test_another_size_begins_with_a_clear_screen(terminal, console):
     with Picture(console) as picture:
         picture.draw(Text("one\ntwo"))

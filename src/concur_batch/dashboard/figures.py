@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 
 from rich.cells import cell_len, set_cell_size
 
+_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # a whole sequence of a terminal: colours, mostly
 NOTHING = "-"  # what is shown for a figure that is not known
 
 
@@ -80,6 +82,7 @@ def clean(text: str, *, ascii_only: bool) -> str:
     """The first line of text from elsewhere, without control characters and what the terminal's encoding cannot hold."""
     line = next(iter(text[:1000].strip().splitlines()), "")
     if not line.isprintable():
+        line = _CODE.sub("", line)
         line = "".join(character if character.isprintable() else " " for character in line)
     return line.encode("ascii", "replace").decode() if ascii_only else line
 

@@ -14,6 +14,7 @@ from concur_batch.state import RunState
 
 INTERVAL_S = 0.5
 _TICK_S = 0.1  # a key shows its effect as soon
+_AWAY_S = 2.0  # a tick that takes so long: the process was stopped (Ctrl-Z), and a shell has had the terminal
 
 
 async def show(
@@ -63,7 +64,10 @@ async def show(
                     if (wanted != shown or now() >= due) and _takes_more(console):
                         draw()
                         shown, due = wanted, now() + interval_s
+                    begun = now()
                     await wait(closing, min(interval_s, _TICK_S))
+                    if now() - begun > _AWAY_S:
+                        picture.lose()
             finally:
                 draw(last=True)
     except (OSError, SystemExit):  # rich raises SystemExit on a broken pipe; nobody looks on, and the run must not end for that

@@ -24,6 +24,7 @@ class Picture(RenderHook):
         self._console = console
         self._lines: list[Line] = []
         self._size = console.size
+        self._lost = False  # where it stands is not known
         self._drawn = 0
         self._drawing = False
         self._streams: tuple[TextIO, TextIO] | None = None
@@ -52,12 +53,16 @@ class Picture(RenderHook):
         size, whole = self._console.size, self._drawn % _WHOLE_EVERY == 0
         before = self._lines
         segments: Line = []
-        if size != self._size and before:  # the terminal has broken the lines anew; where they stand is not known
+        if before and (self._lost or size != self._size):  # of another size a terminal breaks the lines anew
             segments += [Control.home().segment, Control.clear().segment]
             before, whole = [], True
         segments += _changes(before, lines, whole=whole)
-        self._lines, self._size, self._drawn = lines, size, self._drawn + 1
+        self._lines, self._size, self._lost, self._drawn = lines, size, False, self._drawn + 1
         self._write(segments)
+
+    def lose(self) -> None:
+        """Others may have written to the terminal: the next drawing begins with a clear screen."""
+        self._lost = True
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         """Something is printed: take the picture away, and draw it below."""
