@@ -54,6 +54,13 @@ def test_who_holds_agents_back():
     assert holding(engine, state, bound(engine, state)) == "holds nobody back"
 
 
+def test_calls_over_the_limit_wait():
+    agents = [r.RolloutStarted(t=1, rollout=f"{k}", engine="e", task="t", k=0, index=0, seed=0) for k in range(6)]
+    engine, state = engine_under("requests:4", {"agents": 1024, "requests": 4}, more=agents)
+    found = bound(engine, state)
+    assert (found.used, holding(engine, state, found)) == (4, "2 calls wait: the limit is reached")
+
+
 def test_a_persons_factor_is_on_every_limit():
     for policy, decided, told in (
         ("forecast", {"agents": 1024, "tokens": 90_000}, "72.0k tokens"),

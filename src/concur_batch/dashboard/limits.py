@@ -73,8 +73,8 @@ def bound(engine: EngineView, state: RunState) -> Bound:
     if decision.tokens is not None:
         return Bound(words=words, size=decision.tokens, used=committed, unit="used", tokens=decision.tokens)
     if decision.requests is not None:
-        calls = sum(live.engine == engine.name and live.phase == "model" for live in state.live.values())
-        return Bound(words=words, size=decision.requests, used=calls, unit="in flight")
+        used = min(_calls(engine, state), decision.requests)
+        return Bound(words=words, size=decision.requests, used=used, unit="in flight")
     if words == NONE:
         most = state.max_agents or decision.agents
         return Bound(words=f"{NONE} but at most {count(most)} agents" if most else words, used=active, unit="active")
@@ -92,6 +92,11 @@ def moved(engine: EngineView, now: float) -> str:
     return f"{engine.moved.reason} {duration(now - engine.moved.t)} ago"
 
 
+def _calls(engine: EngineView, state: RunState) -> int:
+    """Agents that have made a model call, or wait for leave to make it."""
+    return sum(live.engine == engine.name and live.phase == "model" for live in state.live.values())
+
+
 def holding(engine: EngineView, state: RunState, found: Bound) -> str:
     """Whether anybody is held back, and by what: empty where that cannot be said."""
     sample = engine.sample
@@ -101,6 +106,9 @@ def holding(engine: EngineView, state: RunState, found: Bound) -> str:
         return "nobody starts: draining"
     if state.steered is not None and state.steered.held:
         return "nobody starts: held by hand"
+    requests = in_force(engine.decision, state).requests
+    if requests is not None and (calls := _calls(engine, state)) > requests:
+        return f"{count(calls - requests)} calls wait: the limit is reached"
     if sample.waiting <= 0:
         return "holds nobody back"
     waits = f"{count(sample.waiting)} wait"
