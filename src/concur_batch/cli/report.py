@@ -24,12 +24,14 @@ def report(run_dirs: Sequence[Path], html: Path | None, *, as_json: bool, open_i
     """Print what they came to and write the page. Returns the exit code; raises RunDirectoryError and InputError."""
     if len(run_dirs) > MOST_RUNS:
         raise InputError(f"{len(run_dirs)} runs: at most {MOST_RUNS} fit on one page; name fewer")
+    if html is not None and not html.name:
+        raise InputError(f"--html {html}: names no file; give one, e.g. --html report.html")
     place = html or (run_dirs[0] / "report.html" if len(run_dirs) == 1 else Path("report.html"))
     with ExitStack() as stack:
         runs = [_read(run_dir, name, stack) for run_dir, name in zip(run_dirs, _names(run_dirs), strict=True)]
         written = None
         if not as_json or html is not None or open_it:
-            _write(place, build.html(runs))
+            _write(place, _page(runs))
             written = str(place)
     if as_json:
         print(json.dumps({"runs": [run.numbers() for run in runs], "html": written}))  # noqa: T201 - the command's output
@@ -62,6 +64,14 @@ def _read(run_dir: Path, name: str, stack: ExitStack) -> build.Run:
         simulated=bool(described.get("simulated")),
         has_results=(run_dir / "results.parquet").exists(),
     )
+
+
+def _page(runs: Sequence[build.Run]) -> Iterable[str]:
+    """The page in parts; trajectories are read from the journals here."""
+    try:
+        return build.html(runs)
+    except OSError as error:
+        raise RunDirectoryError(f"{error.filename or runs[0].path}: cannot be read ({error.strerror or error})") from error
 
 
 def _names(run_dirs: Sequence[Path]) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from concur_batch.report.comparison import compared, differences, flattened
+from concur_batch.report.marks import MOST
 from concur_batch.report.packing import SAMPLE_SHARE, Pack, packed
 from concur_batch.report.page import page, room
 from concur_batch.report.run import RunReport
@@ -16,6 +17,7 @@ from concur_batch.report.tidy import clipped, named
 MOST_BYTES = 7_900_000  # of the file
 MOST_COLUMNS = 240  # of one curve
 MOST_POINTS = 6_000  # of all curves of one kind together
+MOST_MARKS = 4_000  # of all engines together
 MOST_SPANS = 6_000  # of the agent charts together
 SETTINGS_CHARS = 60_000
 
@@ -62,8 +64,9 @@ def html(runs: Sequence[Run]) -> Iterator[str]:
 
 def _content(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     curves = sum(max(1, len(run.report.timelines.engines)) for run in runs)
-    columns = max(50, min(MOST_COLUMNS, MOST_POINTS // curves))
-    views = [_view(run, columns, MOST_SPANS // len(runs)) for run in runs]
+    columns = max(20, min(MOST_COLUMNS, MOST_POINTS // curves))
+    marks = max(10, min(MOST, MOST_MARKS // curves))
+    views = [_view(run, columns, MOST_SPANS // len(runs), marks) for run in runs]
     data: dict[str, Any] = {"runs": views}
     if len(runs) > 1:
         data["compared"] = compared([run.report.numbers() for run in runs])
@@ -75,24 +78,26 @@ def _content(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
     return data, blocks
 
 
-def _view(run: Run, columns: int, spans: int) -> dict[str, Any]:
+def _view(run: Run, columns: int, spans: int, marks: int) -> dict[str, Any]:
     settings = {key: value for key, value in run.config.items() if key != "simulated"}
     text = clipped(json.dumps(settings, indent=2), SETTINGS_CHARS)
-    return run.facts() | run.report.view(columns=columns, spans=spans) | {"settings": text}
+    return run.facts() | run.report.view(columns=columns, spans=spans, marks=marks) | {"settings": text}
 
 
 def _trajectories(run: Run, budget: int, blocks: list[str]) -> dict[str, Any]:
     """Pack as many as fit and append their blocks; returns where they are, for the page."""
     report, rows = run.report, list(run.report.choice.rows())
-    listed = packed([[named(str(row[0])), *row[1:], -1, -1] for row in rows])
+    while len(listed := packed([_listed(row, (99_999, 99_999)) for row in rows])) > budget // 3 and rows:
+        del rows[len(rows) // 2 :]
     pack = Pack(max(0, budget - len(listed)))
-    choice = report.choice
-    pack.fill(choice.others, report.story, SAMPLE_SHARE if choice.failures else 1.0)
-    pack.fill(choice.failures, report.story)
-    pack.fill(choice.others, report.story)
+    findable = {row[0] for row in rows}
+    others = [one for one in report.choice.others if one.rollout in findable]
+    failures = [one for one in report.choice.failures if one.rollout in findable]
+    pack.fill(others, report.story, SAMPLE_SHARE if failures else 1.0)
+    pack.fill(failures, report.story)
+    pack.fill(others, report.story)
     first = len(blocks) + 1
-    known = [[named(str(row[0])), *row[1:], *_place(pack.where.get(str(row[0])), first)] for row in rows]
-    blocks.append(packed(known))
+    blocks.append(packed([_listed(row, _place(pack.where.get(str(row[0])), first)) for row in rows]))
     blocks.extend(pack.blocks)
     return {
         "list": first - 1,  # the block that holds the rows: id, status, steps, context, seconds, block, place
@@ -100,8 +105,13 @@ def _trajectories(run: Run, budget: int, blocks: list[str]) -> dict[str, Any]:
         "listed": len(rows),
         "all": len(report.state.ended) + len(report.state.live),
         "failures": report.state.failed,
-        "failures_shown": sum(1 for one in choice.failures if one.rollout in pack.where),
+        "failures_shown": sum(1 for one in failures if one.rollout in pack.where),
     }
+
+
+def _listed(row: Sequence[object], place: tuple[int, int]) -> list[object]:
+    """A rollout as the viewer finds it."""
+    return [named(str(row[0])), *row[1:], *place]
 
 
 def _place(where: tuple[int, int] | None, first: int) -> tuple[int, int]:

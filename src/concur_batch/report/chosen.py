@@ -104,7 +104,10 @@ class Choice:
         return [*live[:MOST_LIVE], *self._sample.items]
 
     def rows(self) -> Iterator[list[object]]:
-        """A row for each that is listed: id, status, steps, context, seconds; those not ended first."""
-        for chosen in self._live.values():
-            yield chosen.row()
-        yield from self._listed.items
+        """A row for each that is listed: those that may be shown first."""
+        told = set()
+        for chosen in (*self.failures, *self.others, *self._live.values()):
+            if chosen.rollout not in told:
+                told.add(chosen.rollout)
+                yield chosen.row()
+        yield from (row for row in self._listed.items if row[0] not in told)

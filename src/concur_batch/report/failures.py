@@ -7,6 +7,7 @@ from collections import Counter
 from concur_batch import records as r
 from concur_batch.report.tidy import clipped, named
 
+MOST_CLASSES = 40
 EXAMPLES = 5  # per class, with different messages
 MESSAGE_CHARS = 1_500
 
@@ -52,6 +53,6 @@ class Failures:
         """Ready for JSON."""
         classes = [
             {"class": clipped(name), "count": count, "examples": list(self._examples[name].values())}
-            for name, count in self.counts().items()
+            for name, count in list(self.counts().items())[:MOST_CLASSES]
         ]
         return {"classes": classes, "calls": [{"error": name, "count": n} for name, n in self._calls.most_common(20)]}

@@ -23,7 +23,7 @@ class Growth:
 
     def reply(self, record: r.ReplyReceived, _: float) -> None:
         """Its context is the prompt and the reply."""
-        if record.step > MOST_STEPS:
+        if not 1 <= record.step <= MOST_STEPS:
             self._beyond += 1
             return
         while len(self._steps) < record.step:

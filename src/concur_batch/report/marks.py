@@ -81,9 +81,11 @@ class Marks:
             )
         )
 
-    def view(self, engine: str) -> list[dict[str, object]]:
-        """One engine's, ready for JSON."""
+    def view(self, engine: str, most: int = MOST) -> list[dict[str, object]]:
+        """One engine's, the `most` greatest of them, ready for JSON."""
         marks = self._marks[engine].marks if engine in self._marks else []
+        if len(marks) > most:
+            marks = sorted(sorted(marks, key=lambda mark: -mark.size)[:most], key=lambda mark: mark.at)
         return [
             {
                 "t": moment(mark.at),

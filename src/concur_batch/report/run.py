@@ -12,7 +12,7 @@ from concur_batch.report.events import Events
 from concur_batch.report.failures import Failures
 from concur_batch.report.growth import Growth
 from concur_batch.report.lives import Lives
-from concur_batch.report.marks import Marks
+from concur_batch.report.marks import MOST, Marks
 from concur_batch.report.timelines import ALL, Timelines
 from concur_batch.report.tools import Tools
 from concur_batch.report.trajectory import trajectory
@@ -121,12 +121,12 @@ class RunReport:
             "errors": self.failures.view(),
         }
 
-    def view(self, *, columns: int, spans: int) -> dict[str, Any]:
-        """The same and the curves, of at most `columns` points each, ready for JSON."""
+    def view(self, *, columns: int, spans: int, marks: int = MOST) -> dict[str, Any]:
+        """The same and the curves, of at most `columns` points each, with at most so many `marks` per engine, ready for JSON."""
         engines = self.timelines.view(columns)
         several = len(engines) > 1
         for place, name in enumerate(self.timelines.engines):
-            engines[place]["marks"] = [] if several and name == ALL else self.marks.view(name)
+            engines[place]["marks"] = [] if several and name == ALL else self.marks.view(name, marks)
         return self.numbers() | {
             "timelines": engines,
             "events": self.events.view(),

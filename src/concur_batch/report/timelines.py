@@ -69,7 +69,7 @@ class Timelines:
     def sampled(self, record: r.Sampled, at: float) -> None:
         """What one engine's controller saw."""
         engine, since = record.engine, self._sampled.get(record.engine, self._opened)
-        ratios = _ratios(record, self._limits.get(engine), self._paused_on.get(engine, 0), at - since)
+        ratios = _ratios(record, self._limits.get(engine), self._paused_on.get(engine, 0), max(0.0, at - since))
         sums = [part for measure in MEASURES for part in ratios[measure]]
         for name in (engine, ALL):
             self._bins.setdefault(name, Bins(2 * len(MEASURES))).add(since, at, sums)

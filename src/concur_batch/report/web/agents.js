@@ -93,7 +93,7 @@ function gantt(run, open) {
       };
     });
     return {
-      traces: [alive, ...traces],
+      traces: [alive, ...traces], by: unit.by,
       layout: {
         barmode: 'overlay', margin: { l: 56, r: width >= WIDE ? 118 : 16, t: 8, b: 26 }, hovermode: 'closest',
         xaxis: timeAxis(run.elapsed_s), shapes: eventLines(run.events.kept, unit.by),

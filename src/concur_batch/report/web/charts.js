@@ -102,7 +102,7 @@ function timeline(heading, explanation, span, lines, more) {
       return { name: beyond ? `${line.name} ${compact(value)} ↑` : line.name, y: value === null ? null : Math.min(1, y / top), colour: text };
     });
     return {
-      traces: [...faint, ...traces], direct,
+      traces: [...faint, ...traces], direct, by: unit.by,
       layout: {
         margin: { l: 56, r: direct ? 118 : 16, t: 8, b: 26 }, hovermode: 'x unified',
         xaxis: timeAxis(span, { hoverformat: '.4~g' }),

@@ -41,7 +41,7 @@ const PLOT = { displaylogo: false, displayModeBar: false, responsive: false, dou
 const charts = new Set();
 const PAPER = 640; // pixels that fit on paper of any usual size
 let printing = false;
-let zoomed = null; // the range of time shown in all timelines; null: all of it
+let zoomed = null; // the seconds shown in all timelines, from and to; null: all of them
 
 function chart(height, make, options) {
   const div = el('div', { class: 'chart' });
@@ -72,9 +72,10 @@ function draw(one, width) {
   one.div.classList.toggle('direct', Boolean(made.direct));
   const first = one.drawn === 0;
   one.drawn = width;
+  one.by = made.by; // seconds in a unit of its time axis
   Plotly.react(one.div, made.traces, layout, PLOT);
   if (first && one.group) {
-    one.div.on('plotly_relayout', (change) => { if ('xaxis.range[0]' in change) zoom([change['xaxis.range[0]'], change['xaxis.range[1]']]); });
+    one.div.on('plotly_relayout', (change) => { if ('xaxis.range[0]' in change) zoom([change['xaxis.range[0]'] * one.by, change['xaxis.range[1]'] * one.by]); });
     one.div.on('plotly_doubleclick', () => zoom(null));
   }
   if (first && one.click) one.div.on('plotly_click', one.click);
@@ -88,10 +89,11 @@ function zoom(range) {
   }
 }
 
-function drawAll() {
+// All charts anew; `resized`: only those that have another width now.
+function drawAll(resized) {
   for (const one of charts) {
     const room = printing ? PAPER : Math.floor(one.div.clientWidth);
-    if (room > 0 && one.div.isConnected) draw(one, room);
+    if (room > 0 && one.div.isConnected && !(resized && one.drawn === room)) draw(one, room);
   }
 }
 
@@ -115,17 +117,17 @@ function timeUnit(seconds) {
 function timeAxis(seconds, more) {
   const unit = timeUnit(seconds);
   return axis(Object.assign({
-    range: zoomed || [0, Math.max(seconds, 1e-3) / unit.by], fixedrange: false, ticksuffix: unit.sign, nticks: 9,
+    range: (zoomed || [0, Math.max(seconds, 1e-3)]).map((end) => end / unit.by), fixedrange: false, ticksuffix: unit.sign, nticks: 9,
     spikecolor: variable('--faint'), spikethickness: 1, spikedash: 'solid',
   }, more));
 }
 
 function watch() {
   let waiting = 0;
-  const soon = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(drawAll); };
+  const resize = () => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(() => drawAll(true)); };
   const print = (now) => { printing = now; drawAll(); }; // at once: nobody waits for a frame
-  new ResizeObserver(soon).observe(document.getElementById('page'));
-  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', soon);
+  new ResizeObserver(resize).observe(document.getElementById('page'));
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => drawAll());
   matchMedia('print').addEventListener('change', (change) => print(change.matches));
   addEventListener('beforeprint', () => print(true));
   addEventListener('afterprint', () => print(false));
