@@ -80,6 +80,8 @@ def test_an_empty_run_and_a_hostile_one(tmp_path):
             ["first", "--html", "no/such/place.html"],
             "no/such/place.html: cannot be written (No such file or directory); name a place",
         ),
+        (["first", "--html", ""], "names no file; give one"),
+        (["first", "--html", "first"], "first: cannot be written (Is a directory); name a place"),
         (["first"] * 13, "13 runs: at most 12 fit on one page; name fewer"),
         (["broken"], "broken journal line"),
         (["odd"], "odd/config.json: is no JSON object"),

@@ -28,7 +28,7 @@ def test_failures_and_others_with_the_positions_of_their_records():
         ("c#0", "not ended", [10]),
         ("a#0", "completed", [0, 1, 3, 6, 7]),
     ]
-    assert list(made.rows()) == [["c#0", "not ended", 0, 0, None], ["a#0", "completed", 2, 22, 4.0], ["b#0", "error", 0, 0, 8.0]]
+    assert list(made.rows()) == [["b#0", "error", 0, 0, 8.0], ["c#0", "not ended", 0, 0, None], ["a#0", "completed", 2, 22, 4.0]]
 
 
 def test_another_attempt_takes_the_place_of_the_one_before():
@@ -46,6 +46,7 @@ def test_what_is_kept_is_bounded():
     lives = [record for i in range(3_000) for record in (start(f"a{i}#0", i), (failed if i % 2 else end)(f"a{i}#0", 5.0))]
     made = choice(*lives)
     assert (len(made.failures), len(made.others)) == (MOST_FAILURES, MOST_SAMPLED)
+    assert len({row[0] for row in made.rows()}) == 3_000
     (long,) = choice(start("a#0"), *(reply("a#0", n, 1) for n in range(1, MOST_RECORDS + 11)), end("a#0", 5.0)).others
     assert (len(long.positions), long.left_out) == (MOST_RECORDS + 1, 11)
 

@@ -1,3 +1,5 @@
+import itertools
+
 from journals import segment
 from report_runs import decided
 
@@ -30,6 +32,7 @@ def test_of_many_moves_the_greatest_are_kept_and_the_others_counted():
     assert len(view) <= MOST
     assert sum(one["moves"] for one in view) == 2_000
     assert 5 in [one["agents"] for one in view]
+    assert max(later["t"] - one["t"] for one, later in itertools.pairwise(view)) < 2_000 / MOST * 4  # evenly over time
 
 
 def test_a_new_segment_is_compared_with_nothing():
@@ -38,3 +41,10 @@ def test_a_new_segment_is_compared_with_nothing():
     made.segment(segment(), 5.0)
     made.decided(decided(0, 8, reason="first"), 5.0)
     assert [one["t"] for one in made.view("e")] == [0.0, 5.0]
+
+
+def test_fewer_can_be_asked_for_and_are_the_greatest_in_order_of_time():
+    made = Marks()
+    for t, agents in enumerate((100, 101, 50, 51, 100, 101)):
+        made.decided(decided(t, agents), float(t))
+    assert [one["t"] for one in made.view("e", 3)] == [0.0, 2.0, 4.0]

@@ -125,3 +125,16 @@ def test_the_title_names_the_run_as_text(hostile_page):
     one = "".join(html([run(ordinary(), "<b>\ud800&")]))
     assert "<title>&lt;b&gt;?&amp; - concur report</title>" in one
     assert read(hostile_page).all("title")[0][1] == "2 runs - concur report"
+
+
+def test_what_can_be_read_is_listed_even_where_not_all_are(monkeypatch):
+    """The list gives way to trajectories, but not its own rows of them."""
+    plain = len("".join(html([run([])])))
+    monkeypatch.setattr("concur_batch.report.build.MOST_BYTES", plain + 60_000)
+    page = read("".join(html([run(ordinary(2_000))])))
+    scripts = {attributes.get("id"): text for attributes, text in page.all("script")}
+    (told,) = json.loads(scripts["data"])["runs"]
+    kept, rows = told["trajectories"], unpack(scripts["block-0"])
+    assert kept["all"] == 2_000
+    assert kept["shown"] == sum(row[5] >= 0 for row in rows) > 0
+    assert len(rows) == kept["listed"] < 2_000
