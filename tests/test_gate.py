@@ -454,6 +454,30 @@ def test_held_nobody_starts_or_returns_and_the_active_go_on():
     assert run_virtual(story()) == [(RolloutPaused, "limit"), (RolloutReturned, 101.0)]
 
 
+def test_the_time_for_which_it_was_held_is_no_waiting_for_room():
+    async def story():
+        gate, _, _ = gate_of(agents=3)
+        agents = [view(i) for i in range(3)]
+        for agent in agents:
+            gate.start(agent)
+        gate.resize(Limit(agents=1))
+        waits = [asyncio.create_task(gate.boundary(agents[2]))]
+        await asyncio.sleep(10)
+        gate.steer(Limit(agents=1), held=True)
+        await asyncio.sleep(1000)
+        gate.steer(Limit(agents=1, tokens=5), held=True)
+        waits.append(asyncio.create_task(gate.boundary(agents[1])))
+        await asyncio.sleep(1000)
+        gate.steer(Limit(agents=1), held=False)
+        now = asyncio.get_running_loop().time()
+        waited = [now - agent.paused_since for agent in (agents[2], agents[1])]
+        gate.resize(Limit(agents=3))
+        assert await asyncio.gather(*waits) == [Passage(2010.0, returned=True), Passage(1000.0, returned=True)]
+        return waited
+
+    assert run_virtual(story()) == [10.0, 0.0]
+
+
 def test_held_nobody_gives_up_a_slot_that_nobody_could_take():
     async def story():
         gate, records, _ = gate_of(1, Impatient())

@@ -43,7 +43,7 @@ class Gate:
         self._roster = Roster(limit=limit)
         self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
-        self._held = False
+        self._held: float | None = None  # since when a person lets nobody in
         self._requests = 0
         self._request_queue: deque[asyncio.Future[None]] = deque()
 
@@ -76,7 +76,7 @@ class Gate:
 
     def has_room(self, view: AgentView) -> bool:
         """Whether this new agent may start now: paused ones come first."""
-        closed = self._draining or self._held or self._roster.paused
+        closed = self._draining or self._held is not None or self._roster.paused
         return not closed and self._admission.may_start(view, self._seen())
 
     def start(self, view: AgentView) -> None:
@@ -161,9 +161,20 @@ class Gate:
 
     def steer(self, limit: Limit, *, held: bool) -> None:
         """A person takes a hand: this limit from now on; and held, nobody starts and nobody returns, while the active go on."""
-        self._roster.limit, self._held = limit, held
+        self._roster.limit = limit
+        if held and self._held is None:
+            self._held = self._clock()
+        elif not held and self._held is not None:
+            self._let_go(self._held)
         self._settle()
         self._release_requests()
+
+    def _let_go(self, since: float) -> None:
+        """The time for which admission was held is nobody's waiting for room."""
+        now, self._held = self._clock(), None
+        for view in self._roster.paused.values():
+            if view.paused_since is not None:
+                view.paused_since += now - max(since, view.paused_since)
 
     # Tools -----------------------------------------------------------------------------------------------------------
 
@@ -182,7 +193,7 @@ class Gate:
             self._admission.tool_ended(view, seconds)
 
     def _yield(self, view: AgentView) -> None:
-        if self._draining or self._held or view.calls or not view.tools or view.rollout not in self._roster.active:
+        if self._draining or self._held is not None or view.calls or not view.tools or view.rollout not in self._roster.active:
             return
         self._drop(view)
         self._roster.away[view.rollout] = view
@@ -242,7 +253,7 @@ class Gate:
 
     def _settle(self) -> None:
         """Give free slots to paused agents first, then say that there may be room."""
-        if self._draining or self._held:
+        if self._draining or self._held is not None:
             return
         roster = self._seen()
         while roster.paused:

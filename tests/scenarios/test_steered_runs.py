@@ -3,6 +3,8 @@
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from simulated import core
 from stage import Stage, tasks, turns
 
@@ -117,6 +119,31 @@ def test_a_drain_leaves_nothing_to_steer_and_a_resume_starts_afresh():
     assert not [x for x in again.records[before:] if isinstance(x, r.Steered)]
     assert fold(again.records).steered is None
     assert max(x.active for x in again.records[before:] if isinstance(x, r.Sampled)) == 4
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(POLICIES + NO_LIMIT_ON_AGENTS),
+    st.lists(st.tuples(st.floats(0.1, 20), st.sampled_from("p+-0")), max_size=25),
+)
+def test_whatever_is_pressed_nobody_is_lost_and_nobody_let_in_while_held(controller, presses):
+    async def hand(stage):
+        runner = stage.runner
+        for pause, key in presses:
+            await asyncio.sleep(pause)
+            now = runner.steering
+            runner.steer({"p": now.toggled(), "+": now.nudged(1), "-": now.nudged(-1), "0": now.reset()}[key])
+        runner.steer(Steering(nudges=runner.steering.nudges))
+
+    stage = scripted(controller, count=12).run(hand)
+    assert stage.complete
+    assert sorted(x.rollout for x in stage.of(r.RolloutFinished)) == sorted(f"t{i}#0" for i in range(12))
+    held = None
+    for record in stage.records:
+        if isinstance(record, r.Steered):
+            held = (record.t if held is None else held) if record.held else None
+        if isinstance(record, r.RolloutStarted | r.RolloutReturned):
+            assert held is None or record.t <= held  # in the moment itself somebody may be on the way in
 
 
 # What controllers make of it --------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class AgentView:
     calls: int = 0  # model calls under way
     tools: int = 0  # tool calls under way
     tool_started: float | None = None  # since when there is always one; None: not in a tool call
-    paused_since: float | None = None
+    paused_since: float | None = None  # later by the time for which a person has held admission since
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
