@@ -167,6 +167,11 @@ class Watching:
         times = self._usage.cpu_times()
         return times.user + times.system
 
+    @property
+    def resident_bytes(self) -> int:
+        """Of memory, now."""
+        return self._usage.memory_info().rss
+
     def close(self) -> int:
         """Press q; its exit code."""
         os.write(self._master, b"q")
@@ -213,7 +218,7 @@ def main() -> None:
             figures |= {
                 "first_picture_s": round(first[0], 2), "first_picture_cpu_s": round(first[1], 2),
                 "all_read_s": round(whole[0], 2), "all_read_cpu_s": round(whole[1], 2),
-                "following_share_of_a_core": round(share, 4), "exit_code": watching.close(),
+                "following_share_of_a_core": round(share, 4), "resident_MB": watching.resident_bytes // 1_000_000, "exit_code": watching.close(),
             }  # fmt: skip
         finally:
             writer.kill()

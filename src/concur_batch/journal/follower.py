@@ -44,30 +44,21 @@ class Follower:
         A torn last line is waited for, and left out once another segment follows. Raises RunDirectoryError for what stays
         broken.
         """
-        while True:
-            paths = segments(self._directory)  # first: what a segment holds when the next is there is all of it
-            if self._path is None:
-                if not paths:
-                    return []
-                self._path = paths[0]
-            try:
-                records = self._read(self._path)
-            except FileNotFoundError:
-                self._forget()
-                return []
-            except OSError as error:
-                self._doubt(RunDirectoryError(f"{self._path}: cannot be read ({error.strerror}); see that it may be read here"))
-                return []
-            if records is None:
-                self._forget()
-                return []
-            if records or self._doubts:
+        if self._path is None:
+            self._path = next(iter(segments(self._directory)), None)
+        while self._path is not None:
+            records = self._look(self._path)
+            if records or self._doubts or self._path is None:
                 return records
-            after = [path for path in paths if path > self._path]
+            after = [path for path in segments(self._directory) if path > self._path]
             if not after:
                 return []
+            records = self._look(self._path)  # once more: only what is there when the next one is, is all of it
+            if records or self._doubts or self._path is None:
+                return records
             self._before_bytes += self._offset
             self._path, self._inode, self._offset, self._lines = after[0], 0, 0, 0
+        return []
 
     @property
     def share(self) -> float:
@@ -77,6 +68,20 @@ class Follower:
         except OSError:
             return 0.0
         return min(1.0, (self._before_bytes + self._offset) / there) if there else 0.0
+
+    def _look(self, path: Path) -> list[Any]:
+        """What `_read` gives; of what is gone or another file, nothing, and all is forgotten."""
+        try:
+            records = self._read(path)
+        except FileNotFoundError:
+            records = None
+        except OSError as error:
+            self._doubt(RunDirectoryError(f"{path}: cannot be read ({error.strerror}); see that it may be read here"))
+            return []
+        if records is None:
+            self._begin()
+            self.forgets += 1
+        return records or []
 
     def _read(self, path: Path) -> list[Any] | None:
         """None: it is not the file that it was."""
@@ -118,10 +123,6 @@ class Follower:
         self._doubts += 1
         if self._doubts > self._patience:
             raise error
-
-    def _forget(self) -> None:
-        self._begin()
-        self.forgets += 1
 
 
 def _whole_lines(file: Any, offset: int, most_bytes: int) -> bytes:
