@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.text import Text
 
 from concur_batch.dashboard import colours
-from concur_batch.dashboard.charts import cells
 from concur_batch.dashboard.figures import count, share
 from concur_batch.dashboard.layout import LABEL, VALUE, Section, flow, label, one_line, pair, prose, value
-from concur_batch.dashboard.limits import Bound, bound, describe, holding, in_force, policy_of
+from concur_batch.dashboard.limits import bound, describe, holding, in_force, policy_of
 from concur_batch.dashboard.pace import recent
+from concur_batch.dashboard.pool import bar, capacity_of, mark, named_shares, tells
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state.engine import EngineView, hit
 
@@ -52,7 +52,7 @@ def _whole(scene: Scene, engine: EngineView, width: int, height: int) -> list[Te
     pool, limit = [_pool(scene, engine, width)], _limit(scene, engine, width, 1 if height < _WHOLE else 2)
     if height < 3:
         return pool + limit
-    shares = [one_line(label(""), _shares(scene, engine), width)] if _tells(engine) else []
+    shares = [one_line(label(""), named_shares(scene, engine), width)] if tells(engine) else []
     if height < 4:
         return pool + shares + limit
     note: list[Text] = []
@@ -73,64 +73,10 @@ def _about(scene: Scene, engine: EngineView, width: int) -> Text:
 
 
 def _pool(scene: Scene, engine: EngineView, width: int) -> Text:
-    line = label("KV pool").append_text(value(count(_capacity(engine))))
-    if not _tells(engine):
+    line = label("KV pool").append_text(value(count(capacity_of(engine))))
+    if not tells(engine):
         return line.append("what is in it is not told by the engine" if engine.sample is not None else "no reading yet", "dim")
     return line.append_text(bar(scene, engine, min(_MOST_BAR, max(4, width - line.cell_len))))
-
-
-def _tells(engine: EngineView) -> bool:
-    return engine.sample is not None and (engine.sample.locked is not None or engine.sample.resident is not None)
-
-
-def _capacity(engine: EngineView) -> int | None:
-    if engine.sample is not None and engine.sample.capacity_tokens:
-        return engine.sample.capacity_tokens
-    return engine.seen.capacity_tokens if engine.seen is not None else None
-
-
-def _parts(engine: EngineView) -> tuple[float | None, float | None, float | None]:
-    """Locked, evictable, free; None where it cannot be said."""
-    sample = engine.sample
-    if sample is None:
-        return None, None, None
-    locked, resident = sample.locked, sample.resident
-    if resident is None:
-        return locked, None, None
-    return locked, resident - (locked or 0.0), 1.0 - resident
-
-
-def _shares(scene: Scene, engine: EngineView) -> list[Text]:
-    locked, evictable, free = _parts(engine)
-    marks = scene.sign("█", "#"), scene.sign("▒", "="), scene.sign("░", ".")
-    styles = colours.CACHE, colours.CACHE, "dim"
-    named = zip(("locked", "evictable", "free"), (locked, evictable, free), marks, styles, strict=True)
-    return [
-        Text.assemble((mark, style), (f" {name} ", "dim"), (f"{share(part):>4}", "bold")) for name, part, mark, style in named
-    ]
-
-
-def bar(scene: Scene, engine: EngineView, width: int) -> Text:
-    """The pool in so many cells, with the limit in it; one beyond it stands at its end."""
-    locked, evictable, _ = _parts(engine)
-    filled = cells((locked, evictable), width)
-    line = Text.assemble(
-        (scene.sign("█", "#") * filled[0], colours.CACHE),
-        (scene.sign("▒", "=") * filled[1], colours.CACHE),
-        (scene.sign("░", ".") * (width - sum(filled)), "dim"),
-    )
-    found, capacity = bound(engine, scene.state), _capacity(engine)
-    place = found.tokens
-    if place is None or not capacity or capacity <= 0:
-        return line
-    at = min(width - 1, max(0, round(min(place / capacity, 1.0) * width)))
-    return Text.assemble(line[:at], (_mark(scene, engine, found), "bold"), line[at + 1 :])
-
-
-def _mark(scene: Scene, engine: EngineView, found: Bound) -> str:
-    """The sign in the bar: where the limit is, or that it is beyond."""
-    beyond = (found.tokens or 0.0) > (_capacity(engine) or 0)
-    return scene.sign("»", ">") if beyond else scene.sign("┃", "|")
 
 
 def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text]:
@@ -138,8 +84,8 @@ def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text
     found = bound(engine, scene.state)
     number, _, unit = found.words.partition(" ")
     parts = [Text(unit)]
-    if found.tokens is not None and _capacity(engine) and _tells(engine):
-        parts[0].append(f" {_mark(scene, engine, found)}", "bold")
+    if found.tokens is not None and capacity_of(engine) and tells(engine):
+        parts[0].append(f" {mark(scene, engine, found)}", "bold")
     if engine.sample is not None and engine.sample.stale:
         parts.append(Text("no fresh reading", style=colours.HELD))
     if found.used is not None:
