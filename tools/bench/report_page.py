@@ -117,19 +117,20 @@ def main() -> None:
         command = [sys.executable, "-m", "concur_batch.cli.main", "report", str(folder)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - before
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         size = (folder / "report.html").stat().st_size
     figures = {
         "rollouts": options.rollouts,
         "steps": options.steps,
         "journal_mb": round(journal / 1e6, 1),
         "seconds": round(seconds, 1),
-        "peak_rss_mib": round(peak, 1),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+        "peak_rss_mib": round(used.ru_maxrss / 1024, 1),
         "page_mb": round(size / 1e6, 2),
     }
     show(
         "report",
-        ["rollouts", "steps each", "journal, MB", "seconds", "peak memory, MiB", "page, MB"],
+        ["rollouts", "steps each", "journal, MB", "seconds", "CPU, s", "peak memory, MiB", "page, MB"],
         [list(figures.values())],
         figures,
     )
