@@ -44,6 +44,17 @@ def test_several_runs_are_compared_in_the_current_directory(tmp_path):
     assert "x2.00" in done.stdout
 
 
+def test_the_same_run_twice_and_runs_of_one_name_are_told_apart(tmp_path):
+    write_run(tmp_path / "a/run", ordinary(1))
+    write_run(tmp_path / "b/run", ordinary(1))
+
+    def names(*runs):
+        return [run["name"] for run in json.loads(report(*runs, "--json", cwd=tmp_path).stdout)["runs"]]
+
+    assert names("a/run", "b/run") == ["a/run", "b/run"]
+    assert names("a/run", "a/run") == ["run (1)", "run (2)"]
+
+
 def test_json_is_one_object_and_writes_a_page_only_where_asked(tmp_path):
     write_run(tmp_path / "first", ordinary())
     told = json.loads(report("first", "--json", cwd=tmp_path).stdout)

@@ -75,13 +75,14 @@ def _page(runs: Sequence[build.Run]) -> Iterable[str]:
 
 
 def _names(run_dirs: Sequence[Path]) -> list[str]:
-    """The last part of each path, with more of it or a number where that is not enough to tell them apart."""
+    """The last part of each path; more of it where that does not tell them apart, and their place where nothing does."""
     resolved = [path.resolve() for path in run_dirs]
     for parts in (1, 2, 3):
         names = ["/".join(path.parts[-parts:]) for path in resolved]
         if len(set(names)) == len(names):
             return names
-    return [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+    last = [path.name or str(path) for path in resolved]
+    return [f"{name} ({number})" if last.count(name) > 1 else name for number, name in enumerate(last, start=1)]
 
 
 def _write(place: Path, parts: Iterable[str]) -> None:
