@@ -3,7 +3,7 @@
 Writes a journal of `--records` records of `--bytes` bytes in the mean (256 agents active, one tool call a step), in which a
 second process then goes on to write `--rate` records a second. Meanwhile `concur watch` runs on a terminal of 160 x 50 cells.
 Prints one line of JSON: seconds and CPU seconds from its start to the first picture and to the first one of all that had been
-written before, then the share of a core that it takes while it follows, and for comparison the CPU seconds of the whole fold.
+written before, then the share of a core that it takes while it follows.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from typing import Any
 import psutil
 
 from concur_batch import records as r
+from concur_batch.journal.follower import fold_journal
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import JournalWriter
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=500)
     parser.add_argument("--rate", type=float, default=300.0, help="records a second that are written meanwhile")
     parser.add_argument("--seconds", type=float, default=20.0, help="of following")
-    parser.add_argument("--whole", action="store_true", help="also fold whole records, for comparison")
+    parser.add_argument("--whole", action="store_true", help="also fold the journal at one go, in whole records and in slim ones")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write is not None:
@@ -202,9 +203,11 @@ def main() -> None:
         size = write_past(run_dir, options.records, options.bytes)
         figures: dict[str, Any] = {"records": options.records, "MB": round(size / 1e6), "bytes": round(size / options.records)}
         if options.whole:
-            before = time.process_time()
-            fold(JournalReader(run_dir).records())
-            figures["whole_fold_cpu_s"] = round(time.process_time() - before, 2)
+            folds = {"whole": lambda: fold(JournalReader(run_dir).records()), "slim": lambda: fold_journal(run_dir)}
+            for name, fold_all in folds.items():
+                before = time.process_time()
+                fold_all()
+                figures[f"{name}_fold_cpu_s"] = round(time.process_time() - before, 2)
         writer = subprocess.Popen([sys.executable, __file__, "--write", str(run_dir), "--rate", str(options.rate)])
         try:
             time.sleep(2.0)
