@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from concur_batch.dashboard.pace import LATE_S, SPAN_S, recent
 from concur_batch.records import Sampled
 from concur_batch.state import EngineView, RunState
 
 _STEPS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+
+_MOST_SAMPLES, _LEAST_SAMPLES = 4_000, 30  # that a drawing looks at: of all engines, of each
 
 
 @dataclass(slots=True)
@@ -84,18 +87,21 @@ class Interval:
 def gather(state: RunState, now: float, columns: int) -> tuple[float, list[Interval]]:
     """The width of an interval in seconds, and the newest `columns` of them up to now, oldest first.
 
-    Their bounds stay where they are as time goes on, so that a chart of them moves and does not shimmer.
+    Their bounds stay where they are as time goes on, so that a chart of them moves and does not shimmer. Of many engines less far
+    back, so that a drawing costs no more.
     """
     engines = list(state.engines.values())
-    oldest = min((engine.samples[0].t for engine in engines if engine.samples), default=now)
+    most = max(_LEAST_SAMPLES, _MOST_SAMPLES // max(1, len(engines)))
+    told = [_newest(engine.samples, most) for engine in engines]
+    oldest = min((samples[0][0].t for samples in told if samples), default=now)
     span = now - oldest
     step = next((step for step in _STEPS if step * columns >= span), _STEPS[-1])
     found = [Interval(engines=len(engines)) for _ in range(columns)]
     if not math.isfinite(now):
         return step, found
     last = math.ceil(now / step)
-    for engine in engines:
-        for sample, seconds in _lengths(engine.samples):
+    for samples in told:
+        for sample, seconds in samples:
             place = columns - 1 - (last - math.ceil(sample.t / step)) if math.isfinite(sample.t) else -1
             if 0 <= place < columns:
                 found[place].add(sample, seconds)
@@ -106,13 +112,13 @@ def total(state: RunState, now: float) -> Interval:
     """All engines over the last seconds; in silence less and less."""
     found = Interval(engines=len(state.engines))
     for engine in state.engines.values():
-        told = list(recent(engine, now))
+        told = sum(1 for _ in recent(engine, now))
         if not told:
             continue
-        lengths = dict(zip(map(id, engine.samples), (seconds for _, seconds in _lengths(engine.samples)), strict=True))
-        for sample in told:
-            found.add(sample, lengths[id(sample)])
-        silence = now - told[0].t
+        samples = _newest(engine.samples, told)
+        for sample, seconds in samples:
+            found.add(sample, seconds)
+        silence = now - samples[-1][0].t
         found.seconds += silence if LATE_S < silence <= SPAN_S else 0.0
     return found
 
@@ -124,10 +130,14 @@ def newest(engines: Sequence[EngineView], name: str) -> float | None:
     return sum(known) if known else None
 
 
-def _lengths(samples: Iterable[Sampled]) -> Iterable[tuple[Sampled, float]]:
-    """Each with the seconds since the one before it; the first is taken to cover a second, or its clock's start."""
-    before: float | None = None
-    for sample in samples:
-        seconds = min(1.0, sample.t) if before is None else sample.t - before
-        yield sample, seconds if seconds > 0 else 0.0
-        before = sample.t
+def _newest(samples: Sequence[Sampled], most: int) -> list[tuple[Sampled, float]]:
+    """The newest, oldest first, each with the seconds since the one before it.
+
+    The first of all is taken to cover a second, or what there is of its clock.
+    """
+    chosen = list(islice(reversed(samples), most + 1))
+    pairs = [(sample, max(0.0, sample.t - before.t)) for sample, before in pairwise(chosen)]
+    if 0 < len(chosen) <= most:
+        pairs.append((chosen[-1], max(0.0, min(1.0, chosen[-1].t))))
+    pairs.reverse()
+    return pairs
