@@ -77,7 +77,8 @@ class Keyboard:
         self._stops = False  # Ctrl-Z comes to us first
 
     def __enter__(self) -> Self:
-        self._fd = _opened()
+        with contextlib.suppress(OSError):  # it has gone meanwhile: then there are no keys
+            self._fd = _opened()
         self._look()
         if signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL:
             self._loop.add_signal_handler(signal.SIGTSTP, self._stop)
@@ -90,8 +91,9 @@ class Keyboard:
         if self._stops:
             self._loop.remove_signal_handler(signal.SIGTSTP)
         self.restore()
-        os.close(self._fd)
-        self._fd = -1
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def restore(self) -> None:
         """Give the terminal back as it was, its cursor too. Safe at any time, also just before the process leaves at once."""

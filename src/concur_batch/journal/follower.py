@@ -5,6 +5,7 @@ Files are opened anew for each look, because that is when a shared file system t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ class Follower:
         """None: it is not the file that it was."""
         with path.open("rb") as file:
             block = _whole_lines(file, self._offset, self._block_bytes)
-            status = path.stat()
+            status = os.fstat(file.fileno())
         if (self._inode and status.st_ino != self._inode) or status.st_size < self._offset:
             return None
         self._inode = status.st_ino
