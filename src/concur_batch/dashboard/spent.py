@@ -26,7 +26,7 @@ _STYLES = {
 
 
 def section(scene: Scene, rank: int, width: int) -> Section:
-    """A bar and what its parts are: on one line, or on as many as it takes with the mean time before it, until admission."""
+    """A bar and what its parts are: on one line, or on as many as it takes with what went before it, until admission."""
     whole = 2 if width >= _LEGEND else 3
     return Section(rank=rank, sizes=(1, whole), good=whole, draw=lambda width, height: _draw(scene, width, height))
 
@@ -53,6 +53,14 @@ def shares(state: RunState) -> tuple[dict[str, float], bool]:
     return ({name: seconds / whole for name, seconds in parts.items()} if whole > 0 else {}), flight > 0
 
 
+def _before(state: RunState) -> float | None:
+    """Of the time from the start to their ends, what agents waited for admission."""
+    totals = state.totals
+    since = totals.model_s + totals.tool_s + totals.paused_s + totals.wait_s + totals.retry_s
+    whole = totals.admission_s + since
+    return totals.admission_s / whole if whole > 0 else None
+
+
 def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     found, queue_known = shares(scene.state)
     if not found:
@@ -69,6 +77,7 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     before = Text()
     if totals.admitted > 0 and width >= _ROOMY:
         before.append("  admission ", "dim").append(f"{duration(totals.admission_s / totals.admitted):>7}")
+        before.append(f" {share(_before(scene.state)):>4}", "bold")
     bar.append_text(_bar(scene, found, width - bar.cell_len - before.cell_len)).append_text(before)
     return [bar, *flow(label(""), legend, width, height - 1)]
 
