@@ -6,6 +6,7 @@ CONCUR_RENEW_SCREENS=1 pytest tests/dashboard/test_screens.py; git diff tests/da
 import io
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,13 @@ def drawn(state: RunState, width, height, **options):
 
 
 @pytest.fixture(autouse=True)
-def _clock(monkeypatch):
+def _clock():
     """The estimated end is told in local time."""
-    monkeypatch.setenv("TZ", "UTC")
-    __import__("time").tzset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.mark.parametrize("name", CASES)
