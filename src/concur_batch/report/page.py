@@ -14,7 +14,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("text.js", "theme.js", "charts.js", "agents.js", "tables.js", "viewer.js", "page.js")
+SCRIPTS = ("text.js", "theme.js", "timeline.js", "charts.js", "agents.js", "tables.js", "viewer.js", "page.js")
 _WEB = "concur_batch.report"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _SLOT = re.compile(r"\{\{(\w+)\}\}")

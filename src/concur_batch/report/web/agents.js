@@ -54,10 +54,7 @@ function agentTime(runs) {
 
 // Ink that can be read on a phase's colour, in both themes.
 function onColour(phase) {
-  const hex = colour(phase);
-  const value = parseInt(hex.slice(1), 16);
-  const light = 0.299 * ((value >> 16) & 255) + 0.587 * ((value >> 8) & 255) + 0.114 * (value & 255);
-  return light > 140 ? '#10161f' : '#ffffff';
+  return luminance(colour(phase)) > 0.3 ? '#10161f' : '#ffffff';
 }
 
 function timeTable(run) {

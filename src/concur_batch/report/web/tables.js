@@ -33,7 +33,8 @@ function head(run, runs) {
   for (const [name, engine] of Object.entries(run.engines).slice(0, 8)) {
     chips.push(el('span', { class: 'chip' }, [engine.model, engine.capacity_tokens ? `pool of ${compact(engine.capacity_tokens)} tokens` : null, 'on ' + name].filter(Boolean).join(', ')));
   }
-  if (run.started_at) chips.push(el('span', { class: 'chip' }, `${run.started_at.replace('T', ' ').replace('+00:00', ' UTC')}`));
+  const date = (text) => text.replace('T', ' ').replace('+00:00', ' UTC');
+  if (run.started_at) chips.push(el('span', { class: 'chip' }, state === 'live' ? `as of ${date(run.finished_at)}` : `begun ${date(run.started_at)}`));
   return [el('h1', {}, runs.length > 1 ? `${runs.length} runs compared` : run.name), el('p', { class: 'path mono' }, runs.length > 1 ? runs.map((one) => one.run).join(' · ') : run.run), runs.length > 1 ? null : el('div', { class: 'chips' }, chips)];
 }
 
@@ -44,7 +45,7 @@ function shown(value, unit) {
 }
 
 function comparison(data) {
-  const heading = el('tr', {}, el('th', { class: 'first' }, ''), data.runs.map((run, i) => el('th', { class: 'n' }, el('span', { class: 'runname' }, swatch(RUN_COLOURS[i % RUN_COLOURS.length]), run.name))));
+  const heading = el('tr', {}, el('th', { class: 'first' }, ''), data.runs.map((run, i) => el('th', { class: 'n' }, el('span', { class: 'runname' }, swatch(RUN_COLOURS[i % RUN_COLOURS.length], runDash(i)), run.name))));
   const rows = data.compared.map((row) => el('tr', {}, el('td', { class: 'first' }, row.name), row.values.map((value, i) => el('td', { class: 'n' }, shown(value, row.unit), i ? ratio(row.ratios[i], row.less_is_better) : null))));
   const state = el('tr', {}, el('td', { class: 'first' }, 'controller'), data.runs.map((run) => el('td', { class: 'n' }, run.policy || '–')));
   const ended = el('tr', {}, el('td', { class: 'first' }, 'state'), data.runs.map((run) => el('td', { class: 'n' }, run.condition)));

@@ -11,7 +11,7 @@ const COLOURS = {
   model: '--blue', tool: '--sky', waiting: '--purple', retry: '--vermillion', admission: '--grey',
   context: '--blue',
 };
-const RUN_COLOURS = ['--blue', '--vermillion', '--green', '--purple', '--amber', '--pink', '--grey', '--ink'];
+const RUN_COLOURS = ['--blue', '--vermillion', '--green', '--amber', '--purple']; // then the same with dashes
 const RUN_DASHES = ['solid', 'dash', 'dot'];
 
 function variable(name) {
@@ -30,9 +30,35 @@ function runDash(place) {
   return RUN_DASHES[Math.floor(place / RUN_COLOURS.length) % RUN_DASHES.length];
 }
 
-function faded(hex, alpha) {
+// The colour as text: nearer to the ink where it would be too faint on the card.
+function readable(hex) {
+  const paper = luminance(variable('--card'));
+  const ink = variable('--ink');
+  for (let share = 0; share < 1; share += 0.1) {
+    const mixed = mix(hex, ink, share);
+    const own = luminance(mixed);
+    if ((Math.max(own, paper) + 0.05) / (Math.min(own, paper) + 0.05) >= 4.5) return mixed;
+  }
+  return ink;
+}
+
+function channels(hex) {
   const value = parseInt(hex.slice(1), 16);
-  return `rgba(${(value >> 16) & 255},${(value >> 8) & 255},${value & 255},${alpha})`;
+  return [(value >> 16) & 255, (value >> 8) & 255, value & 255];
+}
+
+function mix(hex, other, share) {
+  const [from, to] = [channels(hex), channels(other)];
+  return '#' + from.map((one, i) => Math.round(one + (to[i] - one) * share).toString(16).padStart(2, '0')).join('');
+}
+
+function luminance(hex) {
+  const [red, green, blue] = channels(hex).map((one) => (one / 255 <= 0.04045 ? one / 255 / 12.92 : ((one / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+function faded(hex, alpha) {
+  return `rgba(${channels(hex).join()},${alpha})`;
 }
 
 const PLOT = { displaylogo: false, displayModeBar: false, responsive: false, doubleClick: false, scrollZoom: false, showTips: false };
