@@ -138,7 +138,7 @@ def test_a_trajectory_is_found_by_id_and_unfolds(opened):
     page.wait_for_selector("#viewer .row .id")
     assert page.locator("#viewer .row").count() == 12
     assert page.locator("#viewer .row").first.locator(".error").count() == 1  # failures first
-    page.get_by_label("Find an id").fill("TASK-7")
+    page.get_by_label("Find an id", exact=True).fill("TASK-7")
     assert page.locator("#viewer .row .id").all_inner_texts() == ["task-7#0"]
     page.locator("#viewer .row").click()
     until(page, "document.querySelector('.story h3')?.textContent === 'task-7#0'")
@@ -149,7 +149,7 @@ def test_a_trajectory_is_found_by_id_and_unfolds(opened):
     assert page.locator(".story details[open]").count() == 0
     page.locator(".story .item summary").nth(1).click()
     assert page.locator(".story pre", has_text="let me look, task-7#0").is_visible()
-    page.get_by_label("Status").select_option("error")
+    page.get_by_label("Status", exact=True).select_option("error")
     assert "No listed rollout" in page.locator("#viewer .found").inner_text()
 
 
@@ -169,9 +169,9 @@ def test_runs_side_by_side(opened):
     assert "\u00d7" in steps.inner_text()
     assert shown.curves("#compared") > 10
     assert page.locator("#compared details.more summary").inner_text() == "1 setting that differs"
-    page.get_by_label("Run").select_option(label="second")
+    page.get_by_label("Run", exact=True).select_option(label="second")
     until(page, "document.querySelector('#viewer .count').textContent === '6 rollouts'")
-    page.get_by_label("Run").select_option(label="empty")
+    page.get_by_label("Run", exact=True).select_option(label="empty")
     assert "No engine was sampled" in page.locator("#time").inner_text()
 
 
@@ -225,9 +225,9 @@ def test_nothing_of_a_hostile_run_runs(opened):
     for i in range(8):
         rows.nth(i).click()
         page.get_by_text("Unfold all", exact=True).click()
-    page.get_by_label("Find an id").fill("</script><script>")
+    page.get_by_label("Find an id", exact=True).fill("</script><script>")
     assert rows.count() == 8
-    page.get_by_label("Find an id").fill("\"'<img src=x onerror=alert(9)>")
+    page.get_by_label("Find an id", exact=True).fill("\"'<img src=x onerror=alert(9)>")
     assert rows.locator(".id").count() == 0
     for chart in page.locator(".chart").all():
         chart.scroll_into_view_if_needed()
