@@ -11,8 +11,8 @@ from report_runs import hostile, ordinary, write_run
 CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 
 
-def report(*arguments, cwd):
-    environment = {**os.environ, "COLUMNS": "100", "BROWSER": "false"}
+def report(*arguments, cwd, browser="false"):
+    environment = {**os.environ, "COLUMNS": "100", "BROWSER": browser}
     return subprocess.run(
         [*CONCUR, "report", *map(str, arguments)],
         cwd=cwd,
@@ -64,6 +64,17 @@ def test_json_is_one_object_and_writes_a_page_only_where_asked(tmp_path):
     assert not (tmp_path / "first/report.html").exists()
     assert json.loads(report("first", "--json", "--html", "x.html", cwd=tmp_path).stdout)["html"] == "x.html"
     assert (tmp_path / "x.html").is_file()
+
+
+def test_the_page_is_shown_where_asked(tmp_path):
+    write_run(tmp_path / "first", ordinary(1))
+    browser = tmp_path / "browser"
+    browser.write_text('#!/bin/sh\necho "$1" > shown\n')
+    browser.chmod(0o755)
+    done = report("first", "--json", "--open", cwd=tmp_path, browser=f"{browser} %s")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["html"] == "first/report.html"
+    assert (tmp_path / "shown").read_text().strip() == (tmp_path / "first/report.html").as_uri()
 
 
 def test_beside_a_process_that_writes_the_last_line_may_be_torn(tmp_path):
