@@ -125,10 +125,10 @@ function timeline(heading, explanation, span, lines, more) {
 // Moves of a limit: up and down, with the reason at the pointer.
 function markTraces(marks, value, top, by, span) {
   return [true, false].map((up) => {
-    const some = marks.filter((mark) => mark.up === up && mark.t <= span);
+    const some = marks.filter((mark) => mark.up === up && mark.t <= span && (mark[value] === null || mark[value] <= top));
     return {
       type: 'scatter', mode: 'markers', name: up ? 'raised' : 'lowered', x: some.map((mark) => mark.t / by),
-      y: some.map((mark) => { const at = mark[value]; return at === null ? top * 0.98 : Math.min(at, top * 0.98); }),
+      y: some.map((mark) => (mark[value] === null ? top * 0.98 : mark[value])),
       text: some.map((mark) => plain(`${mark.reason || 'no reason given'}: ${limits(mark)}` + (mark.moves > 1 ? ` (the greatest of ${mark.moves} moves)` : ''))),
       hovertemplate: '%{text}', cliponaxis: false,
       marker: { symbol: up ? 'triangle-up' : 'triangle-down', size: 8, color: up ? variable('--card') : colour('limit'), line: { color: colour('limit'), width: 1.3 } },
