@@ -35,12 +35,12 @@ def watch(
 def report(
     run_dirs: Annotated[
         list[Path],
-        typer.Argument(metavar="DIR...", help="Run directories; several are compared with the first.", show_default=False),
+        typer.Argument(metavar="DIR", help="Run directories; several are compared with the first.", show_default=False),
     ],
     html: Annotated[
         Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html; of several runs ./report.html.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else; a page only with --html.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else; a page only with --html or --open.")] = False,  # noqa: FBT002
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,  # noqa: FBT002
 ) -> None:
     """What runs came to: a summary here, and one HTML file with charts and trajectories; works beside a live run."""

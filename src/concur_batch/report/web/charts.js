@@ -41,7 +41,7 @@ function timelines(run, engine) {
   if (s.limit_requests) {
     found.push(timeline('Limit on requests', 'requests that the engine runs, and how many calls may be in flight' + moves, span, [
       { name: 'limit', y: s.limit_requests, measure: 'limit', step: true },
-      { name: 'running', y: s.running, measure: 'active' },
+      { name: 'running', y: s.running, measure: 'running' },
     ], { ...base, top: topOf(s.limit_requests, s.running), marks: engine.marks, value: 'requests', axis: 'requests' }));
   }
   found.push(
@@ -56,6 +56,10 @@ function timelines(run, engine) {
       { name: 'paused', y: s.paused, measure: 'paused' },
       { name: 'not started', y: s.unstarted, measure: 'unstarted' },
     ], { ...base, axis: 'agents' }),
+    timeline('Requests', 'in the engine: running, queued', span, [
+      { name: 'running', y: s.running, measure: 'running' },
+      { name: 'queued', y: s.queued, measure: 'queued' },
+    ], { ...base, axis: 'requests', height: 150 }),
   );
   return found.filter(Boolean);
 }
