@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.text import Text
 
 from concur_batch.cli.onlooker import Onlooker
 from concur_batch.dashboard.figures import clean
-from concur_batch.dashboard.live import wait
+from concur_batch.dashboard.live import AWAY_S, wait
+from concur_batch.dashboard.picture import Picture
 from concur_batch.dashboard.view import View, render
 
 INTERVAL_S = 0.5
@@ -20,12 +20,15 @@ INTERVAL_S = 0.5
 
 async def show(onlooker: Onlooker, console: Console, closing: asyncio.Event, view: Callable[[], View], *, keys: bool) -> None:
     """Draw until `closing` is set; leaves a last picture, and the cursor shown. A terminal that goes away sets `closing`."""
-    live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
-    with contextlib.suppress(OSError, SystemExit), live:  # rich raises SystemExit on a broken pipe
+    now = asyncio.get_running_loop().time
+    with contextlib.suppress(OSError, SystemExit), Picture(console) as screen:  # rich raises SystemExit on a broken pipe
         while not closing.is_set():
-            live.update(picture(onlooker, console, view(), keys=keys), refresh=True)
+            screen.draw(picture(onlooker, console, view(), keys=keys))
+            drawn = now()
             await wait(closing, INTERVAL_S)
-        live.update(picture(onlooker, console, last=True))  # drawn by leaving `with`
+            if now() - drawn > AWAY_S:
+                screen.lose()
+        screen.draw(picture(onlooker, console, last=True))
     closing.set()
 
 

@@ -14,7 +14,7 @@ from concur_batch.state import RunState
 
 INTERVAL_S = 0.5
 _TICK_S = 0.1  # a key shows its effect as soon
-_AWAY_S = 2.0  # a tick that takes so long: the process was stopped (Ctrl-Z), and a shell has had the terminal
+AWAY_S = 2.0  # a tick that takes so long: the process was stopped (Ctrl-Z), and a shell has had the terminal
 
 
 async def show(
@@ -66,7 +66,7 @@ async def show(
                         shown, due = wanted, now() + interval_s
                     begun = now()
                     await wait(closing, min(interval_s, _TICK_S))
-                    if now() - begun > _AWAY_S:
+                    if now() - begun > AWAY_S:
                         picture.lose()
             finally:
                 draw(last=True)
