@@ -24,8 +24,8 @@ function timeShares(run, admitted) {
 // A bar per run from the first slot on; of a single run a second one with what was before.
 function agentTime(runs) {
   const several = runs.length > 1;
-  const bars = runs.filter((run) => timeShares(run, true).some((one) => one.seconds > 0)).map((run) => ({ name: several ? run.name : 'from the first slot', shares: timeShares(run, true) }));
-  if (!several && runs[0].agent_time.admission_s > 0) bars.push({ name: 'with admission', shares: timeShares(runs[0], false) });
+  const bars = runs.filter((run) => timeShares(run, true).some((one) => one.seconds > 0)).map((run) => ({ name: several ? run.name : 'once admitted', shares: timeShares(run, true) }));
+  if (!several && runs[0].agent_time.admission_s > 0) bars.push({ name: 'in all', shares: timeShares(runs[0], false) });
   if (!bars.length) return null;
   const phases = PHASES.filter(([phase], place) => bars.some((bar) => bar.shares[place].seconds > 0));
   const div = chart(38 * bars.length + 44, (width) => {
@@ -43,9 +43,9 @@ function agentTime(runs) {
     return {
       traces,
       layout: {
-        barmode: 'stack', bargap: 0.25, margin: { l: width < WIDE ? 84 : 140, r: 20, t: 4, b: 26 },
+        barmode: 'stack', bargap: 0.25, margin: { l: width < WIDE ? 92 : 110, r: 20, t: 4, b: 26 },
         xaxis: axis({ range: [0, 1], tickformat: '.0%' }),
-        yaxis: axis({ range: [bars.length - 0.45, -0.55], tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => plain(bar.name, width < WIDE ? 12 : 20)), ticks: '' }),
+        yaxis: axis({ range: [bars.length - 0.45, -0.55], tickvals: bars.map((_, i) => i), ticktext: bars.map((bar) => plain(bar.name, 14)), ticks: '' }),
       },
     };
   });
