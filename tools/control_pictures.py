@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 
 from concur_batch import records as r
 from concur_batch.cli.parts import simulated_urls
-from concur_batch.cli.simulate import configured, with_all_live, workload
-from concur_batch.cli.simulation import simulate
+from concur_batch.cli.trial.simulate import configured, with_all_live, workload
+from concur_batch.cli.trial.simulation import simulate
 from concur_batch.config import resolve
 from concur_batch.sim.tasks import tasks
 

@@ -11,10 +11,10 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from concur_batch.cli import compare, simulate
-from concur_batch.cli.entries import Entries, Run, configurations, names_of
 from concur_batch.cli.main import app
-from concur_batch.cli.simulate import Load
+from concur_batch.cli.trial import compare, simulate
+from concur_batch.cli.trial.entries import Entries, Run, configurations, names_of
+from concur_batch.cli.trial.simulate import Load
 from concur_batch.config import resolve
 from concur_batch.errors import InputError
 
@@ -115,7 +115,7 @@ def test_a_trace_is_run_with_one_seed(tmp_path, capsys):
 def test_a_job_file_is_not_simulated(tmp_path):
     job = tmp_path / "job.jsonl"
     job.write_text('{"id": "a", "prompt": "hello"}\n' * 30)
-    with pytest.raises(InputError, match="is a job file, .* name that by --engine URL$"):
+    with pytest.raises(InputError, match=r"is a job file, .* name that by --engine URL$"):
         run("off", trace=str(job), agents=None)
 
 

@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from concur_batch.cli import launch as module
+from concur_batch.cli.engine import launch as module
 from concur_batch.engine.launch_python import Installation
 from concur_batch.errors import InputError
 

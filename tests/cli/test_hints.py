@@ -8,9 +8,10 @@ import sys
 import pyarrow.parquet as pq
 import pytest
 
-from concur_batch.cli import hints, parts, simulate
+from concur_batch.cli import hints, parts
 from concur_batch.cli.agents import Agents
-from concur_batch.cli.batch import take_up
+from concur_batch.cli.run.batch import take_up
+from concur_batch.cli.trial import simulate
 from concur_batch.config import resolve
 from concur_batch.errors import InputError, RunDirectoryError
 from concur_batch.jobs.load import LoadOptions, load

@@ -3,7 +3,7 @@
 import asyncio
 from itertools import pairwise
 
-from concur_batch.cli.measure import measure
+from concur_batch.cli.run.measure import measure
 from concur_batch.errors import RunDirectoryError
 from concur_batch.recorder import Recorder
 from concur_batch.records import RunnerMeasured

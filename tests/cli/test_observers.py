@@ -11,7 +11,7 @@ import pytest
 from traced import collecting
 
 from concur_batch import records as r
-from concur_batch.cli.observers import guarded
+from concur_batch.cli.run.observers import guarded
 
 CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 WAIT = "touch began; while [ ! -e go ]; do sleep 0.05; done"

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from concur_batch.cli.on_exit import run_command
+from concur_batch.cli.run.on_exit import run_command
 
 CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 KEEP = 'cat > told.json; echo "$CONCUR_EXIT_CODE $CONCUR_RUN_DIR" > env.txt'

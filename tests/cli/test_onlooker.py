@@ -8,7 +8,7 @@ import pytest
 
 from concur_batch import records as r
 from concur_batch.cli import directory
-from concur_batch.cli.onlooker import BROKE_OFF, CONFIG, Onlooker
+from concur_batch.cli.look.onlooker import BROKE_OFF, CONFIG, Onlooker
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import JournalWriter
@@ -204,7 +204,7 @@ def test_a_place_without_a_run_is_one_sentence(tmp_path, place, words):
 
 
 def test_looking_on_imports_nothing_heavy():
-    code = "import sys; import concur_batch.cli.watch; print([m for m in ('pyarrow', 'openai', 'pydantic', 'aiohttp') if m in sys.modules])"
+    code = "import sys; import concur_batch.cli.look.watch; print([m for m in ('pyarrow', 'openai', 'pydantic', 'aiohttp') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert CONFIG == directory.CONFIG

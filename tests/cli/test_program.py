@@ -241,7 +241,7 @@ def test_help_imports_nothing_heavy():
 
 def test_a_fault_of_ours_is_one_sentence_with_the_place(tmp_path):
     code = (
-        "import sys, concur_batch.cli.batch as b, concur_batch.cli.main as m\n"
+        "import sys, concur_batch.cli.run.batch as b, concur_batch.cli.main as m\n"
         "def start(*_): raise ZeroDivisionError('oops')\n"
         "b.start = start; sys.argv = ['concur', 'run', 'x.jsonl']; m.main()"
     )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch import records as r
-from concur_batch.cli.run_clock import LATE_S, RunClock
+from concur_batch.cli.look.run_clock import LATE_S, RunClock
 from concur_batch.state import RunState
 
 EPOCH = 1e9

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from concur_batch.cli import simulate
-from concur_batch.cli.batch import take_up
-from concur_batch.cli.look import print_status
+from concur_batch.cli.look.status import print_status
+from concur_batch.cli.run.batch import take_up
+from concur_batch.cli.trial import simulate
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.journal.reader import JournalReader
 from concur_batch.records import ReplyReceived, RolloutFinished

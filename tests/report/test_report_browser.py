@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 from report_runs import HOSTILE, hostile, ordinary, write_run
 
-from concur_batch.cli.report import report
+from concur_batch.cli.look.report import report
 from concur_batch.records import RolloutStarted
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser: pip install 'concur-batch[browser]'")

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable
 from random import Random
 
-from report import show
-
 from concur_batch.control.base import AgentView, Limit, Roster, Sample
 from concur_batch.control.policies import Policy, make_policy
 from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate
+from report import show
 
 ACTIVE = 1_024
 TARGET_MS = 1.0

@@ -24,12 +24,11 @@ from typing import Any, NamedTuple
 
 import control_cpu
 from control_figures import SUBJECT, Outcome, against, changes, outcome, verdicts
-from report import show, table
 
 from concur_batch.cli.parts import simulated_urls
-from concur_batch.cli.side_by_side import Workers, cores
-from concur_batch.cli.simulate import configured
-from concur_batch.cli.simulation import simulate
+from concur_batch.cli.trial.side_by_side import Workers, cores
+from concur_batch.cli.trial.simulate import configured
+from concur_batch.cli.trial.simulation import simulate
 from concur_batch.config import resolve
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import ConcurError
@@ -37,6 +36,7 @@ from concur_batch.jobs.traces import read_traces
 from concur_batch.results.sweep import Sweep
 from concur_batch.sim.tasks import tasks
 from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate
+from report import show, table
 
 RECORDED = Path(__file__).with_name("control_suite.json")
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}

@@ -24,6 +24,7 @@ from pathlib import Path
 import ledger
 import processes
 import program
+
 import report
 
 SETTLE_SECONDS = 0.1  # for bytes still on their way to the server when the program died

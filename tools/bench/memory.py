@@ -12,6 +12,7 @@ from pathlib import Path
 
 import processes
 import program
+
 import report
 
 

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from report import show
 from served_run import Load, run
+
+from report import show
 
 HEADING = [
     "controller",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import processes
 import program
+
 import report
 
 

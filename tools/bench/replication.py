@@ -16,10 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from report import show
-
 from concur_batch import records as r
 from concur_batch.results.sweep import Sweep
+from report import show
 
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
 PREFILL = {"output_median": 50, "observation_median": 850}
@@ -103,8 +102,8 @@ def _fixed(window: int | None) -> str:
 def _simulated(
     case: Case, controller: str, parameters: Mapping[str, Any], seed: int, *sinks: Callable[[r.Record], None]
 ) -> Figures:
-    from concur_batch.cli.simulate import configured  # noqa: PLC0415  heavy imports, not needed for --help
-    from concur_batch.cli.simulation import simulate  # noqa: PLC0415
+    from concur_batch.cli.trial.simulate import configured  # noqa: PLC0415  heavy imports, not needed for --help
+    from concur_batch.cli.trial.simulation import simulate  # noqa: PLC0415
     from concur_batch.config import resolve  # noqa: PLC0415
     from concur_batch.sim.tasks import tasks  # noqa: PLC0415
     from concur_batch.sim.workload import WorkloadParameters, generate  # noqa: PLC0415

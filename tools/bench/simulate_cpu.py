@@ -16,13 +16,13 @@ import time
 from typing import Any
 
 from program import command
-from report import show
 
 from concur_batch.sim.call import Call
 from concur_batch.sim.core import EngineCore
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.profile import find_profile
 from concur_batch.sim.runs import Run
+from report import show
 
 
 def measured(*arguments: str) -> tuple[dict[str, Any], float, float]:

@@ -19,9 +19,9 @@ from functools import cache
 from typing import Any
 
 from program import command
-from report import show
 
 from concur_batch.results.sweep import Sweep
+from report import show
 
 AGENTS = 256
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import processes
 import program
+
 import report
 
 

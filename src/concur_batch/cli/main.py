@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from concur_batch import __version__
-from concur_batch.cli import trials, views
-from concur_batch.cli.engine import app as engine_app
-from concur_batch.cli.options import (
-    Agent,
-    ConfigFile,
-    ControllerName,
-    Engine,
-    FailOnError,
-    Filter,
-    Format,
-    History,
-    Jobs,
-    Limit,
-    Live,
-    MaxAgents,
-    MaxSteps,
-    MetricsPort,
-    Model,
-    N,
-    OnExit,
-    Otel,
-    Out,
-    RunDir,
-    Seed,
-    Sets,
-    Shuffle,
-    Strict,
-    Tools,
-)
+from concur_batch.cli.engine.commands import app as engine_app
+from concur_batch.cli.look import commands as look
+from concur_batch.cli.run import commands as runs
+from concur_batch.cli.trial import commands as trial
 from concur_batch.errors import ConcurError
 
 app = typer.Typer(
@@ -51,133 +26,17 @@ app = typer.Typer(
 app.add_typer(engine_app)
 
 
-@app.command()
-def run(
-    jobs: Jobs,
-    engine: Engine = None,
-    model: Model = None,
-    agent: Agent = None,
-    tools: Tools = None,
-    max_steps: MaxSteps = None,
-    controller: ControllerName = None,
-    max_agents: MaxAgents = None,
-    limit: Limit = None,
-    filter_: Filter = None,
-    shuffle: Shuffle = None,
-    history: History = None,
-    n: N = None,
-    seed: Seed = None,
-    strict: Strict = None,
-    token_scale: Annotated[float | None, typer.Option(help="With --agent replay: all token counts times this.")] = None,
-    time_scale: Annotated[float | None, typer.Option(help="With --agent replay: all tool times times this.")] = None,
-    out: Out = None,
-    live: Live = None,
-    fail_on_error: FailOnError = None,
-    output_format: Format = None,
-    on_exit: OnExit = None,
-    metrics_port: MetricsPort = None,
-    otel: Otel = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-) -> None:
-    """Run a batch. Ctrl-C drains to the next step boundary, a second one stops at once; both can be resumed."""
-    from concur_batch.cli.batch import start  # noqa: PLC0415 - help must not pay for it
-
-    options = {
-        "engine.urls": engine,
-        "engine.model": model,
-        "agent.name": agent,
-        "tools.sources": tools,
-        "limits.max_steps": max_steps,
-        "controller.name": controller,
-        "run.max_agents": max_agents,
-        "run.limit": limit,
-        "run.filter": filter_,
-        "run.shuffle": shuffle,
-        "run.history": history,
-        "run.n": n,
-        "run.seed": seed,
-        "run.strict": strict,
-        "replay.token_scale": token_scale,
-        "replay.time_scale": time_scale,
-        "run.out": out,
-        "run.live": live,
-        "run.fail_on_error": fail_on_error,
-        "run.output_format": output_format,
-        "run.on_exit": on_exit,
-        "run.metrics_port": metrics_port,
-        "run.otel": otel,
-    }
-    raise typer.Exit(start(jobs, options, sets or [], config))
-
-
-@app.command()
-def resume(
-    run_dir: RunDir,
-    engine: Engine = None,
-    controller: ControllerName = None,
-    max_agents: MaxAgents = None,
-    n: N = None,
-    retry_failed: Annotated[
-        str | None,
-        typer.Option(
-            "--retry-failed", metavar="[=CLASS,...]", help="Also try failed rollouts again: all, or these error classes."
-        ),
-    ] = None,
-    take_over: Annotated[bool, typer.Option("--take-over", help="Although a process on another host holds it.")] = False,  # noqa: FBT002
-    live: Live = None,
-    fail_on_error: FailOnError = None,
-    output_format: Format = None,
-    on_exit: OnExit = None,
-    metrics_port: MetricsPort = None,
-    otel: Otel = None,
-    sets: Sets = None,
-) -> None:
-    """Go on with a run: unfinished rollouts from their last step, then those never started."""
-    from concur_batch.cli.batch import take_up  # noqa: PLC0415 - help must not pay for it
-
-    options: dict[str, Any] = {
-        "engine.urls": engine,
-        "controller.name": controller,
-        "run.max_agents": max_agents,
-        "run.n": n,
-        "run.live": live,
-        "run.fail_on_error": fail_on_error,
-        "run.output_format": output_format,
-        "run.on_exit": on_exit,
-        "run.metrics_port": metrics_port,
-        "run.otel": otel,
-    }
-    raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
-
-
-@app.command()
-def validate(
-    jobs: Jobs,
-    agent: Agent = None,
-    tools: Tools = None,
-    n: N = None,
-    filter_: Filter = None,
-    limit: Limit = None,
-    strict: Strict = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-) -> None:
-    """Check every row of the job files; run nothing."""
-    from concur_batch.cli.look import print_validation  # noqa: PLC0415 - help must not pay for it
-
-    options = {
-        "agent.name": agent,
-        "tools.sources": tools,
-        "run.n": n,
-        "run.filter": filter_,
-        "run.limit": limit,
-        "run.strict": strict,
-    }
-    raise typer.Exit(print_validation(jobs, options, sets or [], config))
-
-
-for command in (views.status, views.watch, views.results, views.report, trials.simulate, trials.compare):
+for command in (
+    runs.run,
+    runs.resume,
+    runs.validate,
+    look.status,
+    look.watch,
+    look.results,
+    look.report,
+    trial.simulate,
+    trial.compare,
+):
     app.command()(command)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rich.console import Console, Group
 from rich.text import Text
 
-from concur_batch.cli.onlooker import Onlooker
+from concur_batch.cli.look.onlooker import Onlooker
 from concur_batch.dashboard.figures import clean
 from concur_batch.dashboard.live import AWAY_S, wait
 from concur_batch.dashboard.picture import Picture

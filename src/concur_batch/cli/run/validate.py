@@ -1,8 +1,7 @@
-"""`concur status` and `concur validate`: look, change nothing."""
+"""`concur validate`: every row of a job, checked as `run` would with an engine."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,25 +10,10 @@ from typing import Any
 
 from rich.console import Console
 
-from concur_batch.cli import directory, parts
+from concur_batch.cli import parts
 from concur_batch.config import resolve
 from concur_batch.jobs.load import load
-from concur_batch.journal.follower import fold_journal
-from concur_batch.journal.lock import holder_of
-from concur_batch.status import render_status, status_dict
 from concur_batch.toolbox.load import load_tools
-
-
-def print_status(run_dir: Path, *, as_json: bool) -> int:
-    """Also beside a process that writes. Returns the exit code."""
-    resumable = not directory.read(run_dir).get("simulated")
-    holder = holder_of(run_dir)
-    state = fold_journal(run_dir)
-    if as_json:
-        print(json.dumps(status_dict(state, run_dir, holder, resumable=resumable)))  # noqa: T201 - the command's output
-    else:
-        Console().print(render_status(state, run_dir, holder, resumable=resumable))
-    return 0
 
 
 def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> int:

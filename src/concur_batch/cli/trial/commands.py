@@ -39,7 +39,7 @@ def simulate(
 ) -> None:
     """Run a workload in virtual time against a simulated SGLang: what a controller would do, in seconds and without a GPU."""
     from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - help must not pay for it
-    from concur_batch.cli.simulate import start  # noqa: PLC0415 - the same
+    from concur_batch.cli.trial.simulate import start  # noqa: PLC0415 - the same
 
     options = {
         "engine.urls": simulated_urls(profile, engines),
@@ -142,7 +142,7 @@ def compare(
             )
             raise InputError(f"{name}: is for {where}")
     if engine is not None:
-        from concur_batch.cli.compare_live import Live, start_live  # noqa: PLC0415 - help must not pay for it
+        from concur_batch.cli.trial.compare_live import Live, start_live  # noqa: PLC0415 - help must not pay for it
 
         if work is None:
             raise InputError("--engine: needs something to run: name a trace, or a job file")
@@ -161,9 +161,9 @@ def compare(
         live = Live(work=work, agent=agent, out=out)
         raise typer.Exit(start_live(live, controllers, options, sets or [], config, seeds=seeds, as_json=as_json))
 
-    from concur_batch.cli.compare import start_simulated  # noqa: PLC0415 - help must not pay for it
     from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - the same
-    from concur_batch.cli.simulate import Load  # noqa: PLC0415 - the same
+    from concur_batch.cli.trial.compare import start_simulated  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.trial.simulate import Load  # noqa: PLC0415 - the same
 
     load = Load(trace=work, agents=agents, shared_tokens=shared_prefix, token_scale=token_scale, time_scale=time_scale)
     options = {

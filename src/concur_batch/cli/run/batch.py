@@ -13,9 +13,9 @@ from rich.console import Console
 
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, hints, parts
-from concur_batch.cli.finish import finish
-from concur_batch.cli.on_exit import tell
-from concur_batch.cli.segment import Batch, Outcome, run_segment
+from concur_batch.cli.run.finish import finish
+from concur_batch.cli.run.on_exit import tell
+from concur_batch.cli.run.segment import Batch, Outcome, run_segment
 from concur_batch.config import Config, from_saved, resolve
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from concur_batch.cli.collected import collection
-from concur_batch.cli.opened import print_one
+from concur_batch.cli.look.collected import collection
+from concur_batch.cli.look.opened import print_one
 from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError
 from concur_batch.results.listing import line, render_lines
@@ -59,7 +59,7 @@ def show(
         case ["--open"]:
             return print_one(run_dir, wanted["--open"])
         case ["--export"]:
-            from concur_batch.cli.exported import export  # noqa: PLC0415 - pyarrow, for this alone
+            from concur_batch.cli.look.exported import export  # noqa: PLC0415 - pyarrow, for this alone
 
             return export(run_dir, page, wanted["--export"], form, force=force)
         case ["--json"]:

@@ -16,7 +16,7 @@ import msgspec
 from rich.console import Console
 
 from concur_batch.cli import directory, parts
-from concur_batch.cli.simulation import Simulated, simulate
+from concur_batch.cli.trial.simulation import Simulated, simulate
 from concur_batch.config import Config, resolve
 from concur_batch.errors import InputError
 from concur_batch.jobs.index import IndexWriter, read_index

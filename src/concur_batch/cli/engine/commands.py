@@ -27,7 +27,7 @@ def check(
     api_key: Annotated[str | None, typer.Option(help="Default: CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY.")] = None,
 ) -> None:
     """What a server tells, what is missing, and the flag that gives it. Exit code 0 only if CONCUR can work fully with it."""
-    from concur_batch.cli.check import check as run_check  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.engine.check import check as run_check  # noqa: PLC0415 - help must not pay for it
 
     raise typer.Exit(run_check(url, api_key=api_key, model=model, timeout_s=timeout, as_json=as_json))
 
@@ -74,8 +74,8 @@ def launch(
     ] = True,
 ) -> None:
     """Start SGLang with the flags CONCUR needs, print its URL when it is ready, and serve until Ctrl-C."""
-    from concur_batch.cli.launch import Wish  # noqa: PLC0415 - help must not pay for it
-    from concur_batch.cli.launch import launch as run_launch  # noqa: PLC0415
+    from concur_batch.cli.engine.launch import Wish  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.engine.launch import launch as run_launch  # noqa: PLC0415
 
     wish = Wish(
         model=model,
@@ -113,7 +113,7 @@ def sim(
     sets: Annotated[list[str] | None, typer.Option("--set", help="Any key of [sim], as in --set sim.session_cache=true.")] = None,
 ) -> None:
     """A simulated SGLang behind HTTP, on the wall clock. It runs no model: it replays turns, or says filler text."""
-    from concur_batch.cli.engines import serve_simulated  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.engine.simulated import serve_simulated  # noqa: PLC0415 - help must not pay for it
 
     options = {
         "engine.urls": [f"sim:{profile}"],
@@ -138,6 +138,6 @@ def fit(
     api_key: Annotated[str | None, typer.Option(help="Of the server.", envvar="SGLANG_API_KEY")] = None,
 ) -> None:
     """Measure how long an engine's iterations take, and write a profile that stands for it in simulations."""
-    from concur_batch.cli.engines import fit_profile  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.engine.simulated import fit_profile  # noqa: PLC0415 - help must not pay for it
 
     raise typer.Exit(fit_profile(url, output, seconds=seconds, api_key=api_key))

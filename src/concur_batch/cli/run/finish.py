@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from concur_batch.cli import directory
-from concur_batch.cli.segment import Batch, Outcome
+from concur_batch.cli.run.segment import Batch, Outcome
 from concur_batch.errors import ConcurError
 from concur_batch.jobs.index import read_index
 from concur_batch.journal.reader import JournalReader

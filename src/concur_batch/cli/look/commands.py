@@ -15,7 +15,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,  # noqa: FBT002
 ) -> None:
     """What is finished, failed, running, paused and waiting; works beside a live run."""
-    from concur_batch.cli.look import print_status  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.look.status import print_status  # noqa: PLC0415 - help must not pay for it
 
     raise typer.Exit(print_status(run_dir, as_json=as_json))
 
@@ -27,7 +27,7 @@ def watch(
     live: Annotated[bool, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")] = True,  # noqa: FBT002
 ) -> None:
     """The dashboard of a run in another terminal or on another node, from its journal; q leaves, e shows its errors."""
-    from concur_batch.cli.watch import watch as look_on  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.look.watch import watch as look_on  # noqa: PLC0415 - help must not pay for it
 
     raise typer.Exit(look_on(run_dir, once=once, leave_at_end=leave_at_end, live=live))
 
@@ -40,11 +40,13 @@ def report(
     html: Annotated[
         Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html; of several runs ./report.html.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else; a page only with --html or --open.")] = False,  # noqa: FBT002
+    as_json: Annotated[  # noqa: FBT002
+        bool, typer.Option("--json", help="One JSON object and nothing else; a page only with --html or --open.")
+    ] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,  # noqa: FBT002
 ) -> None:
     """What runs came to: a summary here, and one HTML file with charts and trajectories; works beside a live run."""
-    from concur_batch.cli.report import report as make  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.look.report import report as make  # noqa: PLC0415 - help must not pay for it
 
     raise typer.Exit(make(run_dirs, html, as_json=as_json, open_it=open_it))
 
@@ -67,7 +69,7 @@ def results(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per rollout, without conversations.")] = False,  # noqa: FBT002
 ) -> None:
     """The rollouts that have ended: a table, an export, or one of them to read; works beside a live run."""
-    from concur_batch.cli.results import show  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.look.results import show  # noqa: PLC0415 - help must not pay for it
 
     filters = (statuses, error_class, pattern)
     wanted = {"--open": opened, "--export": export, "--json": as_json or None}

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from concur_batch.cli import parts
-from concur_batch.cli.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
-from concur_batch.cli.side_by_side import Workers, cores
-from concur_batch.cli.simulate import Load, configured, with_all_live
-from concur_batch.cli.simulation import simulate
+from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
+from concur_batch.cli.trial.side_by_side import Workers, cores
+from concur_batch.cli.trial.simulate import Load, configured, with_all_live
+from concur_batch.cli.trial.simulation import simulate
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
 from concur_batch.results.comparison import compared

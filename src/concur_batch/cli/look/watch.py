@@ -11,8 +11,8 @@ from rich.console import Console
 
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import WATCH_KEYS, WatchKeys
-from concur_batch.cli.onlooker import Onlooker
-from concur_batch.cli.watch_screen import picture, show
+from concur_batch.cli.look.onlooker import Onlooker
+from concur_batch.cli.look.watch_screen import picture, show
 from concur_batch.dashboard.live import wait
 from concur_batch.dashboard.plain import line
 from concur_batch.errors import RunDirectoryError

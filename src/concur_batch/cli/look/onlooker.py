@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from concur_batch.cli.run_clock import RunClock
+from concur_batch.cli.look.run_clock import RunClock
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.follower import Follower
 from concur_batch.journal.lock import Holder, holder_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from concur_batch.cli.companion import Companion
+from concur_batch.cli.engine.companion import Companion
 from concur_batch.engine.launch import Launched, port_to_use, tail
 from concur_batch.engine.launch_command import RECOMMENDED, SESSION_CACHE, Start, given, start
 from concur_batch.engine.launch_python import find_sglang

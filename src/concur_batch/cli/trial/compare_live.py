@@ -19,9 +19,9 @@ from rich.console import Console
 
 from concur_batch.agent.recorded import REPLAY
 from concur_batch.cli import directory, parts
-from concur_batch.cli.batch import begin
-from concur_batch.cli.compare import say, show
-from concur_batch.cli.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of
+from concur_batch.cli.run.batch import begin
+from concur_batch.cli.trial.compare import say, show
+from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
 from concur_batch.engine.flush import flush

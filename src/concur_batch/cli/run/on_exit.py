@@ -11,7 +11,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from concur_batch.cli.segment import Batch, Outcome
+from concur_batch.cli.run.segment import Batch, Outcome
 
 
 def tell(batch: Batch, outcome: Outcome, exit_code: int) -> None:

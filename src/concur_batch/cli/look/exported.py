@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from concur_batch.cli.collected import collection
+from concur_batch.cli.look.collected import collection
 from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError
 from concur_batch.journal.writer import FOLDER
@@ -47,7 +47,7 @@ def export(run_dir: Path, page: Page, name: str, given_form: str | None, *, forc
 
 @contextmanager
 def _tools(run_dir: Path) -> Iterator[Tools]:
-    from concur_batch.cli.offered import offered  # noqa: PLC0415 - half of what a run imports, for one form of export
+    from concur_batch.cli.look.offered import offered  # noqa: PLC0415 - half of what a run imports, for one form of export
 
     with offered(run_dir) as (tools, unknown):
         if unknown is not None:

@@ -27,8 +27,8 @@ from concur_batch.cli.agents import Agents
 from concur_batch.cli.assembly import assemble
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import RUN_KEYS, RunKeys
-from concur_batch.cli.measure import measure
-from concur_batch.cli.observers import observers
+from concur_batch.cli.run.measure import measure
+from concur_batch.cli.run.observers import observers
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
 from concur_batch.engine.base import Engine

@@ -1,0 +1,158 @@
+"""The commands `run`, `resume` and `validate`: options and help only. Each imports what it needs when it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from concur_batch.cli.options import (
+    Agent,
+    ConfigFile,
+    ControllerName,
+    Engine,
+    FailOnError,
+    Filter,
+    Format,
+    History,
+    Jobs,
+    Limit,
+    Live,
+    MaxAgents,
+    MaxSteps,
+    MetricsPort,
+    Model,
+    N,
+    OnExit,
+    Otel,
+    Out,
+    RunDir,
+    Seed,
+    Sets,
+    Shuffle,
+    Strict,
+    Tools,
+)
+
+
+def run(
+    jobs: Jobs,
+    engine: Engine = None,
+    model: Model = None,
+    agent: Agent = None,
+    tools: Tools = None,
+    max_steps: MaxSteps = None,
+    controller: ControllerName = None,
+    max_agents: MaxAgents = None,
+    limit: Limit = None,
+    filter_: Filter = None,
+    shuffle: Shuffle = None,
+    history: History = None,
+    n: N = None,
+    seed: Seed = None,
+    strict: Strict = None,
+    token_scale: Annotated[float | None, typer.Option(help="With --agent replay: all token counts times this.")] = None,
+    time_scale: Annotated[float | None, typer.Option(help="With --agent replay: all tool times times this.")] = None,
+    out: Out = None,
+    live: Live = None,
+    fail_on_error: FailOnError = None,
+    output_format: Format = None,
+    on_exit: OnExit = None,
+    metrics_port: MetricsPort = None,
+    otel: Otel = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Run a batch. Ctrl-C drains to the next step boundary, a second one stops at once; both can be resumed."""
+    from concur_batch.cli.run.batch import start  # noqa: PLC0415 - help must not pay for it
+
+    options = {
+        "engine.urls": engine,
+        "engine.model": model,
+        "agent.name": agent,
+        "tools.sources": tools,
+        "limits.max_steps": max_steps,
+        "controller.name": controller,
+        "run.max_agents": max_agents,
+        "run.limit": limit,
+        "run.filter": filter_,
+        "run.shuffle": shuffle,
+        "run.history": history,
+        "run.n": n,
+        "run.seed": seed,
+        "run.strict": strict,
+        "replay.token_scale": token_scale,
+        "replay.time_scale": time_scale,
+        "run.out": out,
+        "run.live": live,
+        "run.fail_on_error": fail_on_error,
+        "run.output_format": output_format,
+        "run.on_exit": on_exit,
+        "run.metrics_port": metrics_port,
+        "run.otel": otel,
+    }
+    raise typer.Exit(start(jobs, options, sets or [], config))
+
+
+def resume(
+    run_dir: RunDir,
+    engine: Engine = None,
+    controller: ControllerName = None,
+    max_agents: MaxAgents = None,
+    n: N = None,
+    retry_failed: Annotated[
+        str | None,
+        typer.Option(
+            "--retry-failed", metavar="[=CLASS,...]", help="Also try failed rollouts again: all, or these error classes."
+        ),
+    ] = None,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Although a process on another host holds it.")] = False,  # noqa: FBT002
+    live: Live = None,
+    fail_on_error: FailOnError = None,
+    output_format: Format = None,
+    on_exit: OnExit = None,
+    metrics_port: MetricsPort = None,
+    otel: Otel = None,
+    sets: Sets = None,
+) -> None:
+    """Go on with a run: unfinished rollouts from their last step, then those never started."""
+    from concur_batch.cli.run.batch import take_up  # noqa: PLC0415 - help must not pay for it
+
+    options: dict[str, Any] = {
+        "engine.urls": engine,
+        "controller.name": controller,
+        "run.max_agents": max_agents,
+        "run.n": n,
+        "run.live": live,
+        "run.fail_on_error": fail_on_error,
+        "run.output_format": output_format,
+        "run.on_exit": on_exit,
+        "run.metrics_port": metrics_port,
+        "run.otel": otel,
+    }
+    raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
+
+
+def validate(
+    jobs: Jobs,
+    agent: Agent = None,
+    tools: Tools = None,
+    n: N = None,
+    filter_: Filter = None,
+    limit: Limit = None,
+    strict: Strict = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Check every row of the job files; run nothing."""
+    from concur_batch.cli.run.validate import print_validation  # noqa: PLC0415 - help must not pay for it
+
+    options = {
+        "agent.name": agent,
+        "tools.sources": tools,
+        "run.n": n,
+        "run.filter": filter_,
+        "run.limit": limit,
+        "run.strict": strict,
+    }
+    raise typer.Exit(print_validation(jobs, options, sets or [], config))
