@@ -24,7 +24,9 @@ EDGES = (
     "virtual",
 )
 
-PURE_RESULTS = tuple(f"results.{name}" for name in ("bins", "elapsed", "source", "sparklines", "summary", "tally", "transcript"))
+PURE_RESULTS = tuple(
+    f"results.{name}" for name in ("bins", "elapsed", "source", "sparklines", "spoken", "summary", "tally", "transcript")
+)
 
 
 def modules():

@@ -87,7 +87,7 @@ def test_messages_of_any_shape_can_be_read():
         ]
     )
     assert text(parts) == [
-        "user\n  what is\n  [image_url]\n  x",
+        "user\n  what is\n  [image_url, 38 characters]\n  x",
         "assistant\n  → f\n    not json\n  → g\n    (no arguments)\n  → ?\n    ?\n  → ?\n    a: 1",
         "tool  c1",
         'developer\n  {"odd": 1}',

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from concur_batch import records as r
 from concur_batch.report.chosen import Chosen
 from concur_batch.report.tidy import NAME_CHARS, clipped, moment, named
+from concur_batch.results.spoken import as_json, call_of, text_of
 from concur_batch.results.transcript import observation
 from concur_batch.task import Message
 
@@ -49,7 +49,7 @@ class _Told:
         self.head |= {name: clipped(text) for name, text in facts.items()} | {"seed": record.seed, "attempt": record.attempt}
         for name, value in (("target", record.target), ("metadata", record.metadata)):
             if value:
-                self.head[name] = clipped(value if isinstance(value, str) else _json(value), 2_000)
+                self.head[name] = clipped(value if isinstance(value, str) else as_json(value), 2_000)
         for message in record.messages:
             self._message(message)
 
@@ -90,9 +90,9 @@ class _Told:
         role = clipped(str(message.get("role", "?")), 40)
         thought = message.get("reasoning_content") or message.get("reasoning")
         if thought:
-            self.add("reasoning", _text(thought))
+            self.add("reasoning", text_of(thought))
         calls = [_call(call) for call in _list(message.get("tool_calls"))[:MOST_CALLS]]
-        self.add(role, _text(message.get("content")), note=note, bad=bad, calls=calls)
+        self.add(role, text_of(message.get("content")), note=note, bad=bad, calls=calls)
 
     def add(self, role: str, text: str, *, note: str = "", bad: bool = False, calls: list[tuple[str, str]] | None = None) -> None:
         item: Item = {"role": role}
@@ -123,36 +123,9 @@ class _Told:
 
 
 def _call(call: Any) -> tuple[str, str]:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return "?", _json(call)
-    arguments = function.get("arguments", "")
-    return clipped(str(function.get("name", "?")), NAME_CHARS), arguments if isinstance(arguments, str) else _json(arguments)
-
-
-def _text(content: Any) -> str:
-    """The words of a message; of what is no text its kind and size."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(_part(part) for part in content)
-    return _json(content)
-
-
-def _part(part: Any) -> str:
-    if isinstance(part, str):
-        return part
-    if isinstance(part, dict) and isinstance(part.get("text"), str):
-        return str(part["text"])
-    kind = clipped(str(part.get("type", "part")), 40) if isinstance(part, dict) else "part"
-    return f"[{kind}, {len(_json(part)):,} characters]"
+    name, arguments = call_of(call)
+    return clipped(name, NAME_CHARS), arguments if isinstance(arguments, str) else as_json(arguments)
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)

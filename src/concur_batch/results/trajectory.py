@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from concur_batch import records as r
+from concur_batch.results.spoken import call_of, text_of
 from concur_batch.results.summary import duration
 from concur_batch.task import Message
 
@@ -35,7 +36,7 @@ def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
             case r.ReplyReceived():
                 if record.after != last:
                     yield _note("another conversation" if record.after == 0 else f"goes on from call {record.after}")
-                last, said = record.n, _text(record.message.get("content"))
+                last, said = record.n, text_of(record.message.get("content"))
                 yield from (_of_message(message) for message in record.new if not isinstance(message, int))
                 yield _of_reply(record)
             case r.CallFailed():
@@ -113,42 +114,19 @@ def _of_message(message: Message, facts: str = "") -> Part:
         heading=role,
         kind=role if role in ("system", "user", "assistant", "tool") else "user",  # type: ignore[arg-type]  # narrowed by the test
         facts=facts or str(message.get("tool_call_id") or ""),
-        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
-        content=_text(message.get("content")),
+        reasoning=text_of(message.get("reasoning_content") or message.get("reasoning")),
+        content=text_of(message.get("content")),
         calls=tuple(_call(one) for one in calls) if isinstance(calls, list) else (),
     )
 
 
 def _call(call: Any) -> tuple[str, Any]:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return "?", call
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            parsed = json.loads(arguments)
-        except ValueError:
-            return str(function.get("name")), arguments
-        arguments = parsed if isinstance(parsed, dict) else arguments
-    return str(function.get("name")), arguments
-
-
-def _text(content: Any) -> str:
-    """What of a message's content can be read: text as it is, parts that are none by their type."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "\n".join(_of_part(part) for part in content)
-    return json.dumps(content, ensure_ascii=False)
-
-
-def _of_part(part: Any) -> str:
-    if isinstance(part, dict):
-        text = part.get("text")
-        return text if isinstance(text, str) else f"[{part.get('type', 'part')}]"
-    return str(part)
+    name, arguments = call_of(call)
+    try:
+        parsed = json.loads(arguments)
+    except (TypeError, ValueError):
+        return name, arguments
+    return name, parsed if isinstance(parsed, dict) else arguments
 
 
 def _brief(seconds: float) -> str:

@@ -1,0 +1,53 @@
+"""A gate with its records, agents, and an admission that lets everybody in a tool call give its slot up."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from concur_batch.control.admission import SlotAdmission
+from concur_batch.control.base import AgentView, Limit
+from concur_batch.gate import Gate
+from concur_batch.recorder import Recorder
+
+
+@dataclass(frozen=True)
+class Impatient(SlotAdmission):
+    """Everybody in a tool call gives up its slot; remembers what it was told."""
+
+    heard: list = field(default_factory=list)
+
+    def yielding(self, roster):
+        return [agent for agent in roster.active.values() if agent.tool_started is not None]
+
+    def tool_ended(self, agent, seconds):
+        self.heard.append((agent.order, seconds))
+
+    def ended(self, agent):
+        self.heard.append((agent.order, "ended"))
+
+
+def gate_of(agents=2, admission=None, **limit):
+    records = []
+    recorder = Recorder(asyncio.get_running_loop().time, records.append)
+    room = asyncio.Event()
+    return Gate("e", admission or SlotAdmission(), Limit(agents=agents, **limit), recorder, room.set), records, room
+
+
+def view(order):
+    return AgentView(rollout=f"a#{order}", order=order)
+
+
+def told(records):
+    return [(type(record), getattr(record, "reason", None) or getattr(record, "paused_s", None)) for record in records]
+
+
+def yielded(agents=1, count=1):
+    """A gate at which all of so many agents are away in a tool call."""
+    law = Impatient()
+    gate, records, room = gate_of(agents, law)
+    views = [view(order) for order in range(count)]
+    for agent in views:
+        gate.start(agent)
+        gate.replied(agent, prompt_tokens=90, completion_tokens=10, cached_tokens=None)
+        gate.tool_began(agent)
+    gate.resize(gate.limit)
+    return gate, law, records, room, views

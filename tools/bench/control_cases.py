@@ -1,0 +1,91 @@
+"""The workloads and servers of control_suite.py."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
+TRACE = os.environ.get("CONCUR_TRACE")
+
+
+class Case(NamedTuple):
+    """One workload on one kind of server."""
+
+    name: str
+    profile: str = "qwen3-32b@h100x4"
+    pool: int | None = POOLS[4]
+    agents: int = 256
+    workload: Mapping[str, Any] = {}
+    second: Mapping[str, Any] | None = None  # the other kind of agents, every second one
+    trace: bool = False
+    sim: Mapping[str, Any] = {}
+    engines: int = 1
+    bulk: bool = False
+    dead_first: bool = False
+
+    @property
+    def seeds(self) -> bool:
+        """Whether there is anything to draw."""
+        return not self.trace
+
+    @property
+    def tp(self) -> str:
+        """Its tensor parallelism, as the profile has it."""
+        return f"tp{self.profile.rpartition('x')[2]}"
+
+
+def _tp(tp: int) -> dict[str, Any]:
+    return {"profile": f"qwen3-32b@h100x{tp}", "pool": POOLS[tp]}
+
+
+def cases() -> list[Case]:
+    """The sensitivity table one value at a time, then mixed jobs, several engines, host tiers, and recorded agents."""
+    found = [Case(f"default tp{tp}", **_tp(tp), bulk=tp == 2) for tp in POOLS]
+    found += [Case(f"default tp{tp} 512 agents", **_tp(tp), agents=512, bulk=True) for tp in (4, 8)]
+    varied: dict[str, dict[str, Any]] = {f"tool {s:g} s": {"tool_median_s": s} for s in (0.2, 5.0, 20.0, 60.0)}
+    varied |= {f"output {n}": {"output_median": n} for n in (100, 800)}
+    varied |= {f"observation {n}": {"observation_median": n} for n in (300, 1500)}
+    varied |= {f"heterogeneity {s:g}": {"scale_sigma": s} for s in (0.0, 0.9)}
+    varied |= {f"steps {a}-{b}": {"least_steps": a, "most_steps": b} for a, b in ((5, 10), (10, 10), (2, 60))}
+    varied |= {"start 6000": {"start_tokens": 6000}}
+    found += [Case(name, workload=workload) for name, workload in varied.items()]
+    found += [Case("64 agents", agents=64), Case("1024 agents", agents=1024, bulk=True)]
+    found += [
+        Case("h200 tp2", "qwen3-32b@h200x2", None),
+        Case("qwen3-8b tp1", "qwen3-8b@h100x1", None),
+        Case("deepseek-v3 h200 tp8", "deepseek-v3@h200x8", None),
+        Case("server 0.5.8", sim={"server_version": "0.5.8"}),
+        Case("host tier x2 tp8", **_tp(8), sim={"host_tier": 2.0}),
+        Case("host tier x6", sim={"host_tier": 6.0}),
+        Case("host tier x2", sim={"host_tier": 2.0}),
+    ]
+    short = {"least_steps": 3, "most_steps": 8, "start_tokens": 4000, "shared_tokens": 0}
+    found += [
+        Case("mixed: long and short", second=short),
+        Case("mixed: quick and slow tools", second={"tool_median_s": 20.0, "shared_tokens": 6000}),
+        Case("two engines", agents=512, engines=2),
+    ]
+    if TRACE:
+        found += [Case(f"trace tp{tp} {n}", **_tp(tp), agents=n, trace=True, bulk=tp == 2 or n >= 512)
+                  for tp in POOLS for n in (256, 1024)]  # fmt: skip
+    found += [case._replace(name=f"{case.name}, dead first", dead_first=True) for case in found if case.bulk]
+    return found
+
+
+def quick_cases() -> list[Case]:
+    """Small pools and few agents: the same law at work in seconds."""
+    small = {"pool": 250_000, "agents": 72}
+    return [
+        Case("quick default", **small),
+        Case("quick steps 2-60", **small, workload={"most_steps": 60, "least_steps": 2}),
+        Case("quick tool 20 s", **small, workload={"tool_median_s": 20.0}),
+        Case("quick tool 60 s", **small, workload={"tool_median_s": 60.0}),
+        Case("quick output 100", **small, workload={"output_median": 100}),
+        Case("quick heterogeneity 0.9", **small, workload={"scale_sigma": 0.9}),
+        Case("quick mixed", **small, second={"least_steps": 3, "most_steps": 8, "start_tokens": 4000, "shared_tokens": 0}),
+        Case("quick host tier", **small, sim={"host_tier": 6.0}),
+        Case("quick two engines", pool=250_000, agents=144, engines=2),
+        Case("quick dead first", **small, dead_first=True),
+    ]
