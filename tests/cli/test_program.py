@@ -249,6 +249,14 @@ def test_a_fault_of_ours_is_one_sentence_with_the_place(tmp_path):
     one_sentence(done, 4, "internal fault", "ZeroDivisionError: oops (<string>:2)")
 
 
+def test_an_output_that_cannot_hold_all_characters_ends_no_run(tmp_path):
+    code = "import sys, concur_batch.cli.main as m; sys.argv = ['concur', '--version']\n"
+    code += "import typer; typer.echo = lambda text, err=False: print('a \\u2192 b'); m.main()"
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout == "a ? b\n"
+
+
 def test_versions_agree():
     from concur_batch import __version__
 

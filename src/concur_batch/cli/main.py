@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,9 @@ def _options(
 
 def main() -> None:
     """Entry point. Every error of ours is one sentence on stderr and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # what its encoding lacks ends no run
+            stream.reconfigure(errors="replace")
     arguments = ["--retry-failed=all" if argument == "--retry-failed" else argument for argument in sys.argv[1:]]
     try:
         app(args=arguments)
