@@ -77,6 +77,33 @@ def test_the_page_is_shown_where_asked(tmp_path):
     assert (tmp_path / "shown").read_text().strip() == (tmp_path / "first/report.html").as_uri()
 
 
+@pytest.mark.parametrize("place", ["x.html", "first/report.html", "report.html"])
+def test_the_page_replaces_nothing_but_a_page_unasked(tmp_path, place):
+    write_run(tmp_path / "first", ordinary(1))
+    arguments = {"x.html": ["first", "--html", "x.html"], "report.html": ["first", "first"]}.get(place, ["first"])
+    there = tmp_path / place
+    there.write_text("<!doctype html>mine")
+    refused = report(*arguments, cwd=tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        f"concur: {place}: exists and is no report of ours; add --force to replace it, or another name by --html FILE\n"
+    )
+    assert there.read_text() == "<!doctype html>mine"
+    assert report(*arguments, "--force", cwd=tmp_path).returncode == 0
+    made = there.stat().st_mtime_ns
+    assert report(*arguments, cwd=tmp_path).returncode == 0  # a page of ours
+    assert there.stat().st_mtime_ns > made
+
+
+def test_the_page_goes_to_standard_output(tmp_path):
+    write_run(tmp_path / "first", ordinary(1))
+    done = report("first", "--html", "-", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.stdout[:15], done.stdout[-8:]) == ("<!doctype html>", "</html>\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first"]
+    assert not (tmp_path / "first/report.html").exists()
+
+
 def test_beside_a_process_that_writes_the_last_line_may_be_torn(tmp_path):
     run = write_run(tmp_path / "first", ordinary()[:-9])
     with next((run / "journal").iterdir()).open("ab") as journal:
@@ -103,7 +130,11 @@ def test_an_empty_run_and_a_hostile_one(tmp_path):
             "no/such/place.html: cannot be written (No such file or directory); name a place",
         ),
         (["first", "--html", ""], "names no file; give one"),
-        (["first", "--html", "first"], "first: cannot be written (Is a directory); name a place"),
+        (["first", "--html", "first"], "first: is no regular file; name another place"),
+        (["first", "--html", "/dev/null"], "/dev/null: is no regular file"),
+        (["first", "--html", "-", "--json"], "--html - and --json: do not go together; leave one out"),
+        (["first", "--html", "first/config.json", "--force"], "first/config.json: is a file of the run's own"),
+        (["first", "--html", "first/results.parquet"], "first/results.parquet: is a file of the run's own"),
         (["first"] * 13, "13 runs: at most 12 fit on one page; name fewer"),
         (["broken"], "broken journal line"),
         (["odd"], "odd/config.json: is no JSON object"),

@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 SCRIPTS = ("text.js", "theme.js", "timeline.js", "charts.js", "agents.js", "tables.js", "viewer.js", "page.js")
+GENERATOR = "concur report"
 _WEB = "concur_batch.report"
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
@@ -31,6 +33,7 @@ def page(title: str, data: Mapping[str, Any], blocks: Sequence[str]) -> Iterator
     script = "(() => {\n" + "\n".join(_file(name) for name in SCRIPTS) + "})();\n"
     plotly = _plotly()
     parts = {
+        "generator": GENERATOR,
         "title": escape(title.encode(errors="replace").decode()),
         "policy": escape(_policy((plotly, script))),
         "style": _file("page.css"),
@@ -46,6 +49,12 @@ def page(title: str, data: Mapping[str, Any], blocks: Sequence[str]) -> Iterator
                 yield f'<script type="text/plain" id="block-{number}">{block}</script>\n'
         else:
             yield parts[text]
+
+
+def is_page(path: Path) -> bool:
+    """Whether the file is a page of ours, as its head says. Raises OSError."""
+    with path.open("rb") as file:
+        return f'<meta name="generator" content="{GENERATOR}">'.encode() in file.read(400)
 
 
 def room(data: Mapping[str, Any], most: int) -> int:

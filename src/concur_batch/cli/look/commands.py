@@ -38,17 +38,22 @@ def report(
         typer.Argument(metavar="DIR", help="Run directories; several are compared with the first.", show_default=False),
     ],
     html: Annotated[
-        Path | None, typer.Option(help="Where the page goes. Default: DIR/report.html; of several runs ./report.html.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where the page goes, - is standard output. Default: DIR/report.html; of several runs ./report.html.",
+        ),
     ] = None,
     as_json: Annotated[  # noqa: FBT002
         bool, typer.Option("--json", help="One JSON object and nothing else; a page only with --html or --open.")
     ] = False,
     open_it: Annotated[bool, typer.Option("--open", help="Show the page in a browser.")] = False,  # noqa: FBT002
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is no report.")] = False,  # noqa: FBT002
 ) -> None:
     """What runs came to: a summary here, and one HTML file with charts and trajectories; works beside a live run."""
     from concur_batch.cli.look.report import report as make  # noqa: PLC0415 - help must not pay for it
 
-    raise typer.Exit(make(run_dirs, html, as_json=as_json, open_it=open_it))
+    raise typer.Exit(make(run_dirs, html, as_json=as_json, open_it=open_it, force=force))
 
 
 def results(

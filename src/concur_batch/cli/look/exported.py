@@ -10,23 +10,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from concur_batch.cli.look.collected import collection
+from concur_batch.cli.look.own import is_own
 from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError
-from concur_batch.journal.writer import FOLDER
 from concur_batch.results.atomic import replacing
 from concur_batch.results.export import Form, Tools, exporting, form_of
 from concur_batch.results.paging import Counted, Page
-
-_OWN = (
-    "results.parquet",
-    "results.jsonl",
-    "failures.jsonl",
-    "series.parquet",
-    "summary.json",
-    "config.json",
-    "job.index",
-    "lock",
-)
 
 
 def export(run_dir: Path, page: Page, name: str, given_form: str | None, *, force: bool) -> int:
@@ -64,8 +53,7 @@ def _destination(run_dir: Path, name: str, form: Form, *, force: bool) -> Iterat
             yield file
         return
     path = Path(os.path.realpath(name))
-    inside = path.is_relative_to(run_dir.resolve())
-    if inside and (path.name in _OWN or path.parent.name == FOLDER):
+    if is_own(run_dir, path):
         raise InputError(f"--export {name}: is a file of the run's own; give another name")
     if path.exists() and not path.is_file():
         raise InputError(f"--export {name}: is no regular file; give another name, or - for standard output")
