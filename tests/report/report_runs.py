@@ -13,6 +13,7 @@ from concur_batch.journal.writer import JournalWriter
 HOSTILE = (
     '</script><script>window.__pwned=1;alert(1)</script><!--<script><img src=x onerror="window.__pwned=2;alert(2)"><b>bold</b>'
     ' <a href="javascript:alert(3)">x</a> & &lt;i&gt; \u2028\u2029 \ud800 %{y} ${z} \'single\' "double"'
+    " \x00\x07\x1b[2J\r \u202eevil\u202c \u2066isolate\u2069 \u200f"
 )
 
 

@@ -8,6 +8,7 @@ from report_runs import HOSTILE, hostile, ordinary, write_run
 
 from concur_batch.cli.look.report import report
 from concur_batch.records import RolloutStarted
+from concur_batch.results.visible import visible
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser: pip install 'concur-batch[browser]'")
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
@@ -248,12 +249,27 @@ def test_a_hostile_run_shows_what_was_said_word_for_word(opened):
     page = opened("hostile").page
     page.wait_for_selector(".story pre")
     said = page.locator(".story pre").first.evaluate("(one) => one.textContent")
-    assert said == HOSTILE.replace("\ud800", "?")
+    assert said == visible(HOSTILE.replace("\ud800", "?"))
     assert page.locator("#tools tbody tr").count() == 8
     assert "left out" in page.locator("#viewer").evaluate(
         "async (one) => { [...one.querySelectorAll('.row')].find((row) => row.textContent.includes('\"0#0')).click();"
         " await new Promise((done) => setTimeout(done, 300)); return one.textContent; }"
     )
+
+
+def test_no_text_turns_the_order_of_the_page_and_nothing_hides(opened):
+    """Controls and marks of direction are seen as escapes everywhere: ids, errors, what was said, labels of charts."""
+    page = opened("hostile").page
+    page.wait_for_selector(".story pre")
+    page.get_by_text("Unfold all", exact=True).click()
+    texts = page.evaluate(
+        "() => { const found = []; const walk = document.createTreeWalker(document.getElementById('page'), NodeFilter.SHOW_TEXT);"
+        " while (walk.nextNode()) found.push(walk.currentNode.data); return found; }"
+    )
+    assert len(texts) > 100
+    assert [text for text in texts if visible(text) != text] == []
+    assert r"\x00\x07\x1b[2J\r \u202eevil\u202c" in page.locator("#errors .message").first.evaluate("(one) => one.textContent")
+    assert r"\u202eevil" in page.locator("#viewer .row .id").first.evaluate("(one) => one.textContent")
 
 
 def test_a_script_that_is_not_ours_is_refused_even_inside_the_page(browser, pages):

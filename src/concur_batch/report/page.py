@@ -15,6 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from concur_batch.results.visible import one_line
+
 SCRIPTS = ("text.js", "theme.js", "timeline.js", "charts.js", "agents.js", "tables.js", "viewer.js", "page.js")
 GENERATOR = "concur report"
 _WEB = "concur_batch.report"
@@ -34,7 +36,7 @@ def page(title: str, data: Mapping[str, Any], blocks: Sequence[str]) -> Iterator
     plotly = _plotly()
     parts = {
         "generator": GENERATOR,
-        "title": escape(title.encode(errors="replace").decode()),
+        "title": escape(one_line(title)),
         "policy": escape(_policy((plotly, script))),
         "style": _file("page.css"),
         "plotly": plotly,

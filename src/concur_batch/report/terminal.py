@@ -13,6 +13,7 @@ from concur_batch.report.build import Run
 from concur_batch.report.comparison import compared as compared_rows
 from concur_batch.results.sparklines import Sparklines, Track
 from concur_batch.results.summary import duration, number, percent, render
+from concur_batch.results.visible import one_line, visible
 
 _SHARES = {"hit_rate": "hit rate", "miss_rate": "recomputed", "locked": "locked", "evictable": "evictable"}
 _COUNTS = {
@@ -28,7 +29,7 @@ _MOST_TOOLS = 8
 def show(console: Console, run: Run) -> None:
     """One run: its numbers, its curves, its tools."""
     state = " (simulated)" if run.simulated else ""
-    console.print(Text.assemble((run.path, "bold"), f"  {run.condition}{state}"), soft_wrap=True)
+    console.print(Text.assemble((visible(run.path), "bold"), f"  {run.condition}{state}"), soft_wrap=True)
     if not run.report.state.segments:
         console.print("Nothing has been recorded yet.\n")
         return
@@ -69,7 +70,7 @@ def _tools(run: Run) -> Table:
     rows = run.report.tools.view()
     for row in rows[:_MOST_TOOLS]:
         times = (_seconds(row[key]) for key in ("p50_s", "p95_s", "max_s", "total_s"))
-        table.add_row(Text(_printable(str(row["tool"]))), f"{row['calls']:,}", f"{row['errors']:,}", *times)
+        table.add_row(Text(one_line(str(row["tool"]))), f"{row['calls']:,}", f"{row['errors']:,}", *times)
     if len(rows) > _MOST_TOOLS:
         table.add_row(Text(f"and {len(rows) - _MOST_TOOLS} more", style="dim"))
     return table
@@ -80,7 +81,7 @@ def compared(runs: Sequence[Run]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for run in runs:
-        table.add_column(Text(run.name), justify="right", overflow="fold")
+        table.add_column(Text(visible(run.name)), justify="right", overflow="fold")
     for row in compared_rows([run.report.numbers() for run in runs]):
         cells = [_cell(value, row["unit"]) for value in row["values"]]
         ratios = ["" if place == 0 or ratio in (None, 1) else f" x{ratio:.2f}" for place, ratio in enumerate(row["ratios"])]
@@ -94,11 +95,6 @@ def _cell(value: float | None, unit: str) -> str:
     if unit == "%":
         return percent(value)
     return duration(value) if unit == "s" else number(value)
-
-
-def _printable(text: str) -> str:
-    """What a model made up may hold anything, also what steers a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
 def _seconds(value: object) -> str:

@@ -1,6 +1,16 @@
 'use strict';
 // Texts, numbers and elements. Everything becomes a text node: no string is ever read as markup.
 
+// As `concur results --open` shows it (results/visible.py): controls, and what turns the order of text, as their escapes.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029]|\p{Surrogate}/gu;
+
+function visible(text) {
+  return String(text).replace(/\r\n/g, '\n').replace(HIDDEN, (sign) => {
+    const code = sign.charCodeAt(0);
+    return sign === '\r' ? '\\r' : code < 256 ? '\\x' + code.toString(16).padStart(2, '0') : '\\u' + code.toString(16).padStart(4, '0');
+  });
+}
+
 function el(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -9,14 +19,14 @@ function el(tag, attributes, ...children) {
     else node.setAttribute(name, value === true ? '' : String(value));
   }
   for (const child of children.flat(Infinity)) {
-    if (child !== null && child !== undefined) node.append(child instanceof Node ? child : document.createTextNode(String(child)));
+    if (child !== null && child !== undefined) node.append(child instanceof Node ? child : document.createTextNode(visible(child)));
   }
   return node;
 }
 
 // Plotly reads a little markup in labels: what comes from outside is shown as it stands.
 function plain(text, most = 160) {
-  let line = String(text).replace(/[\u0000-\u001f\u007f\u2028\u2029]+/g, ' ');
+  let line = visible(String(text).replace(/\s+/g, ' '));
   if (line.length > most) line = line.slice(0, most - 1) + '…';
   return line.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 }

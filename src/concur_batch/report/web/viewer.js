@@ -49,7 +49,7 @@ class Viewer {
   list() {
     const wanted = this.input.value.trim().toLowerCase();
     const status = this.status.value;
-    const fit = this.rows.filter((row) => (!wanted || row[0].toLowerCase().includes(wanted)) && (!status || row[1] === status));
+    const fit = this.rows.filter((row) => (!wanted || row[0].toLowerCase().includes(wanted) || visible(row[0]).toLowerCase().includes(wanted)) && (!status || row[1] === status));
     this.counted.textContent = fit.length === this.rows.length ? `${many(fit.length, 'rollout')}` : `${count(fit.length)} of ${many(this.rows.length, 'rollout')}`;
     this.found.replaceChildren(...fit.slice(0, MOST_FOUND).map((row) => this.row(row)));
     if (fit.length > MOST_FOUND) this.found.append(el('p', { class: 'note row' }, `${count(fit.length - MOST_FOUND)} more; write more of the id.`));
@@ -69,7 +69,7 @@ class Viewer {
     const row = this.rows.find((one) => one[0] === id);
     if (row && row[5] >= 0) await this.open(row, true);
     else {
-      this.input.value = id;
+      this.input.value = visible(id);
       this.status.value = '';
       this.list();
       this.story.replaceChildren(el('p', { class: 'note' }, `${id}: is not among the trajectories kept here; results.parquet has every rollout that has ended.`));
@@ -125,7 +125,7 @@ function toolCall(call) {
 
 function written(item, text) {
   const pre = el('pre', {}, text);
-  if (item.cut) pre.append(el('span', { class: 'cut' }, `\n… ${many(item.cut, 'character')} left out …\n`), item.tail || '');
+  if (item.cut) pre.append(el('span', { class: 'cut' }, `\n… ${many(item.cut, 'character')} left out …\n`), visible(item.tail || ''));
   return pre;
 }
 
