@@ -1,5 +1,6 @@
 import io
 import re
+import sys
 
 import pytest
 from rich.console import Console
@@ -112,3 +113,23 @@ def test_another_size_begins_with_a_clear_screen(terminal, console):
         console.size = (12, 10)
         picture.draw(Text("1\n2"))
         assert lines(terminal) == "1/2"
+
+
+def test_while_it_is_lost_what_is_printed_is_left_where_it_falls(terminal, console):
+    with Picture(console) as picture:
+        picture.draw(Text("one\ntwo"))
+        terminal.write("\n$ bg\n")
+        picture.lose()
+        assert picture.is_lost
+        begun = terminal.tell()
+        print("from a tool")  # noqa: T201
+        assert terminal.getvalue()[begun:] == "from a tool\n"
+        picture.draw(Text("one\n2"))
+        assert not picture.is_lost
+
+
+def test_a_line_left_open_goes_above_the_last_picture_without_its_controls(terminal, console):
+    with Picture(console) as picture:
+        picture.draw(Text("one\ntwo"))
+        sys.stderr.write("\x1b[5Aover")
+    assert lines(terminal) == "over/one/two/"

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from concur_batch.dashboard.foreground import Foreground
 from concur_batch.dashboard.picture import Picture
 from concur_batch.dashboard.view import View, render
 from concur_batch.state import RunState
 
 INTERVAL_S = 0.5
 _TICK_S = 0.1  # a key shows its effect as soon
-AWAY_S = 2.0  # a tick that takes so long: the process was stopped (Ctrl-Z), and a shell has had the terminal
 
 
 async def show(
@@ -34,7 +34,7 @@ async def show(
     `clock`: seconds since the present segment opened. `view`: which picture is wanted, asked at every drawing; the last one is
     always the main one. `keys`: whether a person's keys are listened to, so that they are named at the foot; `steering`:
     with those that steer the run, which one who looks on at another process's run has not. A terminal that goes
-    away ends the display, not the run.
+    away ends the display, not the run. One that a shell has taken back (Ctrl-Z, `bg`) is left alone until `fg`.
     """
 
     def draw(*, last: bool = False) -> None:
@@ -57,19 +57,18 @@ async def show(
     picture = Picture(console)
     shown, due, now = None, 0.0, asyncio.get_running_loop().time
     try:
-        with picture:
+        with picture, Foreground(console, picture) as foreground:
             try:
                 while not closing.is_set():
                     wanted = view(), state.steered
-                    if (wanted != shown or now() >= due) and _takes_more(console):
+                    is_due = wanted != shown or now() >= due or picture.is_lost
+                    if foreground.is_ours() and is_due and _takes_more(console):
                         draw()
                         shown, due = wanted, now() + interval_s
-                    begun = now()
                     await wait(closing, min(interval_s, _TICK_S))
-                    if now() - begun > AWAY_S:
-                        picture.lose()
             finally:
-                draw(last=True)
+                if foreground.is_ours():
+                    draw(last=True)
     except (OSError, SystemExit):  # rich raises SystemExit on a broken pipe; nobody looks on, and the run must not end for that
         return
 

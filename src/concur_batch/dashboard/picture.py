@@ -35,15 +35,18 @@ class Picture(RenderHook):
         self._console.push_render_hook(self)
         if self._console.is_terminal:
             self._streams = sys.stdout, sys.stderr
-            sys.stdout, sys.stderr = (FileProxy(self._console, stream) for stream in self._streams)
+            sys.stdout, sys.stderr = (_Printed(self._console, stream) for stream in self._streams)
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        """Leave the cursor below the picture, and shown."""
+        """Leave the cursor below the picture, and shown. A last line that a tool has left open still goes above it."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, _Printed):
+                stream.flush()
         self._console.pop_render_hook()
         if self._streams is not None:
             sys.stdout, sys.stderr = self._streams
-        if self._lines:
+        if self._lines and not self._lost:
             self._console.line()
         self._console.show_cursor(show=True)
 
@@ -54,7 +57,7 @@ class Picture(RenderHook):
         before = self._lines
         segments: Line = []
         if before and (self._lost or size != self._size):  # of another size a terminal breaks the lines anew
-            segments += [Control.home().segment, Control.clear().segment]
+            segments += [Control.show_cursor(False).segment, Control.home().segment, Control.clear().segment]
             before, whole = [], True
         segments += _changes(before, lines, whole=whole)
         self._lines, self._size, self._lost, self._drawn = lines, size, False, self._drawn + 1
@@ -64,9 +67,14 @@ class Picture(RenderHook):
         """Others may have written to the terminal: the next drawing begins with a clear screen."""
         self._lost = True
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it waits to be drawn anew."""
+        return self._lost
+
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
-        """Something is printed: take the picture away, and draw it below."""
-        if self._drawing or not self._lines:
+        """Something is printed: take the picture away, and draw it below. Not one that is lost: where it was is a shell's by now."""
+        if self._drawing or self._lost or not self._lines:
             return renderables
         return [Segments(_away(len(self._lines))), *renderables, Segments(_changes([], self._lines, whole=True))]
 
@@ -76,6 +84,26 @@ class Picture(RenderHook):
             self._console.print(Segments(segments), end="", crop=False)
         finally:
             self._drawing = False
+
+
+class _Printed(FileProxy):
+    """What is printed, line by line, without control sequences. A line left open ends where it is flushed."""
+
+    def __init__(self, console: Console, stream: TextIO) -> None:
+        super().__init__(console, stream)
+        self._is_open = False
+
+    def write(self, text: str) -> int:
+        """As a stream does."""
+        written = super().write(text)
+        if text:
+            self._is_open = not text.endswith("\n")
+        return written
+
+    def flush(self) -> None:
+        """What there is of a line becomes one."""
+        if self._is_open:
+            self.write("\n")
 
 
 def _changes(before: Sequence[Line], lines: Sequence[Line], *, whole: bool) -> Line:

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from concur_batch.cli.look.onlooker import Onlooker
 from concur_batch.dashboard.figures import clean
-from concur_batch.dashboard.live import AWAY_S, wait
+from concur_batch.dashboard.foreground import Foreground
+from concur_batch.dashboard.live import wait
 from concur_batch.dashboard.picture import Picture
 from concur_batch.dashboard.view import View, render
 
@@ -20,15 +21,14 @@ INTERVAL_S = 0.5
 
 async def show(onlooker: Onlooker, console: Console, closing: asyncio.Event, view: Callable[[], View], *, keys: bool) -> None:
     """Draw until `closing` is set; leaves a last picture, and the cursor shown. A terminal that goes away sets `closing`."""
-    now = asyncio.get_running_loop().time
-    with contextlib.suppress(OSError, SystemExit), Picture(console) as screen:  # rich raises SystemExit on a broken pipe
+    screen = Picture(console)
+    with contextlib.suppress(OSError, SystemExit), screen, Foreground(console, screen) as foreground:  # rich raises SystemExit
         while not closing.is_set():
-            screen.draw(picture(onlooker, console, view(), keys=keys))
-            drawn = now()
+            if foreground.is_ours():
+                screen.draw(picture(onlooker, console, view(), keys=keys))
             await wait(closing, INTERVAL_S)
-            if now() - drawn > AWAY_S:
-                screen.lose()
-        screen.draw(picture(onlooker, console, last=True))
+        if foreground.is_ours():
+            screen.draw(picture(onlooker, console, last=True))
     closing.set()
 
 
