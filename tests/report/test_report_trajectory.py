@@ -27,6 +27,20 @@ def test_messages_that_an_agent_adds_itself_are_told_once():
     assert [item["text"] for item in story["items"]] == ["go a", "reply 1", "go on", "reply 2"]
 
 
+def test_a_prompt_that_was_not_sent_is_not_told_as_said():
+    prompt = [{"role": "system", "content": "be good"}, {"role": "user", "content": "go a"}]
+    story = told(start("a#0", messages=prompt), reply("a#0", 1, 1, [{"role": "user", "content": "hi"}]))
+    assert [(item["role"], item["text"]) for item in story["items"]] == [
+        ("system", "be good"),
+        ("the task's prompt (user)", "go a"),
+        ("user", "hi"),
+        ("assistant", "reply 1"),
+    ]
+    assert [item["note"] for item in story["items"][1:2]] == ["was not sent"]
+    anew = told(start("a#0"), reply("a#0", 1, 0, [{"role": "system", "content": "be bad"}, {"role": "user", "content": "go a"}]))
+    assert [item["text"] for item in anew["items"]] == ["be bad", "go a", "reply 1"]
+
+
 def test_failures_are_marked():
     call = r.CallFailed(t=1, rollout="a#0", engine="e", step=2, n=3, hash="h", error="EngineFailed", message="500")
     story = told(start("a#0"), tool("a#0", 1, ok=False, error_class="tool"), call, failed("a#0", 9.0, "gave up"))

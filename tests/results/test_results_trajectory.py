@@ -20,7 +20,7 @@ def calls(name="f", arguments="{}"):
 def test_a_rollout_as_it_went():
     message = {"role": "assistant", "content": "let me see", "reasoning_content": "hm\nwell", "tool_calls": calls(
         "write", '{"path": "a", "text": "x\\ny", "n": 2}')}  # fmt: skip
-    first = r.ReplyReceived(t=2.0, rollout="a#0", engine="e", step=1, n=1, hash="h", base=1, new=[], message=message,
+    first = r.ReplyReceived(t=2.0, rollout="a#0", engine="e", step=1, n=1, hash="h", base=2, new=[], message=message,
                             finish_reason="tool_calls", prompt_tokens=1200, completion_tokens=30, cached_tokens=1000, model_s=2.5, retries=1)  # fmt: skip
     parts = of_story(
         start("a#0", messages=[{"role": "system", "content": "be good"}, {"role": "user", "content": "go"}]),
@@ -29,7 +29,7 @@ def test_a_rollout_as_it_went():
         tool("a#0", 2, "written\n", tool="write", call_id="c1", seconds=0.25, ok=False, error_class="sandbox", truncated=True),
         r.RolloutPaused(t=3.0, rollout="a#0", engine="e", step=1, reason="limit"),
         r.RolloutReturned(t=9.0, rollout="a#0", engine="e", step=1, paused_s=6.0),
-        reply("a#0", 3, after=1, base=2, new=[2], content="done", finish_reason="length"),
+        reply("a#0", 3, after=1, base=3, new=[2], content="done", finish_reason="length"),
         end("a#0", output="done"),
     )
     assert parts == [
@@ -65,6 +65,26 @@ def test_what_happened_between():
         "taken up again, on e", "model call failed", "failed",
     ]  # fmt: skip
     assert parts[-1] == "failed  error of class engine\n  too long"
+
+
+def test_a_prompt_that_was_not_sent_is_not_told_as_said():
+    prompt = [{"role": "system", "content": "be good"}, {"role": "user", "content": "go"}]
+    parts = of_story(
+        start("a#0", messages=prompt),
+        reply("a#0", 1, base=1, new=[{"role": "user", "content": "hi"}]),
+        reply("a#0", 2, base=2, content="two"),
+        reply("a#0", 3, base=2, content="three"),
+    )
+    assert [part.split("  ")[0].strip() for part in parts] == [
+        "system", "the task's prompt (user)", "user", "assistant",
+        "another conversation", "user", "assistant", "another conversation", "assistant",
+    ]  # fmt: skip
+    assert parts[1] == "the task's prompt (user)  was not sent\n  go"
+    assert parts[2] == "user\n  hi"
+    assert parts[5] == "user\n  go"  # the second conversation did send it
+    anew = [{"role": "system", "content": "be bad"}, {"role": "user", "content": "go a"}]
+    parts = of_story(start("a#0"), reply("a#0", 1, base=0, new=anew))
+    assert [part.split("\n")[0].split("  ")[0] for part in parts] == ["system", "user", "assistant"]
 
 
 def test_another_output_than_what_was_said_last_is_shown():

@@ -42,6 +42,7 @@ class _Told:
     def __init__(self) -> None:
         self.head: dict[str, Any] = {}
         self.items: list[Item] = []
+        self._prompt: list[tuple[Message, list[Item]]] = []  # with what tells each, until a call says what was sent
         self._room = MOST_CHARS
 
     def start(self, record: r.RolloutStarted) -> None:
@@ -51,9 +52,13 @@ class _Told:
             if value:
                 self.head[name] = clipped(value if isinstance(value, str) else as_json(value), 2_000)
         for message in record.messages:
+            first = len(self.items)
             self._message(message)
+            self._prompt.append((message, self.items[first:]))
 
     def reply(self, record: r.ReplyReceived) -> None:
+        if record.after == 0:
+            self._mark_unsent(record)
         for new in record.new:
             if not isinstance(new, int):  # else an observation, which has been told already
                 self._message(new)
@@ -68,6 +73,15 @@ class _Told:
             f"{record.completion_tokens:,} generated in {record.model_s:.2f} s{waited}{retries}"
         )
         self._message(record.message, note)
+
+    def _mark_unsent(self, first: r.ReplyReceived) -> None:
+        """An agent of one's own may have sent something else than the task's prompt."""
+        for message, items in self._prompt[first.base :]:
+            if message in first.new:  # told with this call, behind other messages
+                self.items = [item for item in self.items if all(item is not own for own in items)]
+            for item in items:
+                item["role"], item["note"] = f"the task's prompt ({item['role']})", "was not sent"
+        self._prompt = []
 
     def tool(self, record: r.ToolFinished) -> None:
         message = observation(record)

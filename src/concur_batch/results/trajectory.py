@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from concur_batch import records as r
@@ -26,16 +26,25 @@ class Part:
 
 
 def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
-    """The parts of one rollout's last attempt, which may not have ended; `records` are its own, in order."""
+    """The parts of one rollout's last attempt, which may not have ended; `records` are its own, in order.
+
+    What of the task's prompt was never sent is told as such: an agent of one's own may say something else.
+    """
+    records = tuple(records)
+    prompt = _Prompt(records)
     running: dict[int, r.ToolStarted] = {}
     last, said = 0, ""  # the last model call, and its text
     for record in records:
         match record:
             case r.RolloutStarted():
-                yield from _of_start(record)
+                if record.resumed:
+                    yield _note(f"taken up again, on {record.engine}")
+                yield from prompt.told()
             case r.ReplyReceived():
                 if record.after != last:
                     yield _note("another conversation" if record.after == 0 else f"goes on from call {record.after}")
+                if record.after == 0:
+                    yield from prompt.sent(record.base)
                 last, said = record.n, text_of(record.message.get("content"))
                 yield from (_of_message(message) for message in record.new if not isinstance(message, int))
                 yield _of_reply(record)
@@ -62,10 +71,35 @@ def of_messages(messages: Iterable[Message]) -> Iterator[Part]:
     return (_of_message(message) for message in messages)
 
 
-def _of_start(x: r.RolloutStarted) -> Iterator[Part]:
-    if x.resumed:
-        yield _note(f"taken up again, on {x.engine}")
-    yield from (_of_message(message) for message in x.messages)
+class _Prompt:
+    """The task's prompt, told once at the start; as sent only what the first call sent of it, as far as there was a call."""
+
+    def __init__(self, records: Iterable[r.Record]) -> None:
+        starts = [record for record in records if isinstance(record, r.RolloutStarted) and not record.resumed]
+        self._messages = starts[-1].messages if starts else []
+        first = next((record for record in records if isinstance(record, r.ReplyReceived) and record.after == 0), None)
+        self._sent = len(self._messages) if first is None else min(first.base, len(self._messages))
+        self._anew = (
+            [] if first is None else first.new
+        )  # told with that call, also what of the prompt stands behind other messages
+        self._is_told = False
+
+    def told(self) -> Iterator[Part]:
+        if self._is_told:
+            return
+        self._is_told = True
+        yield from (_of_message(message) for message in self._messages[: self._sent])
+        yield from (_of_unsent(message) for message in self._messages[self._sent :] if message not in self._anew)
+
+    def sent(self, base: int) -> Iterator[Part]:
+        """What a further conversation that begins with the prompt sends of it for the first time."""
+        yield from (_of_message(message) for message in self._messages[self._sent : base])
+        self._sent = max(self._sent, base)
+
+
+def _of_unsent(message: Message) -> Part:
+    part = _of_message(message)
+    return replace(part, heading=f"the task's prompt ({part.heading})", kind="note", facts="was not sent")
 
 
 def _of_reply(x: r.ReplyReceived) -> Part:
