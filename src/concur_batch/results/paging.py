@@ -10,6 +10,11 @@ from concur_batch.results.collection import Collection, Found
 from concur_batch.results.selection import Selection
 
 
+def many(n: int) -> str:
+    """`1 rollout`, `2 rollouts`."""
+    return f"{n:,} rollout{'s' * (n != 1)}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """Of those that are selected, `limit` after the first `skip`. `limit` None: all."""

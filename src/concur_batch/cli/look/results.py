@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from io import TextIOWrapper
 from itertools import islice
@@ -19,7 +20,7 @@ from concur_batch.cli.look.opened import print_one
 from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError
 from concur_batch.results.listing import line, render_lines
-from concur_batch.results.paging import Counted, Page
+from concur_batch.results.paging import Counted, Page, many
 from concur_batch.results.selection import selection
 
 PAGE = 50
@@ -57,14 +58,26 @@ def show(
         sys.stdout.reconfigure(errors="backslashreplace")  # whatever is in there, it can be shown
     match given:
         case ["--open"]:
-            return print_one(run_dir, wanted["--open"])
+            _refuse_filters(filters, skip=skip, limit=limit)
+            with suppress(SystemExit):  # rich raises it where nobody reads any more
+                return print_one(run_dir, wanted["--open"])
+            return 0
         case ["--export"]:
             from concur_batch.cli.look.exported import export  # noqa: PLC0415 - pyarrow, for this alone
 
             return export(run_dir, page, wanted["--export"], form, force=force)
         case ["--json"]:
             return print_json(run_dir, page)
-    return print_table(run_dir, replace(page, limit=limit or PAGE))
+    with suppress(SystemExit):
+        return print_table(run_dir, replace(page, limit=limit or PAGE))
+    return 0
+
+
+def _refuse_filters(filters: tuple[str | None, str | None, str | None], *, skip: int, limit: int | None) -> None:
+    given = dict(zip(("--status", "--error-class", "--id"), filters, strict=True)) | {"--skip": skip or None, "--limit": limit}
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"--open and {option}: one that is named needs no filter; leave one out")
 
 
 def print_table(run_dir: Path, page: Page) -> int:
@@ -93,16 +106,16 @@ def print_json(run_dir: Path, page: Page) -> int:
 
 
 def _footer(run_dir: Path, counted: Counted, unended: int) -> Iterator[str]:
-    kind = "" if counted.is_all else f" that match, of {counted.seen:,}"
+    kind = "" if counted.is_all else f" that match{'es' * (counted.selected == 1)}, of {counted.seen:,}"
     if not counted.seen:
         yield "no rollout has ended yet"
     elif not counted.selected:
-        yield f"none of {counted.seen:,} rollouts matches"
+        yield f"none of {many(counted.seen)} matches"
     elif counted.more:
-        yield f"{counted.shown:,} of {counted.selected:,} rollouts{kind}; {counted.more:,} more: --skip {counted.next_skip}"
+        yield f"{counted.shown:,} of {many(counted.selected)}{kind}; {counted.more:,} more: --skip {counted.next_skip}"
     elif not counted.shown:
-        yield f"--skip leaves none of {counted.selected:,} rollouts{kind}"
+        yield f"--skip leaves none of {many(counted.selected)}{kind}"
     elif not counted.is_all:
-        yield f"{counted.selected:,} rollouts{kind}"
+        yield f"{many(counted.selected)}{kind}"
     if unended:
         yield f"{unended:,} {'has' if unended == 1 else 'have'} not ended: concur status {shlex.quote(str(run_dir))}"
