@@ -79,7 +79,7 @@ class Invented:
             if self._room(agent.engine) > 0:
                 yield r.RolloutReturned(**where, paused_s=at - agent.since)
         elif agent.tools:
-            n, tool = next(iter(agent.tools.items()))
+            n, (tool, _) = next(iter(agent.tools.items()))
             if dice.random() < 1 / TOOLS[tool]:
                 ok = dice.random() < 0.97
                 told = {"output": "" if ok else "exit code 1\nno such file", "ok": ok, "error_class": None if ok else "tool"}

@@ -26,8 +26,8 @@ def test_the_tool_that_took_most_stands_first_and_one_that_runs_for_the_first_ti
     assert rows == [
         ["tools", "by", "time", "taken", "calls", "mean", "max", "now", "failed"],
         ["shell", "2", "46", "s", "1:30", "1", "1"],
+        ["new", "0", "-", "9.0", "s", "1", "0"],
         ["read", "3", "500", "ms", "500", "ms", "0", "0"],
-        ["new", "0", "-", "0", "ms", "1", "0"],
     ]
 
 
@@ -45,4 +45,20 @@ def test_decisions_name_their_engine_where_there_are_several():
         ["control", "1", "s", ".0.0.1:30000", "8", "→", "72", "grow"],
         ["8", "s", ".0.0.2:30000", "16", "agents", "grow"],
         ["9", "s", ".0.0.1:30000", "8", "agents", "grow"],
+    ]
+
+
+def test_a_slow_tool_stands_first_before_any_of_its_calls_has_come_back():
+    agents = [
+        x
+        for k in range(6)
+        for x in (
+            r.RolloutStarted(t=0, rollout=f"{k}", engine="e", task="a", k=0, index=0, seed=0),
+            r.ToolStarted(t=k / 2, rollout=f"{k}", step=1, n=1, tool="slow", hash=""),
+        )
+    ]
+    assert drawn(tools.section, [OPENED, *agents, called("read", 30.0)], height=2)[1] == ["slow", "0", "-", "10", "s", "6", "0"]
+    ended = r.SegmentFinished(t=9, cause="stopped")
+    assert drawn(tools.section, [OPENED, *agents, called("read", 30.0), ended])[1:] == [
+        ["read", "1", "30", "s", "30", "s", "0", "0"]
     ]

@@ -121,6 +121,21 @@ def test_a_rollout_tried_again_is_no_error_any_more():
     assert "1 tried again since" in drawn(both, 40.0, view="errors")
 
 
+def test_nobody_is_active_in_a_run_that_has_ended():
+    state = fold([*story(live=11), r.SegmentFinished(t=41, cause="broke off")])
+    text = " ".join(drawn(state, 41.0, 100, 40).split())
+    assert "active 0" in text
+    assert "paused 11" in text
+    assert "task-1#0" not in text
+    assert "active 0, paused 11, waiting 10" in plain.line(state, 41.0)
+
+
+def test_the_greatest_value_of_a_chart_is_not_below_the_one_beside_it():
+    stream = [*story(live=14), r.Sampled(t=50, engine=E)]
+    more = [r.RolloutPaused(t=50.1, rollout=f"task-{k}#0", engine=E, step=1, reason="limit") for k in range(13)]
+    assert re.search(r"paused +13 .*  max 13\b", drawn(fold([*stream, *more]), 50.2, 80, 24))
+
+
 @pytest.mark.parametrize("engines", [1, 2, 40])
 @pytest.mark.parametrize("view", ["main", "errors"])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 20), (200, 50), (40, 8), (12, 3), (1, 1)])

@@ -53,6 +53,6 @@ def _row(scene: Scene, agent: LiveRollout, name_cells: int, columns: list[tuple[
             line.append(f"  {agent.phase:<{cells - 2}}", _STYLES[agent.phase])
         else:
             line.append(values[name].rjust(cells))
-    tools = list(dict.fromkeys(agent.tools.values()))
+    tools = list(dict.fromkeys(tool.name for tool in agent.tools.values()))
     more = f" +{len(agent.tools) - 1}" if len(agent.tools) > 1 else ""
     return line.append("  " + scene.clean(tools[0]) + more) if tools else line

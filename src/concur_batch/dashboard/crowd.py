@@ -88,7 +88,7 @@ def _chart(
         line.append_text(value(count(now) if lowest else ""))
         line.append(blocks.ljust(room) if values else " " * room, style)
         if lowest and room >= _ROOMY - _TOP and values:
-            line.append(f"  max {count(max(values))}", "dim")
+            line.append(f"  max {count(max(*values, now))}", "dim")
         lines.append(line)
     return lines
 

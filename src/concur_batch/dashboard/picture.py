@@ -57,7 +57,7 @@ class Picture(RenderHook):
         before = self._lines
         segments: Line = []
         if before and (self._lost or size != self._size):  # of another size a terminal breaks the lines anew
-            segments += [Control.show_cursor(False).segment, Control.home().segment, Control.clear().segment]
+            segments += [Control.show_cursor(show=False).segment, Control.home().segment, Control.clear().segment]
             before, whole = [], True
         segments += _changes(before, lines, whole=whole)
         self._lines, self._size, self._lost, self._drawn = lines, size, False, self._drawn + 1

@@ -22,7 +22,7 @@ def line(state: RunState, now: float) -> str:
     done = share(ended / state.rollouts) if state.rollouts > 0 else "0%"
     parts = [
         f"[{duration(state.elapsed_before + now)}] {ended}/{state.rollouts} ended ({done}), {state.failed} failed",
-        f"active {state.active}, paused {state.paused}, waiting {state.unstarted}",
+        f"active {state.active}, paused {len(state.live) - state.active}, waiting {state.unstarted}",
     ]
     speed = pace.current(state, now) or pace.overall(state, now)
     if speed is not None:

@@ -1,4 +1,4 @@
-"""Where the agents' time went since they were admitted, over the whole run."""
+"""Where the agents' time went since they were admitted, over the whole run, and what is under way."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from rich.text import Text
 
 from concur_batch.dashboard import colours
 from concur_batch.dashboard.charts import cells
-from concur_batch.dashboard.figures import duration, share
+from concur_batch.dashboard.figures import seconds, share
 from concur_batch.dashboard.layout import Section, flow, label, one_line, value
 from concur_batch.dashboard.scene import Scene
+from concur_batch.dashboard.under_way import phases
 from concur_batch.state import RunState
 
 _LEAST_BAR = 10
@@ -31,7 +32,7 @@ def section(scene: Scene, rank: int, width: int) -> Section:
     return Section(rank=rank, sizes=(1, whole), good=whole, draw=lambda width, height: _draw(scene, width, height))
 
 
-def shares(state: RunState) -> tuple[dict[str, float], bool]:
+def shares(state: RunState, now: float) -> tuple[dict[str, float], bool]:
     """Of the time since admission what each part took; and whether the engine's queue is known (estimated from samples).
 
     Paused is also who waits for an engine to return, or for the limit on model calls.
@@ -39,32 +40,33 @@ def shares(state: RunState) -> tuple[dict[str, float], bool]:
     Replies do not tell how long they queued at the engine. Of the calls that were there at the samples, as many were queued
     as their time went into it.
     """
-    totals = state.totals
+    totals, present = state.totals, phases(state, now)
+    model = totals.model_s + present["model"]
     flight = sum(engine.flight_s for engine in state.engines.values())
     queued = min(1.0, max(0.0, sum(engine.queue_s for engine in state.engines.values()) / flight)) if flight > 0 else 0.0
     parts = {
-        "model": totals.model_s * (1 - queued),
-        "queue": totals.model_s * queued,
-        "tool": totals.tool_s,
-        "paused": totals.paused_s + totals.wait_s,
+        "model": model * (1 - queued),
+        "queue": model * queued,
+        "tool": totals.tool_s + present["tool"],
+        "paused": totals.paused_s + totals.wait_s + present["paused"],
         "retry": totals.retry_s,
     }
     whole = sum(parts.values())
-    return ({name: seconds / whole for name, seconds in parts.items()} if whole > 0 else {}), flight > 0
+    return ({name: part / whole for name, part in parts.items()} if whole > 0 else {}), flight > 0
 
 
-def _before(state: RunState) -> float | None:
+def _before(state: RunState, now: float) -> float | None:
     """Of the time from the start to their ends, what agents waited for admission."""
     totals = state.totals
     since = totals.model_s + totals.tool_s + totals.paused_s + totals.wait_s + totals.retry_s
-    whole = totals.admission_s + since
+    whole = totals.admission_s + since + sum(phases(state, now).values())
     return totals.admission_s / whole if whole > 0 else None
 
 
 def _draw(scene: Scene, width: int, height: int) -> list[Text]:
-    found, queue_known = shares(scene.state)
+    found, queue_known = shares(scene.state, scene.now)
     if not found:
-        return [label("time").append("no call has come back yet", "dim")]
+        return [label("time").append("no call yet", "dim")]
     legend = [_named(scene, name, found[name], known=queue_known or name != "queue") for name in _STYLES]
     if height < 2:
         words = one_line(Text(), legend, width)
@@ -76,8 +78,8 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     totals = scene.state.totals
     before = Text()
     if totals.admitted > 0 and width >= _ROOMY:
-        before.append("  admission ", "dim").append(f"{duration(totals.admission_s / totals.admitted):>7}")
-        before.append(f" {share(_before(scene.state)):>4}", "bold")
+        before.append("  admission ", "dim").append(f"{seconds(totals.admission_s / totals.admitted):>7}")
+        before.append(f" {share(_before(scene.state, scene.now)):>4}", "bold")
     bar.append_text(_bar(scene, found, width - bar.cell_len - before.cell_len)).append_text(before)
     return [bar, *flow(label(""), legend, width, height - 1)]
 

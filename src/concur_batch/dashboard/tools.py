@@ -1,8 +1,6 @@
-"""The tools that take the most of the agents' time: calls, mean, longest, running now, failed."""
+"""The tools that take the most of the agents' time, calls under way among it: calls, mean, longest, running now, failed."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 from rich.text import Text
 
@@ -10,6 +8,8 @@ from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import count, seconds
 from concur_batch.dashboard.layout import LABEL, Section, label
 from concur_batch.dashboard.scene import Scene
+from concur_batch.dashboard.under_way import ToolUnderWay
+from concur_batch.dashboard.under_way import tools as under_way
 from concur_batch.state import ToolTotals
 
 _MOST = 8
@@ -21,22 +21,24 @@ _COLUMNS = (
     ("failed", 8),
 )  # from the left; those that find no room are left out
 _NAME = 10  # least cells of a name
+_NONE = ToolUnderWay()
 
 
 def section(scene: Scene, rank: int) -> Section:
     """A header and a row at least; one line where no tool was called."""
-    running = Counter(name for live in scene.state.live.values() for name in live.tools.values())
+    running = under_way(scene.state, scene.now)
     tools = dict(scene.state.tools)
     for name in running:
         tools.setdefault(name, ToolTotals(name=name))
     if not tools:
         return Section(rank=rank, sizes=(1,), draw=lambda _, __: [label("tools").append("none called yet", "dim")])
-    rows = sorted(tools.values(), key=lambda tool: (-tool.seconds, tool.name))
+    taken = {name: tool.seconds + running.get(name, _NONE).seconds for name, tool in tools.items()}
+    rows = sorted(tools.values(), key=lambda tool: (-taken[tool.name], tool.name))
     sizes = range(2, 2 + min(_MOST, len(rows)))
     return Section(rank=rank, sizes=sizes, good=2, draw=lambda width, height: _draw(scene, rows, running, width, height))
 
 
-def _draw(scene: Scene, tools: list[ToolTotals], running: Counter[str], width: int, height: int) -> list[Text]:
+def _draw(scene: Scene, tools: list[ToolTotals], running: dict[str, ToolUnderWay], width: int, height: int) -> list[Text]:
     columns = list(_COLUMNS)
     while columns and LABEL + _NAME + sum(cells for _, cells in columns) > width:
         columns.pop()
@@ -47,12 +49,12 @@ def _draw(scene: Scene, tools: list[ToolTotals], running: Counter[str], width: i
     lines = [header]
     for tool in tools[: height - 1]:
         line = label("").append_text(scene.foreign(tool.name, name_cells))
-        now = running[tool.name]
+        now = running.get(tool.name, _NONE)
         values = {
             "calls": (count(tool.calls), "bold"),
             "mean": (seconds(tool.seconds / tool.calls) if tool.calls > 0 else "-", "bold"),
-            "max": (seconds(tool.longest_s), ""),
-            "now": (count(now), colours.TOOL if now else "dim"),
+            "max": (seconds(max(tool.longest_s, now.longest_s)) if tool.calls > 0 or now.calls else "-", ""),
+            "now": (count(now.calls), colours.TOOL if now.calls else "dim"),
             "failed": (count(tool.errors), colours.LOST if tool.errors > 0 else "dim"),
         }
         for name, cells in columns:

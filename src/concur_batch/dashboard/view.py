@@ -74,7 +74,7 @@ def _main(scene: Scene, width: int, height: int) -> list[Text]:
     left = [crowd.section(scene, 2), spent.section(scene, 4, column), tools.section(scene, 7)]
     right = [pools.section(scene, 1), speed.section(scene, 3)]
     control, faults = decisions.section(scene, 6), errors.section(scene, 5)
-    live = [] if scene.last else [agents.section(scene, 9)]
+    live = [] if scene.last or scene.state.finished is not None else [agents.section(scene, 9)]
     room = height - len(lines)
     if width < TWO_COLUMNS:
         return lines + stack([left[0], *right, control, left[1], left[2], faults, *live], width, room)

@@ -5,7 +5,7 @@ One dictionary entry per ended rollout is kept (its status), so that resume know
 
 from concur_batch.state.engine import EngineView, Move
 from concur_batch.state.faults import Example, Faults, Group
-from concur_batch.state.live import LiveRollout
+from concur_batch.state.live import LiveRollout, RunningTool
 from concur_batch.state.run import RunState, fold
 from concur_batch.state.timeline import Timeline
 from concur_batch.state.totals import ToolTotals, Totals
@@ -18,6 +18,7 @@ __all__ = [
     "LiveRollout",
     "Move",
     "RunState",
+    "RunningTool",
     "Timeline",
     "ToolTotals",
     "Totals",

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class RunningTool(NamedTuple):
+    """A call that has not come back."""
+
+    name: str
+    since: float  # t of its start
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,7 +26,7 @@ class LiveRollout:
     context_tokens: int = 0
     paused: bool = False
     yielded: bool = False  # in a tool call, without a slot
-    tools: dict[int, str] = field(default_factory=dict)  # n -> name, of calls that run now
+    tools: dict[int, RunningTool] = field(default_factory=dict)  # by n
 
     @property
     def phase(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from concur_batch import records as r
 from concur_batch.state.engine import EngineView
 from concur_batch.state.faults import LENGTH, Faults
-from concur_batch.state.live import LiveRollout
+from concur_batch.state.live import LiveRollout, RunningTool
 from concur_batch.state.timeline import Agents, Timeline
 from concur_batch.state.totals import ToolTotals, Totals
 
@@ -87,8 +87,8 @@ class RunState:
 
     @property
     def active(self) -> int:
-        """Agents holding a slot."""
-        return len(self.live) - self._paused - self._yielded
+        """Agents holding a slot. Without a process at work nobody has one: whoever had begun waits to go on."""
+        return 0 if self.finished is not None else len(self.live) - self._paused - self._yielded
 
     @property
     def unstarted(self) -> int:
@@ -209,7 +209,7 @@ class RunState:
     def _tool_started(self, x: r.ToolStarted) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.tools[x.n] = x.tool
+            live.tools[x.n] = RunningTool(x.tool, x.t)
             live.since = x.t
 
     def _tool_finished(self, x: r.ToolFinished) -> None:
