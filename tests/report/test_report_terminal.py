@@ -43,6 +43,14 @@ def test_names_that_steer_a_terminal_do_not():
     assert r"\x1b[2Jf" in text
 
 
+def test_a_run_that_has_not_finished_has_no_ratio():
+    text = printed(compared([run(ordinary(6)), run(ordinary(6)[:-12], "second")]))
+    (line,) = [line for line in text.splitlines() if line.startswith("makespan")]
+    assert "so far" in line
+    assert " x" not in line
+    assert "so far: the run has not finished" in text
+
+
 def test_runs_side_by_side_with_ratios():
     text = printed(compared([run(ordinary(3)), run(ordinary(6), "second")]))
     (line,) = [line for line in text.splitlines() if line.startswith("steps  ")]

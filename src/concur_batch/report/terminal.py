@@ -77,15 +77,20 @@ def _tools(run: Run) -> Table:
 
 
 def compared(runs: Sequence[Run]) -> Table:
-    """A column per run, with the ratio to the first where that is not 1."""
+    """A column per run, with the ratio to the first where that is not 1 and both have finished, or the row asks for no end."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     for run in runs:
         table.add_column(Text(visible(run.name)), justify="right", overflow="fold")
-    for row in compared_rows([run.report.numbers() for run in runs]):
+    rows = compared_rows([run.report.numbers() for run in runs])
+    for row in rows:
         cells = [_cell(value, row["unit"]) for value in row["values"]]
         ratios = ["" if place == 0 or ratio in (None, 1) else f" x{ratio:.2f}" for place, ratio in enumerate(row["ratios"])]
-        table.add_row(row["name"], *(cell + ratio for cell, ratio in zip(cells, ratios, strict=True)))
+        notes = [" so far" if place in row["so_far"] else ratio for place, ratio in enumerate(ratios)]
+        table.add_row(row["name"], *(cell + note for cell, note in zip(cells, notes, strict=True)))
+    if any(row["so_far"] for row in rows):
+        table.caption = "so far: the run has not finished, so it is not compared"
+        table.caption_justify = "left"
     return table
 
 

@@ -61,7 +61,7 @@ function start() {
     const select = el('select', { id: 'run', 'aria-label': 'Run' }, runs.map((run, i) => el('option', { value: i }, run.name)));
     select.addEventListener('change', () => show(runs[Number(select.value)]));
     bar.append(el('span', { class: 'pick' }, 'Details of ', select));
-    page.append(bar, section('compared', 'Compared', say('Ratios are to the first run.'), comparison(data), differences(data), el('div', { class: 'pair' }, overlays(runs)), agentTime(runs), growthChart(runs)));
+    page.append(bar, section('compared', 'Compared', say('Ratios are to the first run.' + (data.compared.some((row) => row.so_far.length) ? ' “So far” is of a run that has not finished: what is known only in the end is not compared.' : '')), comparison(data), differences(data), el('div', { class: 'pair' }, overlays(runs)), agentTime(runs), growthChart(runs)));
   } else {
     page.append(bar, tiles(runs[0]));
   }

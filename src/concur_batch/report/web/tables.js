@@ -16,7 +16,7 @@ function tiles(run) {
   return el('div', { class: 'tiles' },
     tile('rollouts ended', count(rollouts.ended), `of ${count(rollouts.total)}` + (left ? `; ${count(rollouts.begun)} begun, ${count(rollouts.never_started)} not started` : '') + (run.tasks !== rollouts.total ? `; ${count(run.tasks)} tasks` : '')),
     tile('failed', count(failed), failed ? byName(run.failures) : 'none', failed > 0),
-    tile('time', duration(run.elapsed_s), (run.segments > 1 ? `of work, in ${run.segments} segments` : run.per_second.rollouts ? `${number(run.per_second.rollouts)} rollouts/s` : '')),
+    tile('time', duration(run.elapsed_s), (run.segments > 1 ? `of work, in ${run.segments} segments` : run.per_second.rollouts ? `${number(run.per_second.rollouts)} rollouts/s` : '') + (figures.makespan_s === null ? '' : `; last end after ${duration(figures.makespan_s)}`)),
     tile('generated', run.per_second.generated_tokens === null ? '–' : `${compact(run.per_second.generated_tokens)}/s`, `${count(tokens.generated)} tokens`),
     tile('cache hit rate', percent(tokens.cached_share), `of ${compact(tokens.prompt)} prompt tokens`),
     tile('computed again', tokens.recomputed === null ? '–' : percent(tokens.recomputed_share), tokens.recomputed === null ? 'not told by the engine' : `of the history: ${compact(tokens.recomputed)} tokens`),
@@ -46,7 +46,7 @@ function shown(value, unit) {
 
 function comparison(data) {
   const heading = el('tr', {}, el('th', { class: 'first' }, ''), data.runs.map((run, i) => el('th', { class: 'n' }, el('span', { class: 'runname' }, swatch(RUN_COLOURS[i % RUN_COLOURS.length], runDash(i)), run.name))));
-  const rows = data.compared.map((row) => el('tr', {}, el('td', { class: 'first' }, row.name), row.values.map((value, i) => el('td', { class: 'n' }, shown(value, row.unit), i ? ratio(row.ratios[i], row.less_is_better) : null))));
+  const rows = data.compared.map((row) => el('tr', {}, el('td', { class: 'first' }, row.name), row.values.map((value, i) => el('td', { class: 'n' }, shown(value, row.unit), row.so_far.includes(i) ? el('span', { class: 'ratio' }, 'so far') : i ? ratio(row.ratios[i], row.less_is_better) : null))));
   const state = el('tr', {}, el('td', { class: 'first' }, 'controller'), data.runs.map((run) => el('td', { class: 'n' }, run.policy || '–')));
   const ended = el('tr', {}, el('td', { class: 'first' }, 'state'), data.runs.map((run) => el('td', { class: 'n' }, run.condition)));
   return el('div', { class: 'card scroll' }, el('table', { id: 'comparison' }, el('thead', {}, heading), el('tbody', {}, state, ended, rows)));
