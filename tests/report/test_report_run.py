@@ -1,9 +1,10 @@
 import json
 
 import pytest
-from journals import segment, start
-from report_runs import Recorded, hostile, opening, ordinary
+from journals import reply, segment, start
+from report_runs import Recorded, hostile, opening, ordinary, sampled
 
+from concur_batch import records as r
 from concur_batch.report.run import RunReport
 
 
@@ -34,22 +35,58 @@ def test_the_numbers_of_a_run():
 
 
 def test_the_same_journal_gives_the_same_view():
-    assert report(*ordinary(200)).view(columns=50, spans=1_000) == report(*ordinary(200)).view(columns=50, spans=1_000)
+    assert report(*ordinary(200)).view(columns=50, most_spans=1_000) == report(*ordinary(200)).view(columns=50, most_spans=1_000)
 
 
 @pytest.mark.parametrize("records", [[], [segment()], opening(3), [*opening(3), start("a#0")], ordinary(3)[:-4], hostile()])
 def test_any_beginning_of_a_run_can_be_shown_as_json(records):
-    view = report(*records).view(columns=50, spans=100)
+    view = report(*records).view(columns=50, most_spans=100)
     assert json.loads(json.dumps(view, allow_nan=False)) == view
 
 
 def test_curves_marks_and_events_belong_to_their_engines():
-    view = report(*ordinary(4), segment()).view(columns=50, spans=100)
+    view = report(*ordinary(4), segment()).view(columns=50, most_spans=100)
     (engine,) = view["timelines"]
     assert engine["name"] == "e"
     assert [mark["reason"] for mark in engine["marks"]] == ["first", "cut", "hold", "grow"]
     assert [event["what"] for event in view["events"]["kept"]] == ["ended", "resumed"]
     assert view["versions"] == ["concur 0"]
+
+
+def test_what_is_under_way_is_seen_and_counted():
+    """A model call, a tool call and a pause by the newest record; and a call that was cut off, then taken up again."""
+    records = [
+        *opening(3),
+        start("a#0", t=1.0),
+        start("b#0", 1, t=1.0),
+        reply("b#0", 1, 1, t=3.0, model_s=2.0, calls=["c1"]),
+        r.ToolStarted(t=3.0, rollout="b#0", step=1, n=2, tool="shell", hash="h"),
+        start("c#0", 2, t=1.0),
+        r.RolloutPaused(t=8.0, rollout="c#0", engine="e", step=0, reason="limit"),
+        sampled(11.0),
+    ]
+    view = report(*records).view(columns=50, most_spans=100)
+    assert view["lives"]["phases"] == {
+        "model": [[0, 1.0, 10.0, "(under way)"], [1, 1.0, 2.0]],
+        "tool": [[1, 3.0, 8.0, "shell (under way)"]],
+        "paused": [[2, 8.0, 3.0]],
+    }
+    assert [view["agent_time"][part] for part in ("model_s", "tool_s", "paused_s")] == [12.0, 8.0, 3.0]
+    assert view["under_way_s"] == 21.0
+    again = report(*records, segment(), start("a#0", t=2.0, resumed=True), sampled(5.0)).view(columns=50, most_spans=100)
+    assert [span for span in again["lives"]["phases"]["model"] if span[0] == 0] == [
+        [0, 1.0, 10.0, "(cut off)"],
+        [0, 13.0, 3.0, "(under way)"],
+    ]
+    assert again["lives"]["phases"]["tool"] == [[1, 3.0, 8.0, "shell (cut off)"]]
+
+
+def test_time_without_an_engine_is_waiting():
+    records = [*opening(1), start("a#0", t=1.0), r.EngineLost(t=4.0, engine="e", message="gone"), r.RunnerMeasured(
+        t=9.0, seconds=5.0, cpu_s=0.1, resident_bytes=1)]  # fmt: skip
+    assert report(*records).agent_time() == {
+        "admission_s": 1.0, "paused_s": 0.0, "wait_s": 5.0, "model_s": 3.0, "tool_s": 0.0, "retry_s": 0.0,
+    }  # fmt: skip
 
 
 def test_a_trajectory_is_read_from_the_journal():

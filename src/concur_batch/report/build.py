@@ -81,7 +81,7 @@ def _content(runs: Sequence[Run]) -> tuple[dict[str, Any], list[str]]:
 def _view(run: Run, columns: int, spans: int, marks: int) -> dict[str, Any]:
     settings = {key: value for key, value in run.config.items() if key != "simulated"}
     text = clipped(json.dumps(settings, indent=2), SETTINGS_CHARS)
-    return run.facts() | run.report.view(columns=columns, spans=spans, marks=marks) | {"settings": text}
+    return run.facts() | run.report.view(columns=columns, most_spans=spans, marks=marks) | {"settings": text}
 
 
 def _trajectories(run: Run, budget: int, blocks: list[str]) -> dict[str, Any]:

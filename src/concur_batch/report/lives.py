@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -20,7 +21,10 @@ class Span(NamedTuple):
     phase: str  # waiting | retry | model | tool | paused
     start: float
     end: float
-    tool: str = ""
+    tool: str = ""  # its name, and whether it has come to its end
+
+
+_NONE: Mapping[str, Sequence[Span]] = {}
 
 
 @dataclass(slots=True)
@@ -75,10 +79,17 @@ class Lives:
                 self._lives.pop(left or "", None)
                 self._lives[record.rollout] = _Life(record.rollout, at)
 
-    def segment(self, _: r.SegmentStarted, at: float) -> None:
-        """Whoever was live waits to be taken up."""
+    @property
+    def unended(self) -> list[str]:
+        """Those drawn that have not ended."""
+        return [life.rollout for life in self._lives.values() if life.ended is None]
+
+    def segment(self, _: r.SegmentStarted, at: float, cut_off: Mapping[str, Sequence[Span]] = _NONE) -> None:
+        """Whoever was live waits to be taken up. `cut_off`: by rollout what it was at when the last process broke off."""
         for life in self._lives.values():
             if life.ended is None and life.paused_at is None:
+                for span in cut_off.get(life.rollout, ()):
+                    life.add(span)
                 life.paused_at = at
 
     def reply(self, record: r.ReplyReceived, at: float) -> None:
@@ -116,8 +127,11 @@ class Lives:
             life.back(at)
             life.ended, life.status = at, record.status
 
-    def view(self, now: float, most_spans: int) -> dict[str, object]:
-        """Agents by start, and their spans as `[agent, start, seconds, tool]` by phase, ready for JSON."""
+    def view(self, now: float, most_spans: int, under_way: Mapping[str, Sequence[Span]] = _NONE) -> dict[str, object]:
+        """Agents by start, and their spans as `[agent, start, seconds, tool]` by phase, ready for JSON.
+
+        `under_way`: by rollout what it is at, besides a pause.
+        """
         lives = sorted(self._lives.values(), key=lambda life: life.begun)
         each = max(8, most_spans // max(1, len(lives)))
         phases: dict[str, list[list[object]]] = {}
@@ -126,11 +140,13 @@ class Lives:
             spans = list(life.spans)
             if life.paused_at is not None and now > life.paused_at:
                 spans.append(Span("paused", life.paused_at, now))
+            elif life.paused_at is None and life.ended is None:
+                spans += [span for span in under_way.get(life.rollout, ()) if span.end > span.start]
             while len(spans) > each:
                 spans, coarse = coarser(spans), True
             for phase, start, end, tool in spans:
                 row: list[object] = [place, moment(start), moment(end - start)]
-                phases.setdefault(phase, []).append([*row, tool] if tool else row)
+                phases.setdefault(phase, []).append([*row, clipped(tool, 80)] if tool else row)
         agents = [
             {
                 "id": named(life.rollout),

@@ -11,11 +11,12 @@ from concur_batch.report.chosen import Choice, Chosen
 from concur_batch.report.events import Events
 from concur_batch.report.failures import Failures
 from concur_batch.report.growth import Growth
-from concur_batch.report.lives import Lives
+from concur_batch.report.lives import Lives, Span
 from concur_batch.report.marks import MOST, Marks
 from concur_batch.report.timelines import ALL, Timelines
 from concur_batch.report.tools import Tools
 from concur_batch.report.trajectory import trajectory
+from concur_batch.report.under_way import seconds, spans
 from concur_batch.results.elapsed import Elapsed
 from concur_batch.results.source import PositionedRecords
 from concur_batch.results.summary import rate, summarise
@@ -24,6 +25,7 @@ from concur_batch.state import RunState
 
 _SEED = 20_240_601  # of what is drawn: the same journal gives the same report
 _PARTS = ("admission_s", "paused_s", "wait_s", "model_s", "tool_s", "retry_s")
+_PHASES = {"paused_s": "paused", "wait_s": "waiting", "model_s": "model", "tool_s": "tool"}
 
 Told = Callable[[Any, float], None]
 
@@ -54,11 +56,11 @@ class RunReport:
         nobody: tuple[Told, ...] = ()
         for position, record in self._source.positioned():
             at = elapsed.at(record)
+            kind = type(record)
+            for told in at_moments.get(kind, nobody):  # while the state is as it was before
+                told(record, at)
             self.state.apply(record)
             self.tally.apply(record)
-            kind = type(record)
-            for told in at_moments.get(kind, nobody):
-                told(record, at)
             noted = at_positions.get(kind)
             if noted is not None:
                 noted(record, position)
@@ -67,7 +69,7 @@ class RunReport:
         """Who is told of which kind: with the moment, and with the position."""
         lines, marks, lives, failures, events = self.timelines, self.marks, self.lives, self.failures, self.events
         moments: dict[type[r.Record], tuple[Told, ...]] = {
-            r.SegmentStarted: (lines.segment, marks.segment, lives.segment, events.segment, self._segment),
+            r.SegmentStarted: (lines.segment, marks.segment, events.segment, self._segment),
             r.EngineSeen: (events.seen,),
             r.EngineLost: (events.lost,),
             r.EngineReturned: (events.returned,),
@@ -93,7 +95,8 @@ class RunReport:
         }
         return moments, positions
 
-    def _segment(self, record: r.SegmentStarted, _: float) -> None:
+    def _segment(self, record: r.SegmentStarted, at: float) -> None:
+        self.lives.segment(record, at, self._under_way("cut off"))
         version = f"concur {record.version}" + (f", Python {record.python}" if record.python else "")
         if version not in self.versions:
             self.versions.append(version)
@@ -101,27 +104,35 @@ class RunReport:
     def _started(self, record: r.RolloutStarted, _: float) -> None:
         self._admission_s += record.t
 
+    def _under_way(self, word: str) -> dict[str, list[Span]]:
+        """What those agents are at that are drawn as lines."""
+        live = self.state.live
+        return {name: list(spans(self.state, live[name], word)) for name in self.lives.unended if name in live}
+
     def summary(self) -> dict[str, Any]:
         """What `summary.json` holds, as far as the journal goes."""
         return summarise(self.state, failures=self.failures.counts())
 
     def agent_time(self) -> dict[str, float]:
-        """Seconds of all agents together. Admission: from the opening of the segment to the slot; tools also side by side."""
-        totals = self.state.totals
-        seconds = {part: self._admission_s if part == "admission_s" else float(getattr(totals, part)) for part in _PARTS}
-        return {part: round(value, 3) for part, value in seconds.items()}
+        """Seconds of all agents together, with what is under way at the newest record. Admission: from the opening of the
+        segment to the slot; tools also side by side.
+        """
+        totals, under_way = self.state.totals, seconds(self.state)
+        told = {part: self._admission_s if part == "admission_s" else float(getattr(totals, part)) for part in _PARTS}
+        return {part: round(value + under_way.get(_PHASES.get(part, ""), 0.0), 3) for part, value in told.items()}
 
     def numbers(self) -> dict[str, Any]:
         """The run's numbers without curves, ready for JSON."""
         return self.summary() | {
             "figures": self.tally.figures() | {"limit": self.tally.limit},
             "agent_time": self.agent_time(),
+            "under_way_s": round(sum(seconds(self.state).values()), 3),  # of `agent_time`
             "admission_mean_s": rate(self._admission_s, len(self.state.ended) + len(self.state.live)),
             "tools": self.tools.view(),
             "errors": self.failures.view(),
         }
 
-    def view(self, *, columns: int, spans: int, marks: int = MOST) -> dict[str, Any]:
+    def view(self, *, columns: int, most_spans: int, marks: int = MOST) -> dict[str, Any]:
         """The same and the curves, of at most `columns` points each, with at most so many `marks` per engine, ready for JSON."""
         engines = self.timelines.view(columns)
         several = len(engines) > 1
@@ -131,7 +142,7 @@ class RunReport:
             "timelines": engines,
             "events": self.events.view(),
             "growth": self.growth.view(),
-            "lives": self.lives.view(self.state.elapsed, spans),
+            "lives": self.lives.view(self.state.elapsed, most_spans, self._under_way("under way")),
             "versions": self.versions,
         }
 

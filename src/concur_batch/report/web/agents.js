@@ -49,7 +49,13 @@ function agentTime(runs) {
       },
     };
   });
-  return card('Where agents’ time went', several ? 'shares of the seconds of all agents, from the first slot on' : 'shares of the seconds of all agents', div, legend(phases.map(([phase, name]) => ({ name, measure: phase }))));
+  return card('Where agents’ time went', (several ? 'shares of the seconds of all agents, from the first slot on' : 'shares of the seconds of all agents') + underWay(runs), div, legend(phases.map(([phase, name]) => ({ name, measure: phase }))));
+}
+
+// Said wherever it counts: calls that have not come back, up to the newest record.
+function underWay(runs) {
+  const seconds = runs.reduce((sum, run) => sum + run.under_way_s, 0);
+  return seconds > 0 ? `; ${duration(seconds)} of it still under way at the newest record` : '';
 }
 
 // Ink that can be read on a phase's colour, in both themes.
