@@ -4,10 +4,11 @@ import shutil
 from contextlib import closing
 
 import pytest
-from report_runs import HOSTILE, hostile, ordinary, write_run
+from journals import reply, start, tool
+from report_runs import HOSTILE, decided, end, hostile, opening, ordinary, sampled, write_run
 
 from concur_batch.cli.look.report import report
-from concur_batch.records import RolloutStarted
+from concur_batch.records import Decided, RolloutStarted
 from concur_batch.results.visible import visible
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the extra browser: pip install 'concur-batch[browser]'")
@@ -27,6 +28,18 @@ def browser():
         launched.close()
 
 
+def gaps():
+    """One step, a failed tool call, a far limit; what the engine tells is missing in the middle, and told once more alone."""
+    told = [
+        sampled(float(t))
+        if t < 6 or t == 9 or t > 11
+        else sampled(float(t), prompt_tokens=0, cached_tokens=None, history_tokens=0, missed_tokens=None)
+        for t in range(1, 16)
+    ]
+    once = [start("a#0"), reply("a#0", 1, 1), tool("a#0", 2, ok=False, error_class="tool"), end("a#0", 9.0)]
+    return [*opening(1), decided(0.0, 346_000), *once, *told]
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Reports by name."""
@@ -35,10 +48,13 @@ def pages(tmp_path_factory):
         "ordinary": write_run(folder / "ordinary", ordinary(12)),
         "hostile": write_run(folder / "hostile", hostile(), {HOSTILE: HOSTILE}),
         "empty": write_run(folder / "empty", []),
+        "gaps": write_run(folder / "gaps", gaps()),
         "second": write_run(folder / "second", ordinary(6, policy="off"), {"run": {"seed": 1}}),
     }
+    runs["unlimited"] = write_run(folder / "unlimited", [one for one in ordinary(6) if not isinstance(one, Decided)])
     named = {name: [run] for name, run in runs.items()} | {
         "compared": [runs["ordinary"], runs["second"], runs["empty"]],
+        "limits": [runs["gaps"], runs["second"], runs["unlimited"]],
         "both": [runs["hostile"], runs["ordinary"]],
     }
     for name, some in named.items():
@@ -134,11 +150,34 @@ def test_one_timeline_takes_all_others_along(opened):
     until(page, f"new Set({ranges}).size === 1 && {ranges}[0] === '2.000,4.000'")
 
 
+def test_what_the_engine_did_not_tell_is_a_gap_and_a_lonely_point_is_seen(opened):
+    page = opened("gaps").page
+    card = page.locator("#time .card", has=page.locator("h3", has_text="Prefix cache"))
+    assert card.locator(".scatterlayer .js-line").count() == 4  # two stretches of two rates
+    assert card.locator(".scatterlayer .points path").count() == 2  # one of each rate
+
+
+def test_a_single_step_is_a_sentence_and_failed_tool_calls_are_pointed_to(opened):
+    page = opened("gaps").page
+    assert page.locator("#context .chart").count() == 0
+    assert "1 agent made one step, and no agent more: the median has 12 tokens" in page.locator("#context").inner_text()
+    assert "1 tool call failed, which the agents were told: Tools counts them" in page.locator("#errors").inner_text()
+
+
+def test_a_limit_far_above_is_named_and_so_is_a_missing_one(opened):
+    page = opened("limits").page
+    card = page.locator("#compared .card", has=page.locator("h3", has_text="Limit on agents"))
+    shown = card.locator(".legend").text_content()
+    assert "gaps 346 k ↑" in shown
+    assert "unlimited: no limit" in shown
+
+
 def test_a_trajectory_is_found_by_id_and_unfolds(opened):
     page = opened("ordinary").page
     page.wait_for_selector("#viewer .row .id")
     assert page.locator("#viewer .row").count() == 12
-    assert page.locator("#viewer .row").first.locator(".error").count() == 1  # failures first
+    assert page.locator("#viewer .row .id").all_inner_texts() == [f"task-{i}#0" for i in (2, 5, 8, 11, 0, 1, 3, 4, 6, 7, 9, 10)]
+    assert "Failures come first, then the others; each by id." in page.locator("#trajectories").inner_text()
     page.get_by_label("Find an id", exact=True).fill("TASK-7")
     assert page.locator("#viewer .row .id").all_inner_texts() == ["task-7#0"]
     page.locator("#viewer .row").click()
@@ -252,7 +291,7 @@ def test_a_hostile_run_shows_what_was_said_word_for_word(opened):
     assert said == visible(HOSTILE.replace("\ud800", "?"))
     assert page.locator("#tools tbody tr").count() == 8
     assert "left out" in page.locator("#viewer").evaluate(
-        "async (one) => { [...one.querySelectorAll('.row')].find((row) => row.textContent.includes('\"0#0')).click();"
+        "async (one) => { [...one.querySelectorAll('.row')].find((row) => row.textContent.includes('\\\\u200f0#0')).click();"
         " await new Promise((done) => setTimeout(done, 300)); return one.textContent; }"
     )
 

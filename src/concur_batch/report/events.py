@@ -16,10 +16,12 @@ class Events:
         self._more = 0
         self._segments = 0
         self._policies: dict[str, str] = {}
+        self._steered = r.Steered(t=0.0)
 
     def segment(self, record: r.SegmentStarted, at: float) -> None:
         """A process began; the first is no event."""
         self._segments += 1
+        self._steered = r.Steered(t=0.0)  # a process begins without a hand on it
         if self._segments > 1:
             self._add(at, "resumed", f"segment {self._segments} begins, on {record.host}", line=True)
 
@@ -44,8 +46,13 @@ class Events:
 
     def steered(self, record: r.Steered, at: float) -> None:
         """A person took a hand."""
-        held = "admission held, " if record.held else ""
-        self._add(at, "steered", f"by hand: {held}limits times {record.factor:g}", line=True)
+        before, self._steered = self._steered, record
+        said = []
+        if record.held != before.held:
+            said.append("admission held" if record.held else "admission released")
+        if record.factor != before.factor:
+            said.append("limits as the controller decides" if record.factor == 1 else f"limits times {record.factor:g}")
+        self._add(at, "steered", f"by hand: {', '.join(said) or 'as before'}", line=True)
 
     def finished(self, record: r.SegmentFinished, at: float) -> None:
         """A process ended in order."""

@@ -23,7 +23,7 @@ function timelines(run, engine) {
     timeline('Prefix cache', 'of the prompt tokens, served from the cache; of the history sent again, computed again', span, [
       { name: 'hit rate', y: s.hit_rate, measure: 'hit' },
       { name: 'miss rate', y: s.miss_rate, measure: 'miss' },
-    ], { ...base, top: 'share', axis: 'share of tokens', connect: true }),
+    ], { ...base, top: 'share', axis: 'share of tokens' }),
   ];
   if (s.limit_tokens) {
     const top = topOf(s.limit_tokens, s.committed_tokens);
@@ -72,7 +72,7 @@ function overlays(runs) {
     const bursts = measure.endsWith('_per_s') && series[measure];
     return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i) };
   });
-  const share = { top: 'share', height: 180, connect: true };
+  const share = { top: 'share', height: 180 };
   const all = (measure) => runs.flatMap((run) => (run.timelines.length && run.timelines[0].series[measure]) || []);
   return [
     ['Cache hit rate', 'of the prompt tokens, served from the cache', 'hit_rate', { ...share, axis: 'share of tokens' }],
@@ -80,8 +80,8 @@ function overlays(runs) {
     ['KV locked', 'share of the pool held by running requests', 'locked', { ...share, axis: 'share of the pool' }],
     ['KV cached but idle', 'share of the pool that could be evicted', 'evictable', { ...share, axis: 'share of the pool' }],
     ['Active agents', 'holding a slot', 'active', { height: 180, axis: 'agents' }],
-    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: topOf(all('limit_agents'), all('active')) }],
-    ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens' }],
+    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: topOf(all('limit_agents'), all('active')), missing: 'no limit' }],
+    ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens', top: topOf(all('limit_tokens'), all('committed_tokens')), missing: 'no limit' }],
     ['Paused agents', 'waiting to return', 'paused', { height: 180, axis: 'agents' }],
     ['Generated', 'tokens per second, moving mean', 'decode_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
     ['Prefilled', 'tokens per second, moving mean', 'prefill_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
@@ -93,6 +93,10 @@ function growthChart(runs) {
   const several = runs.length > 1;
   const known = runs.filter((run) => run.growth.step.length);
   if (!known.length) return null;
+  if (known.every((run) => last(run.growth.step) === 1)) {
+    const said = known.map((run) => `${several ? run.name + ': ' : ''}${many(run.growth.agents[0], 'agent')} made one step, and no agent more: the median has ${count(run.growth.p50[0])} tokens in its context, the longest ${count(run.growth.max[0])}`);
+    return el('p', { class: 'note' }, (several ? 'Context by step: ' : '') + said.join('; ') + '.');
+  }
   const div = chart(260, (width) => {
     const direct = width >= WIDE;
     const traces = [];

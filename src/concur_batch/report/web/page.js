@@ -27,7 +27,7 @@ function detail(run) {
   const open = (id) => viewer.show(id);
   const kept = run.trajectories;
   const rest = kept.all - kept.shown;
-  const words = `${count(kept.shown)} of ${many(kept.all, 'rollout')} can be read here` + (kept.failures ? `, among them ${count(kept.failures_shown)} of ${many(kept.failures, 'failure')}` : '') + (rest > 0 ? `; ${count(rest)} are not kept in this file` + (kept.listed < kept.all ? `, and ${count(kept.all - kept.listed)} of them not listed` : '') + '.' : '.');
+  const words = `${count(kept.shown)} of ${many(kept.all, 'rollout')} can be read here` + (kept.failures ? `, among them ${count(kept.failures_shown)} of ${many(kept.failures, 'failure')}` : '') + (rest > 0 ? `; ${count(rest)} are not kept in this file` + (kept.listed < kept.all ? `, and ${count(kept.all - kept.listed)} of them not listed` : '') + '.' : '.') + (kept.all ? ' Failures come first, then the others; each by id.' : '');
   return [
     timeSection(run),
     section('agents', 'Agents', agentTime([run]), timeTable(run), gantt(run, open)),

@@ -89,6 +89,7 @@ function errorTable(run, open) {
     parts.push(el('div', { class: 'card' }, el('div', { class: 'top' }, el('h3', { class: 'badtext' }, one.class), el('span', { class: 'say' }, many(one.count, 'rollout') + (one.examples.length < one.count ? `; ${many(one.examples.length, 'example')}` : ''))), el('div', { class: 'scroll' }, el('table', {}, el('tbody', {}, rows)))));
   }
   if (calls.length) parts.push(el('p', { class: 'note' }, 'Model calls that raised into an agent: ' + calls.map((one) => `${one.error} ${count(one.count)}`).join(', ')));
+  if (run.tool_errors) parts.push(el('p', { class: 'note' }, `${many(run.tool_errors, 'tool call')} failed, which the agents were told: `, el('a', { href: '#toolcalls' }, 'Tools'), ' counts them by tool, and trajectories show them in red.'));
   return parts;
 }
 

@@ -47,6 +47,12 @@ function endLabels(labels, pixels) {
   }));
 }
 
+// Points without a neighbour, which no line would show.
+function lonely(values) {
+  const known = (i) => values[i] !== null && values[i] !== undefined;
+  return values.map((value, i) => (known(i) && !known(i - 1) && !known(i + 1) ? value : null));
+}
+
 // What happened to the run as a whole, as lines through every timeline.
 function eventLines(events, by) {
   return events.filter((one) => one.line).map((one) => ({
@@ -77,15 +83,19 @@ function card(heading, explanation, ...parts) {
   return el('section', { class: 'card' }, el('div', { class: 'top' }, el('h3', {}, heading), el('span', { class: 'say' }, explanation)), parts);
 }
 
-// A timeline. `lines`: {name, y, measure, css?, dash?, stack?, step?, unit?}. `more.marks`: decisions. `more.top`: upper end, or 'share'.
+// A timeline. `lines`: {name, y, measure, css?, dash?, stack?, step?, unit?}. `more.marks`: decisions. `more.top`: upper end, or 'share'. `more.missing`: said of lines without a value.
 function timeline(heading, explanation, span, lines, more) {
   const shown = lines.filter((line) => line.y && line.y.some((value) => value !== null));
   if (!shown.length) return null;
   const share = more.top === 'share';
+  const top = share ? 1 : more.top || peak(shown.flatMap((line) => line.raw || line.y)) * 1.08 || 1;
+  const called = (line) => { // a line that ends beyond the chart cannot be seen there
+    const value = last(line.y);
+    return !line.stack && value > top ? `${line.name} ${compact(value)} ↑` : line.name;
+  };
   const div = chart(more.height || 190, (width) => {
     const unit = timeUnit(span);
     const direct = width >= WIDE;
-    const top = share ? 1 : more.top || peak(shown.flatMap((line) => line.raw || line.y)) * 1.08 || 1;
     const paint = (line) => (line.css ? variable(line.css) : colour(line.measure));
     const faint = shown.filter((line) => line.raw).map((line) => ({
       type: 'scatter', mode: 'lines', x: middles(line.t || more.t, unit.by), y: line.raw, line: { color: faded(paint(line), 0.35), width: 1 }, hoverinfo: 'skip',
@@ -95,7 +105,10 @@ function timeline(heading, explanation, span, lines, more) {
       line: { color: paint(line), width: line.stack ? 0.5 : line.width || 1.8, dash: line.dash || 'solid', shape: line.step ? 'hv' : 'linear' },
       stackgroup: line.stack ? 'all' : undefined, stackgaps: line.stack ? 'infer zero' : undefined,
       fillcolor: line.stack ? faded(paint(line), line.measure === 'free' ? 0.8 : 0.85) : undefined,
-      hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: Boolean(more.connect),
+      hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: false,
+    }));
+    const points = shown.filter((line) => !line.stack).map((line) => ({ line, y: lonely(line.y) })).filter((one) => one.y.some((value) => value !== null)).map(({ line, y }) => ({
+      type: 'scatter', mode: 'markers', x: middles(line.t || more.t, unit.by), y, marker: { color: paint(line), size: 4 }, hoverinfo: 'skip',
     }));
     if (more.marks && more.marks.length) traces.push(...markTraces(more.marks, more.value, top, unit.by, span));
     const height = more.height || 190;
@@ -105,11 +118,10 @@ function timeline(heading, explanation, span, lines, more) {
       if (line.stack) floor += value || 0;
       const y = line.stack ? floor - (value || 0) / 2 : value;
       const text = line.stack && COLOURS[line.measure] !== '--blue' ? variable('--soft') : paint(line);
-      const beyond = !line.stack && value > top; // the line itself cannot be seen
-      return { name: beyond ? `${line.name} ${compact(value)} ↑` : line.name, y: value === null ? null : Math.min(1, y / top), colour: text };
+      return { name: called(line), y: value === null ? null : Math.min(1, y / top), colour: text };
     });
     return {
-      traces: [...faint, ...traces], direct, by: unit.by,
+      traces: [...faint, ...points, ...traces], direct, by: unit.by,
       layout: {
         margin: { l: 56, r: direct ? 118 : 16, t: 8, b: 26 }, hovermode: 'x unified',
         xaxis: timeAxis(span, { hoverformat: '.4~g' }),
@@ -119,7 +131,8 @@ function timeline(heading, explanation, span, lines, more) {
       },
     };
   }, { group: 'time' });
-  return card(heading, explanation, div, legend(shown));
+  const missing = more.missing ? lines.filter((line) => !shown.includes(line)).map((line) => ({ ...line, name: `${line.name}: ${more.missing}` })) : [];
+  return card(heading, explanation, div, legend([...shown.map((line) => ({ ...line, name: called(line) })), ...missing]));
 }
 
 // Moves of a limit: up and down, with the reason at the pointer.

@@ -37,7 +37,8 @@ class Viewer {
       this.say(error);
       return;
     }
-    this.rows.sort((a, b) => (b[1] === 'error') - (a[1] === 'error') || (b[5] >= 0) - (a[5] >= 0));
+    const { compare } = new Intl.Collator('en', { numeric: true });
+    this.rows.sort((a, b) => (b[1] === 'error') - (a[1] === 'error') || compare(a[0], b[0]));
     const statuses = new Map();
     for (const row of this.rows) statuses.set(row[1], (statuses.get(row[1]) || 0) + 1);
     this.status.append(el('option', { value: '' }, 'every status'), ...[...statuses].map(([name, n]) => el('option', { value: name }, `${name} (${count(n)})`)));
