@@ -82,14 +82,26 @@ def look(onlooker):
 
 def test_before_a_run_has_begun(tmp_path, holding):
     onlooker = look(Onlooker(tmp_path / "soon", wall=Clock()))
-    assert (onlooker.remark, onlooker.now, onlooker.ended) == ("no run has begun here yet", 0.0, False)
+    assert (onlooker.remark, onlooker.now, onlooker.ended) == (
+        f"no run at {tmp_path / 'soon'} yet; waiting for it to begin",
+        0.0,
+        False,
+    )
     onlooker = look(Onlooker(tmp_path, wall=Clock()))
     holding()
-    assert look(onlooker).remark == "a run is about to begin"
+    assert look(onlooker).remark == f"a run is about to begin in {tmp_path}"
     writer = begin(tmp_path)
     assert look(onlooker).remark == ""
     assert (onlooker.state.rollouts, onlooker.ended) == (3, False)
     writer.close()
+
+
+def test_a_run_is_waited_for_where_even_its_folder_is_not_there_yet(tmp_path):
+    place = tmp_path / "runs" / "first"
+    onlooker = look(Onlooker(place, wall=Clock()))
+    assert f"no run at {place} yet (nor is there {tmp_path / 'runs'}); waiting" in onlooker.remark
+    begin(place).close()
+    assert look(onlooker).state.segments == 1
 
 
 def test_it_sees_what_the_whole_journal_tells(tmp_path, holding):
@@ -195,7 +207,7 @@ def test_it_writes_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("place", "words"),
-    [("file", "is a file"), ("no/where/at/all", "exists"), (".", r"holds no run \(there is no config.json\)")],
+    [("file", "is a file"), ("file/run", "file is a file"), (".", r"holds no run \(there is no config.json\)")],
 )
 def test_a_place_without_a_run_is_one_sentence(tmp_path, place, words):
     (tmp_path / "file").write_text("")

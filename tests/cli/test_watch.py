@@ -31,7 +31,7 @@ def test_from_before_the_run_over_a_kill_and_a_resume_to_its_end(tmp_path):
     out = tmp_path / "out"
     job = write_job(tmp_path / "job.jsonl", count=4, steps=12, command="sleep 0.1")
     with watch(tmp_path) as terminal:
-        terminal.until_shown("no run has begun here yet")
+        terminal.until_shown("no run at out yet; waiting for it to begin")
         run = start_run(tmp_path, job, "--out", "out")
         try:
             terminal.until((out / "journal").exists, "a journal")
@@ -106,6 +106,14 @@ def test_in_a_pipe_it_tells_of_a_run_line_by_line_until_it_is_told_to_leave(tmp_
     process.send_signal(signal.SIGINT)
     rest, told = process.communicate(timeout=60)
     assert (process.returncode, rest, told) == (0, "", "")
+
+
+def test_what_is_waited_for_is_said_first(tmp_path):
+    command = [*CONCUR, "watch", "runs/first"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "no run at runs/first yet (nor is there runs); waiting for it to begin\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("", "")
 
 
 def test_a_reader_that_goes_away_ends_it(tmp_path):

@@ -82,7 +82,7 @@ class Onlooker:
         if not self.caught_up:
             return f"reading the journal: {self.share_read:.0%}"
         if not state.segments:
-            return "no run has begun here yet" if holder is None else "a run is about to begin"
+            return self._awaited if holder is None else f"a run is about to begin in {self.run_dir}"
         if state.finished == BROKE_OFF:
             return f"its process ended without a word; go on with: concur resume {self.run_dir}"
         if state.finished is not None:
@@ -94,6 +94,12 @@ class Onlooker:
         what = "cannot be seen from here and may be gone" if holder.alive is None else "is there and stands still"
         return f"no record for {silent_s:.0f} s: {whose} {what}"
 
+    @property
+    def _awaited(self) -> str:
+        parent = self.run_dir.absolute().parent
+        where = "" if parent.is_dir() else f" (nor is there {self.run_dir.parent})"
+        return f"no run at {self.run_dir} yet{where}; waiting for it to begin"
+
 
 def check_place(run_dir: Path) -> None:
     """Raises RunDirectoryError where there is neither a run nor a place at which one may yet begin."""
@@ -101,8 +107,9 @@ def check_place(run_dir: Path) -> None:
     try:
         if run_dir.exists() and not run_dir.is_dir():
             raise RunDirectoryError(f"{run_dir}: is a file; {wrong}")
-        if not run_dir.exists() and not run_dir.absolute().parent.is_dir():
-            raise RunDirectoryError(f"{run_dir}: neither it nor the folder it would be in exists; {wrong}")
+        nearest = next(place for place in run_dir.absolute().parents if place.exists())
+        if not nearest.is_dir():
+            raise RunDirectoryError(f"{run_dir}: {nearest.name} is a file; {wrong}")
         ours = any((run_dir / name).exists() for name in (FOLDER, CONFIG, "lock"))
         if not ours and run_dir.is_dir() and next(run_dir.iterdir(), None) is not None:
             raise RunDirectoryError(f"{run_dir}: holds no run (there is no {CONFIG}); {wrong}")

@@ -19,6 +19,7 @@ from concur_batch.errors import RunDirectoryError
 
 POLL_S = 0.5
 LINES_S = 10.0
+_STILL = 30  # lines' time, after which it is said again that a run is waited for
 
 
 def watch(run_dir: Path, *, once: bool, leave_at_end: bool, live: bool) -> int:
@@ -40,7 +41,7 @@ def _once(run_dir: Path, console: Console, *, on_screen: bool) -> int:
     while onlooker.look():
         pass
     if not onlooker.state.segments:
-        raise RunDirectoryError(f"{run_dir}: {onlooker.remark}; without --once it is waited for")
+        raise RunDirectoryError(f"{run_dir}: no run has begun here yet; without --once it is waited for")
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit on a broken pipe
         if on_screen:
             console.print(picture(onlooker, console, last=onlooker.ended))
@@ -79,18 +80,20 @@ async def _read(onlooker: Onlooker, closing: asyncio.Event, *, leave_at_end: boo
 
 
 async def _lines(onlooker: Onlooker, console: Console, closing: asyncio.Event) -> None:
-    """A plain line now and then while there is news, and a last one."""
-    told = None
+    """A plain line now and then while there is news, and a last one. What is waited for is said again, rarely."""
+    told, silent = None, 0
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit on a broken pipe
         while not closing.is_set():
             await wait(closing, POLL_S if told is None else LINES_S)
             news = (onlooker.state.segments, onlooker.state.time, onlooker.state.finished, onlooker.remark)
-            if onlooker.caught_up and news != told:
-                told = news
+            silent += 1
+            waits = not onlooker.state.segments and silent >= _STILL
+            if onlooker.caught_up and (news != told or waits):
+                told, silent = news, 0
                 _print(onlooker, console)
     closing.set()
 
 
 def _print(onlooker: Onlooker, console: Console) -> None:
-    text = line(onlooker.state, onlooker.now) if onlooker.state.segments else f"{onlooker.run_dir}"
+    text = line(onlooker.state, onlooker.now) if onlooker.state.segments else ""
     console.out("; ".join(part for part in (text, onlooker.remark) if part), highlight=False)

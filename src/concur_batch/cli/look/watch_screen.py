@@ -33,7 +33,7 @@ async def show(onlooker: Onlooker, console: Console, closing: asyncio.Event, vie
 
 
 def picture(onlooker: Onlooker, console: Console, view: View = "main", *, keys: bool = False, last: bool = False) -> Group:
-    """The dashboard, and the line below it."""
+    """The dashboard, and the line below it; before there is a run, the line that says what is waited for stands first."""
     width, height = console.size
     ascii_only = console.options.ascii_only
     remark = Text(clean(onlooker.remark, ascii_only=ascii_only), style="yellow", no_wrap=True)
@@ -51,4 +51,4 @@ def picture(onlooker: Onlooker, console: Console, view: View = "main", *, keys: 
         ascii_only=ascii_only,
         last=last,
     )
-    return Group(run, *below)
+    return Group(run, *below) if onlooker.state.segments else Group(*below, run)
