@@ -93,6 +93,8 @@ def test_printed_it_fits_sixty_columns():
     [
         ({"first": None, "low": None, "high": None, "last": None, "reason": None}, "never decided"),
         ({"first": None, "low": None, "high": None, "last": None, "reason": "off"}, "no limit (off)"),
+        ({"first": 1024, "low": 1024, "high": 1024, "last": 1024, "reason": "off"}, "no limit but 1,024 agents (off)"),
+        ({"first": 8, "low": 8, "high": 8, "last": 8, "reason": "fixed"}, "8 (fixed)"),
         ({"first": 8, "low": 0, "high": 8, "last": 0, "reason": "drain"}, "8 → 0..8 → 0 (drain)"),
     ],
 )
@@ -132,5 +134,13 @@ def test_limits_are_those_of_the_policy_that_the_run_was_resumed_under():
     again = [*begun, *segment("forecast", 1024, 500), r.Decided(t=1.0, engine="e", agents=1024, tokens=None, reason="aside")]
     other = [*again, *segment("aimd", 8, None)]
     assert limit_path(summarise(fold(again))["engines"]["e"]) == "900 → 500..900 → no limit (aside)"
-    assert limit_path(summarise(fold(other))["engines"]["e"]) == "8 → 8..8 → 8 (hold)"
-    assert limit_path(summarise(fold([*other, *begun]))["engines"]["e"]) == "900 → 900..900 → 900 tokens (hold)"
+    assert limit_path(summarise(fold(other))["engines"]["e"]) == "8 (hold)"
+    assert limit_path(summarise(fold([*other, *begun]))["engines"]["e"]) == "900 tokens (hold)"
+
+
+def test_a_run_of_single_steps_has_no_history_and_an_engine_may_not_tell():
+    def recomputed(**told):
+        return " ".join(printed(summarise(fold([segment(), start("a#0", 0), reply("a#0", 1, base=1, **told)]))).split())
+
+    assert "recomputed nothing: no history was sent again" in recomputed(prompt_tokens=100, cached_tokens=53, missed_tokens=0)
+    assert "recomputed not told by the engine" in recomputed(prompt_tokens=100)

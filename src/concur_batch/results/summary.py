@@ -139,7 +139,11 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
     cached = f"{percent(tokens['cached_share'])} cached" if tokens["cached_share"] is not None else "cached share not told"
     yield "prompt", Text(f"{tokens['prompt']:,} tokens, {number(speed['prompt_tokens'])}/s, {cached}")
     if tokens["recomputed"] is None:
-        yield "recomputed", Text("not told by the engine")
+        told = tokens["cached_share"] is not None
+        yield (
+            "recomputed",
+            Text("nothing: no history was sent again" if told or not summary["steps"] else "not told by the engine"),
+        )
     else:
         yield "recomputed", Text(f"{tokens['recomputed']:,} tokens, {percent(tokens['recomputed_share'])} of the history")
     shares = summary["time"]["share"]
@@ -159,18 +163,22 @@ def limit_path(engine: Mapping[str, Any]) -> str:
     if tokens is None:
         return window_path(engine["window"])
     last = "no limit" if tokens["last"] is None else f"{tokens['last']:,} tokens"
+    if tokens["first"] == tokens["low"] == tokens["high"] == tokens["last"]:
+        return f"{last} ({engine['window']['reason']})"
     span = f"{tokens['low']:,}..{tokens['high']:,}"
     return f"{tokens['first']:,} → {span} → {last} ({engine['window']['reason']})"
 
 
 def window_path(window: Mapping[str, Any]) -> str:
-    """First → low..high → last, and why it is there now."""
+    """First → low..high → last, and why it is there now; one number where it never moved."""
     if window["reason"] is None:
         return "never decided"
     if window["first"] is None:
         return f"no limit ({window['reason']})"
-    last = "no limit" if window["last"] is None else window["last"]
-    return f"{window['first']} → {window['low']}..{window['high']} → {last} ({window['reason']})"
+    last = "no limit" if window["last"] is None else f"{window['last']:,}"
+    if window["first"] == window["low"] == window["high"] == window["last"]:
+        return f"no limit but {last} agents (off)" if window["reason"] == "off" else f"{last} ({window['reason']})"
+    return f"{window['first']:,} → {window['low']:,}..{window['high']:,} → {last} ({window['reason']})"
 
 
 def counts(by_name: Mapping[str, int]) -> str:
