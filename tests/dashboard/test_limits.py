@@ -76,7 +76,7 @@ def test_a_persons_factor_is_on_every_limit():
 
 def test_when_it_moved():
     engine, _ = engine_under("aimd", {"agents": 10, "reason": "cut"})
-    assert moved(engine, 31.0) == "cut 30 s ago"
+    assert moved(engine, 31.0) == "cut: - locked, - hit, 30 s ago"
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,13 @@ def test_reasons_in_words(policy, before, after, said):
     earlier = before and r.Decided(t=1, engine="e", **before)
     move = Move(began=2.0, before=earlier, after=r.Decided(t=2, engine="e", **after), locked=0.6, miss=0.11)
     assert words(policy, move) == said
+
+
+def test_what_is_used_is_at_least_what_the_engine_says_is_locked():
+    early = r.Sampled(t=2, engine="e", active=12, waiting=3, committed_tokens=0, locked=0.16)
+    engine, state = engine_under("forecast", {"agents": 1024, "tokens": 90_000}, more=[early])
+    assert bound(engine, state).used == 16_000
+    early.committed_tokens = 20_000
+    assert bound(engine, state).used == 20_000
+    early.locked = 1.0  # by others, too: that is not what the gate counts
+    assert holding(engine, state, bound(engine, state)) == "3 wait: rest is for growth"

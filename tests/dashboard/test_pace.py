@@ -69,3 +69,36 @@ def test_estimated_end_counts_the_steps_still_to_do():
 def test_nothing_is_said_before_anything_ended():
     assert pace.left_s(fold([*START, started(0), reply(1)]), 2.0) is None
     assert pace.overall(fold(START), 0.0) is None
+
+
+def quick(count, live):
+    """Some that ended after a step of a tenth of a second; the others have taken none."""
+    yield r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0")
+    yield r.BatchLoaded(t=0, tasks=count + live, rollouts=count + live)
+    for k in range(count):
+        yield started(0, f"{k}#0")
+        yield reply(1, f"{k}#0")
+        yield r.RolloutFinished(t=1, rollout=f"{k}#0", engine="e", status="completed")
+    for k in range(live):
+        yield started(0, f"x{k}#0")
+    yield sampled(1, count)
+
+
+def test_nothing_is_said_while_too_few_have_ended():
+    assert pace.left_s(fold(quick(1, 11)), 3.0) is None
+    assert pace.left_s(fold(quick(2, 10)), 3.0) is not None
+
+
+def test_a_moment_that_has_passed_is_not_promised_again():
+    state = fold(quick(6, 6))
+    assert pace.left_s(state, 1.2) == pytest.approx(1.0)
+    for now in (3.0, 40.0, 81.0):
+        assert pace.left_s(state, now) is None or pace.left_s(state, now) >= now - 1
+
+
+def test_it_takes_as_long_as_the_one_with_most_ahead():
+    stream = list(quick(6, 2))
+    for record in stream:
+        if isinstance(record, r.ReplyReceived):
+            record.model_s = 10.0
+    assert pace.left_s(fold(stream), 1.2) == pytest.approx(10.0)

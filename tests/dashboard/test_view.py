@@ -66,7 +66,7 @@ def test_everything_a_person_asks_is_there():
         "8 → 4",
         "cut: 25% locked, 75% hit",
         "shell",
-        "p pause  +/- limit  e errors  q drain",
+        "p hold  +/- limit  e errors  q drain",
     ):
         assert said in text
 
@@ -84,7 +84,7 @@ def test_lost_engine_and_drain_stand_out():
 def test_under_a_policy_that_weighs_agents_the_limit_on_tokens_is_told():
     decided = r.Decided(t=39, engine=E, agents=1024, tokens=94_000, reason="hold")
     state = fold([*story(), decided])
-    assert "limit 94.0k tokens (hold 1 s ago), locked 25%" in plain.line(state, 40.0)
+    assert "limit 94.0k tokens (as much as will fit, 1 s ago), locked 25%" in plain.line(state, 40.0)
     both = fold([*story(), decided, r.Decided(t=39, engine="http://10.0.0.2:30000", agents=4, reason="hold")])
     text = drawn(both, 40.0)
     assert re.search(r"127.0.0.1:30000 .* 94.0k tokens", text)
@@ -110,7 +110,7 @@ def test_who_looks_on_has_other_keys():
     assert "e errors  q leave" in drawn(state, 40.0, keys=True, steering=False)
     assert "e back  q leave" in drawn(state, 40.0, keys=True, steering=False, view="errors")
     held = fold([*story(), r.Steered(t=39, held=True, factor=1.1)])
-    assert "p go on  +/- limit  0 as decided" in drawn(held, 40.0, keys=True)
+    assert "p release  +/- limit  0 as decided" in drawn(held, 40.0, keys=True)
 
 
 def test_a_rollout_tried_again_is_no_error_any_more():
@@ -134,6 +134,31 @@ def test_the_greatest_value_of_a_chart_is_not_below_the_one_beside_it():
     stream = [*story(live=14), r.Sampled(t=50, engine=E)]
     more = [r.RolloutPaused(t=50.1, rollout=f"task-{k}#0", engine=E, step=1, reason="limit") for k in range(13)]
     assert re.search(r"paused +13 .*  max 13\b", drawn(fold([*stream, *more]), 50.2, 80, 24))
+
+
+def rows_of(*samples):
+    text = drawn(fold([*story(samples=0), *samples]), 33.0, 80, 30)
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in text.splitlines() if line[:1].isalpha()}
+
+
+def test_nothing_yet_is_not_the_same_as_not_told():
+    early = rows_of(r.Sampled(t=31, engine=E, active=3))
+    assert (early["hit"], early["miss"]) == ("- no reply yet", "- no reply yet")
+    assert early["prefill"] == "- no reading yet"
+    first = rows_of(r.Sampled(t=31, engine=E, prompt_tokens=100, cached_tokens=0, missed_tokens=0))
+    assert first["hit"].startswith("0%")
+    assert first["miss"] == "- no history was sent again yet"
+    never = rows_of(*(r.Sampled(t=30 + t, engine=E, prompt_tokens=100) for t in range(3)))
+    assert {never[name] for name in ("hit", "miss", "prefill", "queue")} == {"- not told by the engine"}
+
+
+def test_a_cold_cache_after_a_resume_is_not_called_thrashing():
+    sample = {"engine": E, "prompt_tokens": 100, "cached_tokens": 9, "history_tokens": 100, "missed_tokens": 91}
+    begun = r.SegmentStarted(t=0, epoch=2e9, host="h", pid=2, version="0")
+    stream = [*story(), begun, r.Sampled(t=3, **sample)]
+    assert "miss         91%" in drawn(fold(stream), 3.0)
+    assert "thrashing" not in drawn(fold(stream), 3.0)
+    assert "thrashing" in drawn(fold([*stream, r.Sampled(t=40, **sample)]), 40.0)
 
 
 @pytest.mark.parametrize("engines", [1, 2, 40])

@@ -109,7 +109,7 @@ def keys(scene: Scene, width: int, *, errors: bool = False) -> Text:
     named = [("e", "back" if errors else "errors"), ("q", "drain" if scene.steering else "leave")]
     if scene.steering:
         steered = scene.state.steered
-        own = [("p", "go on" if steered is not None and steered.held else "pause"), ("+/-", "limit")]
+        own = [("p", "release" if steered is not None and steered.held else "hold"), ("+/-", "limit")]
         named = [*own, *([("0", "as decided")] if steered is not None and steered.factor != 1.0 else []), *named]
     text = Text(GAP.join(f"{key} {what}" for key, what in named), style="dim")
     return text if text.cell_len <= width else Text(" ".join(key for key, _ in named), style="dim")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from concur_batch.dashboard.figures import count, duration
-from concur_batch.records import Decided
+from concur_batch.dashboard.reasons import words
+from concur_batch.records import Decided, Sampled
 from concur_batch.state import EngineView, RunState
 
 NONE = "none"
@@ -67,29 +68,37 @@ def bound(engine: EngineView, state: RunState) -> Bound:
     if engine.decision is None:
         return Bound(words="- not decided yet")
     decision = in_force(engine.decision, state)
-    words = describe(decision, state.max_agents, policy_of(engine))
+    told = describe(decision, state.max_agents, policy_of(engine))
     active = None if sample is None else sample.active
-    committed = None if sample is None else sample.committed_tokens
+    committed = None if sample is None else max(sample.committed_tokens, _locked_tokens(sample, engine))
     if decision.tokens is not None:
-        return Bound(words=words, size=decision.tokens, used=committed, unit="used", tokens=decision.tokens)
+        return Bound(words=told, size=decision.tokens, used=committed, unit="used", tokens=decision.tokens)
     if decision.requests is not None:
         used = min(_calls(engine, state), decision.requests)
-        return Bound(words=words, size=decision.requests, used=used, unit="in flight")
-    if words == NONE:
+        return Bound(words=told, size=decision.requests, used=used, unit="in flight")
+    if told == NONE:
         most = state.max_agents or decision.agents
-        return Bound(words=f"{NONE} but at most {count(most)} agents" if most else words, used=active, unit="active")
+        return Bound(words=f"{NONE} but at most {count(most)} agents" if most else told, used=active, unit="active")
     each = committed / active if committed and active and active > 0 else None
     place = decision.agents * each if each is not None and decision.agents is not None else None
-    return Bound(words=words, size=decision.agents, used=active, unit="active", tokens=place)
+    return Bound(words=told, size=decision.agents, used=active, unit="active", tokens=place)
+
+
+def _locked_tokens(sample: Sampled, engine: EngineView) -> int:
+    """What the engine says is in use: a context counts from its first reply on, and takes room before."""
+    capacity = sample.capacity_tokens or (engine.seen.capacity_tokens if engine.seen is not None else None)
+    locked = sample.locked
+    return int(locked * capacity) if locked is not None and capacity and 0 <= locked <= 1 else 0
 
 
 def moved(engine: EngineView, now: float) -> str:
     """Why and when the limit last was another."""
     if engine.decision is None:
         return "no decision yet"
-    if engine.moved is None or engine.moved.t > now:  # an earlier segment's clock
+    if not engine.moves or engine.moves[-1].after.t > now:  # an earlier segment's clock
         return engine.decision.reason
-    return f"{engine.moved.reason} {duration(now - engine.moved.t)} ago"
+    move = engine.moves[-1]
+    return f"{words(policy_of(engine), move)}, {duration(now - move.after.t)} ago"
 
 
 def _calls(engine: EngineView, state: RunState) -> int:
@@ -114,6 +123,7 @@ def holding(engine: EngineView, state: RunState, found: Bound) -> str:
     waits = f"{count(sample.waiting)} wait"
     if found.size is None:
         return f"{waits}: --max-agents is reached" if state.max_agents and sample.active >= state.max_agents else waits
-    if found.used is not None and found.used >= 0.95 * found.size:
+    used = sample.committed_tokens if engine.decision.tokens is not None else found.used  # as the gate counts
+    if used is not None and used >= 0.95 * found.size:
         return f"{waits}: the limit is reached"
     return f"{waits}: rest is for growth" if engine.decision.tokens is not None and policy_of(engine) == "forecast" else waits

@@ -11,6 +11,7 @@ from concur_batch.state import EngineView, RunState
 
 SPAN_S = 15.0  # what "now" means for rates
 OUTLOOK_S = 120.0  # speed over the last two minutes decides the estimated end
+_ENOUGH, _ENOUGH_SHARE = 5, 0.1  # rollouts that have ended, before an end is estimated: so many, or such a share of all
 LATE_S = 5.0  # samples come about once a second; later than this the silence itself counts as no progress
 
 
@@ -66,15 +67,35 @@ def overall(state: RunState, now: float) -> Pace | None:
 def left_s(state: RunState, now: float) -> float | None:
     """Seconds to the estimated end; None where nothing can be said.
 
-    Steps still to do, at the speed of the last minutes. How many a rollout takes is the mean over those that ended and those that
-    live, these taken to be half way: who ends first has taken few steps, and would make it too low.
+    Steps still to do, at the speed of the last minutes, but no less than who has most of them ahead takes for them one after the
+    other. How many a rollout takes is the mean over those that ended and those that live, these taken to be half way: who ends
+    first has taken few steps, and would make it too low. Nothing is said before some have ended, nor when nothing has happened for
+    longer than was said to be left.
     """
     pace = current(state, now, OUTLOOK_S) or overall(state, now)
     ended = len(state.ended)
-    if not ended or pace is None or not pace.steps > 0 or state.draining is not None or state.finished is not None:
+    if pace is None or not pace.steps > 0 or state.draining is not None or state.finished is not None:
+        return None
+    if ended < max(1, min(_ENOUGH, state.rollouts * _ENOUGH_SHARE)):
         return None
     done_by_live = [live.step for live in state.live.values()]
     mean = max(1.0, (state.totals.steps + sum(done_by_live)) / (ended + len(done_by_live)))
-    left = state.unstarted * mean + sum(max(1.0, mean - steps) for steps in done_by_live)
-    seconds = left / pace.steps
-    return seconds if math.isfinite(seconds) else None
+    ahead = [max(1.0, mean - steps) for steps in done_by_live]
+    longest = max(ahead, default=0.0) if not state.unstarted else mean
+    seconds = max((state.unstarted * mean + sum(ahead)) / pace.steps, longest * _step_s(state))
+    return seconds if math.isfinite(seconds) and seconds >= max(1.0, _silent_s(state, now)) else None
+
+
+def _step_s(state: RunState) -> float:
+    """What a step takes its agent, on average."""
+    totals = state.totals
+    return (totals.model_s + totals.tool_s) / totals.steps if totals.steps > 0 else 0.0
+
+
+def _silent_s(state: RunState, now: float) -> float:
+    """Since the newest reply, as samples tell; 0 where they tell of none."""
+    newest = (
+        next((sample.t for sample in reversed(engine.samples) if sample.steps > 0), None) for engine in state.engines.values()
+    )
+    told = [t for t in newest if t is not None and t <= now]
+    return now - max(told) if told else 0.0

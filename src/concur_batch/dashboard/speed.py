@@ -18,6 +18,8 @@ from concur_batch.dashboard.scene import Scene
 _TOP = 17  # cells right of a chart, for its greatest value and what it is in
 THRASHING = 0.3  # of the history prefilled again: most of what the engine computes it has computed before
 _ROOMY = 60  # cells from which on there are these
+_COLD_S = 30.0  # of a resumed segment: its engine may have begun with an empty cache, which no limit is to blame for
+_FEW = 3  # samples; what is a difference between two readings is not in the first of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,15 +104,35 @@ def _rows(scene: Scene, columns: Sequence[Interval]) -> list[_Row]:
     ]
 
 
+def _unknown(scene: Scene, name: str) -> str:
+    """Why there is nothing in a row: not yet, or never."""
+    samples = [sample for engine in scene.state.engines.values() for sample in engine.samples if not sample.stale]
+    if not samples:
+        return ""
+    if name == "hit":
+        said = sum(sample.prompt_tokens > 0 for sample in samples)
+        return _NOT_TOLD if said else "no reply yet"
+    if name == "miss":
+        replied = [sample for sample in samples if sample.prompt_tokens > 0]
+        if any(sample.history_tokens > 0 or sample.cached_tokens is None for sample in replied):
+            return _NOT_TOLD
+        return "no history was sent again yet" if replied else "no reply yet"
+    return _NOT_TOLD if len(samples) >= _FEW else "no reading yet"
+
+
+_NOT_TOLD = "not told by the engine"
+
+
 def _chart(scene: Scene, row: _Row, room: int, rows: int) -> list[Text]:
     lines = []
     if not row.is_told:
-        said = "not told by the engine" if any(engine.samples for engine in scene.state.engines.values()) else ""
-        return [*(Text() for _ in range(rows - 1)), label(row.name).append_text(value("-")).append(said, "dim")]
+        said = label(row.name).append_text(value("-")).append(_unknown(scene, row.name), "dim")
+        return [*(Text() for _ in range(rows - 1)), said]
+    cold = scene.state.segments > 1 and scene.now < _COLD_S
     drawn = tall(row.values, room, rows, top=row.top, ascii_only=scene.ascii_only)
     for i, blocks in enumerate(drawn):
         lowest = i == rows - 1
-        loud = row.now is not None and row.now >= row.alarm
+        loud = row.now is not None and row.now >= row.alarm and not cold
         name = row.name if lowest else ""
         line = Text.assemble((f"{name:<{LABEL}}", f"bold {row.style}")) if loud else label(name)
         line.append_text(value(row.shown(row.now) if lowest else "", f"bold {row.style}" if loud else "bold"))
