@@ -104,6 +104,23 @@ def test_exports_of_those_that_pass(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "a.parquet", "chat.jsonl"]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_an_export_of_nothing_says_so_and_writes_no_file(run, tmp_path, form):
+    place = tmp_path / f"none.{form}"
+    done = concur("results", "out", "--export", place, "--id", "nobody", cwd=run)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"none of 4 rollouts matches: nothing was exported, and {place} was not written\n"
+    assert list(tmp_path.iterdir()) == []
+    if form == "jsonl":
+        done = concur("results", "out", "--export", "-", "--skip", "9", cwd=run)
+        assert (done.stdout, done.stderr) == ("", "--skip leaves none of 4 rollouts: nothing was exported\n")
+
+
+def test_endings_in_capitals_tell_the_form_too(run, tmp_path):
+    results(run, "out", "--export", tmp_path / "A.JSONL")
+    assert len((tmp_path / "A.JSONL").read_text().splitlines()) == 4
+
+
 def test_a_changed_job_leaves_the_tools_out(run, tmp_path):
     job = run / "job.jsonl"
     before = job.read_text()
@@ -175,6 +192,9 @@ def test_a_terminal_that_knows_ascii_only(run):
         (["out", "--export", "a.txt"], "the ending tells no form"),
         (["out", "--export", "-", "--format", "parquet"], "name a file"),
         (["out", "--export", "a", "--format", "xml"], "there is no such form"),
+        (["out", "--export", "z.csv", "--format", "parquet"], "the ending says csv; give another name, or leave --format out"),
+        (["out", "--export", "z.jsonl.gz"], "exports are not compressed; leave out .gz, and compress z.jsonl afterwards"),
+        (["out", "--export", "z.jsonl.GZ", "--format", "chat"], "leave out .gz"),
         (["out", "--format", "csv"], "add --export FILE"),
         (["out", "--open", "one", "--json"], "only one of them"),
         (["out", "--open", "one#0", "--status", "error"], "--open and --status: one that is named needs no filter"),
@@ -218,7 +238,9 @@ def test_beside_a_live_run_and_after_it_was_killed(tmp_path):
     opened = results(tmp_path, "out", "--open", "slow")
     assert "shell (call call_1_0) has not ended" in opened
     assert "was broken off here" in opened
-    assert json.loads(results(tmp_path, "out", "--export", "-"))["id"] == "quick"
+    exported = concur("results", "out", "--export", "-", cwd=tmp_path)
+    assert json.loads(exported.stdout)["id"] == "quick"
+    assert exported.stderr == "exported 1 of 2 rollouts to standard output; 1 has not ended\n"
     assert not (tmp_path / "out" / "results.parquet").exists()
 
 

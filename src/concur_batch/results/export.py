@@ -25,20 +25,30 @@ Tools: TypeAlias = Callable[[str], list[dict[str, Any]] | None]
 
 FORMS: tuple[Form, ...] = get_args(Form)
 _BY_ENDING: dict[str, Form] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+_LINES: dict[Form, Form] = {"openai": "jsonl", "chat": "jsonl"}  # what their files are by the ending
+_PACKED = (".gz", ".zst", ".bz2", ".xz", ".zip")
 _WHOLE = ("id", "rollout", "attempt", "status", "finish_reason", "output", "n_steps", "context_tokens")
 _WHO = ("model", "endpoint", "seed", "agent")
 
 
 def form_of(name: str, given: str | None) -> Form:
-    """The form that is asked for, or that the file's ending tells. Raises InputError."""
+    """The form that is asked for, or that the file's ending tells. Raises InputError, also where the two contradict."""
+    ending = PurePath(name).suffix.lower()
+    if ending in _PACKED and name != "-":
+        plain = name[: -len(ending)]
+        raise InputError(f"--export {name}: exports are not compressed; leave out {ending}, and compress {plain} afterwards")
+    found = _BY_ENDING.get(ending)
     if given is not None:
         form = next((form for form in FORMS if form == given), None)
         if form is None:
             raise InputError(f"--format {given}: there is no such form; there are {', '.join(FORMS)}")
+        if found is not None and found != _LINES.get(form, form):
+            raise InputError(
+                f"--export {name} --format {form}: the ending says {found}; give another name, or leave --format out"
+            )
         return form
     if name == "-":
         return "jsonl"
-    found = _BY_ENDING.get(PurePath(name).suffix)
     if found is None:
         raise InputError(f"--export {name}: the ending tells no form; use {', '.join(_BY_ENDING)}, or add --format")
     return found

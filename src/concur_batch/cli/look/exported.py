@@ -14,24 +14,50 @@ from concur_batch.cli.look.own import is_own
 from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError
 from concur_batch.results.atomic import replacing
-from concur_batch.results.export import Form, Tools, exporting, form_of
-from concur_batch.results.paging import Counted, Page
+from concur_batch.results.export import Tools, exporting, form_of
+from concur_batch.results.paging import Counted, Page, many
 
 
 def export(run_dir: Path, page: Page, name: str, given_form: str | None, *, force: bool) -> int:
-    """Write those that are selected to a file, which is there whole or not at all, or to standard output (`-`)."""
+    """Write those that are selected to a file, which is there whole or not at all, or to standard output (`-`).
+
+    Where none is selected nothing is written.
+    """
     form = form_of(name, given_form)
     counted = Counted(page)
     with ExitStack() as stack:
         found = stack.enter_context(collection(run_dir))
+        path = None if name == "-" else _place(run_dir, name, force=force)
+        if path is None and form == "parquet":
+            raise InputError("--export -: a Parquet file cannot be written to standard output; name a file")
+        wanted = counted.page(found)
+        first = next(wanted, None)
+        if first is None:
+            _say(f"{_why_none(counted)}: nothing was exported" + ("" if path is None else f", and {name} was not written"))
+            return 0
         tools = stack.enter_context(_tools(run_dir)) if form == "chat" else lambda _: None
-        file = stack.enter_context(_destination(run_dir, name, form, force=force))
+        file = stack.enter_context(_destination(path))
         write = stack.enter_context(exporting(file, form, tools))
-        written = sum(write(one.row()) for one in counted.page(found))
-    where = "standard output" if name == "-" else name
-    silent = f"; {counted.shown - written:,} without any reply were left out" if written < counted.shown else ""
-    _say(f"exported {written:,} of {counted.seen + found.unended:,} rollouts to {where}{silent}")
+        written = int(write(first.row())) + sum(write(one.row()) for one in wanted)  # the first before the next is taken
+    said = [f"exported {written:,} of {many(counted.seen + found.unended)} to {'standard output' if path is None else name}"]
+    if written < counted.shown:
+        said.append(f"{counted.shown - written:,} without any reply {_was(counted.shown - written)} left out")
+    if found.unended:
+        said.append(f"{found.unended:,} {'has' if found.unended == 1 else 'have'} not ended")
+    _say("; ".join(said))
     return 0
+
+
+def _why_none(counted: Counted) -> str:
+    if not counted.seen:
+        return "no rollout has ended yet"
+    if not counted.selected:
+        return f"none of {many(counted.seen)} matches"
+    return f"--skip leaves none of {many(counted.selected)}"
+
+
+def _was(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
 @contextmanager
@@ -44,14 +70,8 @@ def _tools(run_dir: Path) -> Iterator[Tools]:
         yield tools
 
 
-@contextmanager
-def _destination(run_dir: Path, name: str, form: Form, *, force: bool) -> Iterator[BinaryIO]:
-    if name == "-":
-        if form == "parquet":
-            raise InputError("--export -: a Parquet file cannot be written to standard output; name a file")
-        with standard_output() as file:
-            yield file
-        return
+def _place(run_dir: Path, name: str, *, force: bool) -> Path:
+    """Where the file goes. Raises InputError for a place that is taken."""
     path = Path(os.path.realpath(name))
     if is_own(run_dir, path):
         raise InputError(f"--export {name}: is a file of the run's own; give another name")
@@ -59,7 +79,13 @@ def _destination(run_dir: Path, name: str, form: Form, *, force: bool) -> Iterat
         raise InputError(f"--export {name}: is no regular file; give another name, or - for standard output")
     if path.exists() and not force:
         raise InputError(f"--export {name}: exists already; give another name, or add --force to replace it")
-    with replacing(path, mend="mend that, or give another name") as file:
+    return path
+
+
+@contextmanager
+def _destination(path: Path | None) -> Iterator[BinaryIO]:
+    opened = standard_output() if path is None else replacing(path, mend="mend that, or give another name")
+    with opened as file:
         yield file
 
 
