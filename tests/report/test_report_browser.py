@@ -153,7 +153,7 @@ def test_one_timeline_takes_all_others_along(opened):
 def test_what_the_engine_did_not_tell_is_a_gap_and_a_lonely_point_is_seen(opened):
     page = opened("gaps").page
     card = page.locator("#time .card", has=page.locator("h3", has_text="Prefix cache"))
-    assert card.locator(".scatterlayer .js-line").count() == 4  # two stretches of two rates
+    assert card.locator(".scatterlayer .js-line").count() == 6  # three stretches of two rates, one of them a point
     assert card.locator(".scatterlayer .points path").count() == 2  # one of each rate
 
 

@@ -108,7 +108,7 @@ function timeline(heading, explanation, span, lines, more) {
       hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: false,
     }));
     const points = shown.filter((line) => !line.stack).map((line) => ({ line, y: lonely(line.y) })).filter((one) => one.y.some((value) => value !== null)).map(({ line, y }) => ({
-      type: 'scatter', mode: 'markers', x: middles(line.t || more.t, unit.by), y, marker: { color: paint(line), size: 4 }, hoverinfo: 'skip',
+      type: 'scatter', mode: 'markers', x: middles(line.t || more.t, unit.by), y, marker: { color: paint(line), size: 5 }, hoverinfo: 'skip',
     }));
     if (more.marks && more.marks.length) traces.push(...markTraces(more.marks, more.value, top, unit.by, span));
     const height = more.height || 190;
