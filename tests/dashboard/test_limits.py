@@ -1,8 +1,11 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from concur_batch import records as r
 from concur_batch.dashboard.limits import bound, holding, moved
-from concur_batch.dashboard.reasons import words
+from concur_batch.dashboard.reasons import WORDS, words
 from concur_batch.state import Move, fold
 
 
@@ -106,3 +109,9 @@ def test_what_is_used_is_at_least_what_the_engine_says_is_locked():
     assert bound(engine, state).used == 20_000
     early.locked = 1.0  # by others, too: that is not what the gate counts
     assert holding(engine, state, bound(engine, state)) == "3 wait: rest is for growth"
+
+
+def test_every_reason_of_the_controllers_is_on_the_page():
+    page = (Path(__file__).parents[2] / "docs" / "reading-the-dashboard.md").read_text()
+    for said in WORDS.values():
+        assert re.sub(r"\{\w+\}.*", "", said) in page

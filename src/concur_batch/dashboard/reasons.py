@@ -7,7 +7,7 @@ from typing import Final
 from concur_batch.dashboard.figures import share
 from concur_batch.state import Move
 
-_WORDS: Final[dict[tuple[str, str], str]] = {
+WORDS: Final[dict[tuple[str, str], str]] = {
     ("forecast", "first"): "start: nothing known yet",
     ("forecast", "grow"): "grow: little is missed",
     ("forecast", "cut"): "cut: {miss} missed",
@@ -22,6 +22,7 @@ _WORDS: Final[dict[tuple[str, str], str]] = {
     ("turnover", "drain"): "drain: until some ended",
     ("", "first"): "start",
     ("", "off"): "off: nobody is held back",
+    ("", "fixed"): "fixed: as it was given",
     ("", "no-evidence"): "no evidence",
 }
 
@@ -38,5 +39,5 @@ def words(policy: str, move: Move) -> str:
         fell = after.tokens < before.tokens
         if policy == "forecast" and reason != ("cut" if fell else "grow"):  # not the fill: what is to be left free changed
             return "less: KV of ended agents" if fell else "more: their KV is gone"
-    told = _WORDS.get((policy, reason)) or _WORDS.get(("", reason))
+    told = WORDS.get((policy, reason)) or WORDS.get(("", reason))
     return told.format(miss=share(move.miss), hit=share(move.hit), locked=share(move.locked)) if told else reason

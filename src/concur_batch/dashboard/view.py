@@ -42,7 +42,7 @@ def render(
         width: of the terminal.
         height: of the terminal, or less.
         view: `main`, the run; `errors`, all of the screen for its errors, grouped by class with their newest messages.
-        keys: name the keys in the lowest line (`p pause  +/- limit  e errors  q drain`): they are listened to.
+        keys: name the keys in the lowest line (`p hold  +/- limit  e errors  q drain`): they are listened to.
         steering: they are a run's own; False: `e errors  q leave`, of one who only looks on.
         title: shown at the top, as the run's name.
         ascii_only: nothing else can be shown.
