@@ -74,6 +74,13 @@ def test_the_table_and_its_filters(run):
     ]
 
 
+def test_a_narrow_terminal_leaves_columns_out_and_says_so(run):
+    lines = concur("results", "out", cwd=run, columns=40).stdout.splitlines()
+    assert lines[0].split() == ["rollout", "status", "time", "output"]
+    assert max(map(len, lines[:-1])) <= 40
+    assert lines[-1] == "no room for steps, tokens: --json has all, as has a wider terminal"
+
+
 def test_one_to_read(run):
     shown = results(run, "out", "--open", "one#1")
     assert "\x1b" not in shown

@@ -1,9 +1,10 @@
+import pytest
 from journals import ListJournal, end, reply, segment, start
 from rich.cells import cell_len
 
 from concur_batch import records as r
 from concur_batch.results.collection import JournalCollection
-from concur_batch.results.listing import line, render_lines
+from concur_batch.results.listing import headings, left_out, line, render_lines
 
 
 def shown(*ends, width=80, names=None):
@@ -12,7 +13,7 @@ def shown(*ends, width=80, names=None):
         name = names[i] if names else f"t{i}#0"
         records += [start(name, i), reply(name, 1, base=1, prompt_tokens=1200), end(name, **one)]
     lines = [line(found.row()) for found in JournalCollection(ListJournal(records))]
-    return [text.plain for text in render_lines(lines, width)]
+    return [text.plain for text in render_lines(lines, width, left_out(lines, width))]
 
 
 def test_a_line_per_rollout():
@@ -37,3 +38,24 @@ def test_names_keep_their_ends():
     (_, one) = shown({}, names=["project/module/very/long/path/to/a/test::case_name_of_it#12"], width=80)
     assert one.startswith("project/")
     assert "#12" in one
+
+
+@pytest.mark.parametrize(
+    ("width", "kept"),
+    [
+        (80, "rollout status steps tokens time output"),
+        (44, "rollout status steps time output"),
+        (36, "rollout status time output"),
+        (30, "rollout status output"),
+        (20, "rollout status"),
+    ],
+)
+def test_the_least_important_columns_give_way(width, kept):
+    lines = shown({"output": "four words of it", "n_steps": 3, "wall_s": 5.0}, width=width)
+    assert lines[0].split() == kept.split()
+    assert max(map(cell_len, lines)) <= width
+    assert all("…" not in text for text in lines[0])
+
+
+def test_those_left_out_are_named_as_they_would_stand():
+    assert headings([4, 2]) == "steps, time"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -17,6 +17,8 @@ _HEADINGS = ("rollout", "status", "steps", "tokens", "time", "output")
 _RIGHT = (False, False, True, True, True, False)
 _STYLES = {"completed": "green", "error": "red", "cancelled": "yellow"}
 _GAP = 2
+_LEAST_FIRST = (3, 2, 4, 5)  # the columns in the order in which they give way on a narrow screen
+_LEAST_NAME, _LEAST_OUTPUT = 12, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +38,50 @@ def line(row: ResultRow) -> Line:
     return Line((name, row.status, f"{row.n_steps:,}", tokens, duration(row.times.wall_s), last), row.status)
 
 
-def render_lines(lines: Sequence[Line], width: int) -> Iterator[Text]:
-    """Heading and lines, none wider than `width`; what is too long ends in `…`."""
-    widths = [max(cell_len(one.cells[i]) for one in lines) for i in range(5)]
-    widths = [max(cell_len(_HEADINGS[i]), own) for i, own in enumerate(widths)]
-    rest = sum(widths[1:]) + 5 * _GAP
-    widths[0] = min(widths[0], max(12, (width - rest) // 2))
-    widths.append(max(0, width - rest - widths[0]))
-    yield _joined(_HEADINGS, widths, ["bold"] * 6)
+def render_lines(lines: Sequence[Line], width: int, without: Collection[int] = ()) -> Iterator[Text]:
+    """Heading and lines, none wider than `width`; what is too long ends in `…`. `without`: columns that are left out."""
+    widths = _widths(lines)
+    for i in without:
+        widths[i] = 0
+    rest = sum(widths[1:5]) + _GAP * (5 - len(without))
+    widths[0] = max(1, min(widths[0], max(_LEAST_NAME, (width - rest) // 2 if 5 not in without else 0), width))
+    widths[5] = 0 if 5 in without else max(0, width - rest - widths[0])
+    shown = [i for i in range(6) if i not in without]
+    yield _joined(_HEADINGS, widths, ["bold"] * 6, shown)
     for one in lines:
         style = _STYLES.get(one.status, "yellow")
-        yield _joined(one.cells, widths, ["bold", style, "", "", "", "red" if one.status == "error" else ""])
+        yield _joined(one.cells, widths, ["bold", style, "", "", "", "red" if one.status == "error" else ""], shown)
 
 
-def _joined(cells: Sequence[str], widths: Sequence[int], styles: Sequence[str]) -> Text:
+def left_out(lines: Sequence[Line], width: int) -> list[int]:
+    """The columns that have no room beside the others; the first ones to go are the least important."""
+    widths = _widths(lines)
+    least = [min(widths[0], _LEAST_NAME), *widths[1:5], _LEAST_OUTPUT]
+    without: list[int] = []
+    for i in _LEAST_FIRST:
+        kept = [one for place, one in enumerate(least) if place not in without]
+        if sum(kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        without.append(i)
+    return without
+
+
+def headings(columns: Iterable[int]) -> str:
+    """Their names, from left to right."""
+    return ", ".join(_HEADINGS[i] for i in sorted(columns))
+
+
+def _widths(lines: Sequence[Line]) -> list[int]:
+    """What each column needs; of the output 0, as it takes what is left."""
+    own = [max(cell_len(one.cells[i]) for one in lines) for i in range(5)]
+    return [*(max(cell_len(_HEADINGS[i]), one) for i, one in enumerate(own)), 0]
+
+
+def _joined(cells: Sequence[str], widths: Sequence[int], styles: Sequence[str], shown: Sequence[int]) -> Text:
     text = Text(no_wrap=True, overflow="crop")
-    for i, (cell, width, style) in enumerate(zip(cells, widths, styles, strict=True)):
-        cell = _shortened(cell, width) if i == 0 else cell  # noqa: PLW2901 - the same, to be seen whole
-        text.append(_fitted(cell, width, right=_RIGHT[i]) + " " * (_GAP if i < 5 else 0), style=style)
+    for i in shown:
+        cell = _shortened(cells[i], widths[i]) if i == 0 else cells[i]
+        text.append(_fitted(cell, widths[i], right=_RIGHT[i]) + " " * (_GAP if i != shown[-1] else 0), style=styles[i])
     text.rstrip()
     return text
 

@@ -19,7 +19,7 @@ from concur_batch.cli.look.collected import collection
 from concur_batch.cli.look.opened import print_one
 from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError
-from concur_batch.results.listing import line, render_lines
+from concur_batch.results.listing import headings, left_out, line, render_lines
 from concur_batch.results.paging import Counted, Page, many
 from concur_batch.results.selection import selection
 
@@ -86,9 +86,14 @@ def print_table(run_dir: Path, page: Page) -> int:
     counted = Counted(page)
     with collection(run_dir) as found:
         rows = counted.page(found)
+        without = set[int]()
         while lines := [line(one.row()) for one in islice(rows, _AT_ONCE)]:
-            for text in render_lines(lines, console.width):
+            narrow = left_out(lines, console.width)
+            without |= set(narrow)
+            for text in render_lines(lines, console.width, narrow):
                 console.print(text, no_wrap=True, crop=True)
+        if without:
+            console.print(f"no room for {headings(without)}: --json has all, as has a wider terminal", soft_wrap=True)
         for told in _footer(run_dir, counted, found.unended):
             console.print(told, markup=False, soft_wrap=True)
     return 0
