@@ -170,6 +170,7 @@ def test_a_limit_far_above_is_named_and_so_is_a_missing_one(opened):
     shown = card.locator(".legend").text_content()
     assert "gaps 346 k ↑" in shown
     assert "unlimited: no limit" in shown
+    assert "second 5 ↑" not in shown  # a far limit does not hide a near one
 
 
 def test_a_trajectory_is_found_by_id_and_unfolds(opened):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -41,7 +41,7 @@ def show(console: Console, run: Run) -> None:
         console.print(_curves(run, min(console.width, 120)))
     if run.report.tools.view():
         console.print()
-        console.print(_tools(run))
+        console.print(_tools(run, console.width))
     console.print()
 
 
@@ -62,18 +62,36 @@ def _curves(run: Run, width: int) -> Sparklines:
     return Sparklines(tracks=tracks, seconds=seconds, width=width, note="All engines together." if several else "")
 
 
-def _tools(run: Run) -> Table:
+def _tools(run: Run, width: int) -> Table:
+    rows = run.report.tools.view()
+    cells = [_tool_cells(row) for row in rows[:_MOST_TOOLS]]
+    names = [one_line(str(row["tool"])) for row in rows[:_MOST_TOOLS]]
+    shown, left = list(cells[0]), []
+    needed = {heading: max(len(heading), *(len(one[heading]) for one in cells)) + 2 for heading in shown}
+    least = min(12, max(4, *map(len, names)))
+    for heading in ("p50", "longest", "p95", "calls", "all"):  # the order in which they give way to the name
+        if least + sum(needed[one] for one in shown) > width:
+            shown.remove(heading)
+            left.append(heading)
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("tool", overflow="fold", max_width=32)
-    for heading in ("calls", "errors", "p50", "p95", "longest", "all"):
+    for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
-    rows = run.report.tools.view()
-    for row in rows[:_MOST_TOOLS]:
-        times = (_seconds(row[key]) for key in ("p50_s", "p95_s", "max_s", "total_s"))
-        table.add_row(Text(one_line(str(row["tool"]))), f"{row['calls']:,}", f"{row['errors']:,}", *times)
+    for name, one in zip(names, cells, strict=True):
+        table.add_row(Text(name), *(one[heading] for heading in shown))
     if len(rows) > _MOST_TOOLS:
         table.add_row(Text(f"and {len(rows) - _MOST_TOOLS} more", style="dim"))
+    if left:
+        table.caption = f"no room for {', '.join(left)}: the page has all"
+        table.caption_justify = "left"
     return table
+
+
+def _tool_cells(row: Mapping[str, object]) -> dict[str, str]:
+    """By heading, from left to right."""
+    times = {"p50": "p50_s", "p95": "p95_s", "longest": "max_s", "all": "total_s"}
+    counts = {"calls": f"{row['calls']:,}", "errors": f"{row['errors']:,}"}
+    return counts | {heading: _seconds(row[key]) for heading, key in times.items()}
 
 
 def compared(runs: Sequence[Run]) -> Table:

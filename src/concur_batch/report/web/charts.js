@@ -1,11 +1,11 @@
 'use strict';
 // Which curves there are: of one run, of several, over time and over steps.
 
-// The range of a chart with a limit: a limit far above what it limits must not flatten that.
-function topOf(limit, used) {
+// The range of a chart with limits: one far above what is limited must not flatten that, nor hide the others.
+function topOf(limits, used) {
   const most = peak(used);
-  const above = peak(limit);
-  return Math.max(1, above <= 3 * most ? Math.max(above, most) : most * 1.5) * 1.08;
+  const near = limits.map(peak).filter((above) => above <= 3 * most);
+  return Math.max(1, near.length ? Math.max(most, ...near) : most * 1.5) * 1.08;
 }
 
 function timelines(run, engine) {
@@ -26,7 +26,7 @@ function timelines(run, engine) {
     ], { ...base, top: 'share', axis: 'share of tokens' }),
   ];
   if (s.limit_tokens) {
-    const top = topOf(s.limit_tokens, s.committed_tokens);
+    const top = topOf([s.limit_tokens], s.committed_tokens);
     found.push(timeline('Limit on tokens', 'contexts of the active agents, and what the controller allows' + moves, span, [
       { name: 'limit', y: s.limit_tokens, measure: 'limit', step: true },
       { name: 'in contexts', y: s.committed_tokens, measure: 'committed' },
@@ -36,13 +36,13 @@ function timelines(run, engine) {
     found.push(timeline('Limit on agents', 'agents holding a slot, and what the controller allows' + (s.limit_tokens ? '' : moves), span, [
       { name: 'limit', y: s.limit_agents, measure: 'limit', step: true },
       { name: 'active', y: s.active, measure: 'active' },
-    ], { ...base, top: topOf(s.limit_agents, s.active), marks: s.limit_tokens ? [] : engine.marks, value: 'agents', axis: 'agents' }));
+    ], { ...base, top: topOf([s.limit_agents], s.active), marks: s.limit_tokens ? [] : engine.marks, value: 'agents', axis: 'agents' }));
   }
   if (s.limit_requests) {
     found.push(timeline('Limit on requests', 'requests that the engine runs, and how many calls may be in flight' + moves, span, [
       { name: 'limit', y: s.limit_requests, measure: 'limit', step: true },
       { name: 'running', y: s.running, measure: 'running' },
-    ], { ...base, top: topOf(s.limit_requests, s.running), marks: engine.marks, value: 'requests', axis: 'requests' }));
+    ], { ...base, top: topOf([s.limit_requests], s.running), marks: engine.marks, value: 'requests', axis: 'requests' }));
   }
   found.push(
     timeline('Decode', 'tokens generated per second; thick: the moving mean', span, [
@@ -73,15 +73,16 @@ function overlays(runs) {
     return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i) };
   });
   const share = { top: 'share', height: 180 };
-  const all = (measure) => runs.flatMap((run) => (run.timelines.length && run.timelines[0].series[measure]) || []);
+  const each = (measure) => runs.map((run) => (run.timelines.length && run.timelines[0].series[measure]) || []).filter((values) => peak(values) > 0);
+  const top = (limit, used) => topOf(each(limit), each(used).flat());
   return [
     ['Cache hit rate', 'of the prompt tokens, served from the cache', 'hit_rate', { ...share, axis: 'share of tokens' }],
     ['Computed again', 'of the history sent again, prefilled once more', 'miss_rate', { ...share, axis: 'share of tokens' }],
     ['KV locked', 'share of the pool held by running requests', 'locked', { ...share, axis: 'share of the pool' }],
     ['KV cached but idle', 'share of the pool that could be evicted', 'evictable', { ...share, axis: 'share of the pool' }],
     ['Active agents', 'holding a slot', 'active', { height: 180, axis: 'agents' }],
-    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: topOf(all('limit_agents'), all('active')), missing: 'no limit' }],
-    ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens', top: topOf(all('limit_tokens'), all('committed_tokens')), missing: 'no limit' }],
+    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: top('limit_agents', 'active'), missing: 'no limit' }],
+    ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens', top: top('limit_tokens', 'committed_tokens'), missing: 'no limit' }],
     ['Paused agents', 'waiting to return', 'paused', { height: 180, axis: 'agents' }],
     ['Generated', 'tokens per second, moving mean', 'decode_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
     ['Prefilled', 'tokens per second, moving mean', 'prefill_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
