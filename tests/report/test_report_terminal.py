@@ -59,6 +59,12 @@ def test_a_run_that_has_not_finished_has_no_ratio():
     assert "so far: the run has not finished" in text
 
 
+def test_a_narrow_terminal_keeps_numbers_whole():
+    text = printed(compared([run(ordinary(3)), run(ordinary(6), "second of a long name")], 40), width=40)
+    (line,) = [line for line in text.splitlines() if line.startswith("makespan")]
+    assert line.split()[-5:] == ["7.0", "s", "10.0", "s", "x1.43"]
+
+
 def test_runs_side_by_side_with_ratios():
     text = printed(compared([run(ordinary(3)), run(ordinary(6), "second")]))
     (line,) = [line for line in text.splitlines() if line.startswith("steps  ")]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +26,7 @@ _COUNTS = {
     "decode_per_s": "decode/s",
 }
 _MOST_TOOLS = 8
+_LEAST_LABEL = 14  # of a row of the comparison
 
 
 def show(console: Console, run: Run) -> None:
@@ -94,22 +97,31 @@ def _tool_cells(row: Mapping[str, object]) -> dict[str, str]:
     return counts | {heading: _seconds(row[key]) for heading, key in times.items()}
 
 
-def compared(runs: Sequence[Run]) -> Table:
+def compared(runs: Sequence[Run], width: int = 100) -> Table:
     """A column per run, with the ratio to the first where that is not 1 and both have finished, or the row asks for no end."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for run in runs:
-        table.add_column(Text(visible(run.name)), justify="right", overflow="fold")
     rows = compared_rows([run.report.numbers() for run in runs])
-    for row in rows:
-        cells = [_cell(value, row["unit"]) for value in row["values"]]
-        ratios = ["" if place == 0 or ratio in (None, 1) else f" x{ratio:.2f}" for place, ratio in enumerate(row["ratios"])]
-        notes = [" so far" if place in row["so_far"] else ratio for place, ratio in enumerate(ratios)]
-        table.add_row(row["name"], *(cell + note for cell, note in zip(cells, notes, strict=True)))
+    cells = [_compared_cells(row) for row in rows]
+    needed = [max(len(line[place]) for line in cells) for place in range(len(runs))]
+    label = max(len(row["name"]) for row in rows)
+    spare = width - label - sum(needed) - 2 * len(runs)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("", width=max(_LEAST_LABEL, label + min(0, spare)))
+    for run, least in zip(runs, needed, strict=True):
+        name = visible(run.name)
+        own = min(max(least, cell_len(name)), least + max(0, spare) // len(runs))
+        table.add_column(Text(name), justify="right", overflow="fold", width=own)
+    for row, line in zip(rows, cells, strict=True):
+        table.add_row(row["name"], *line)
     if any(row["so_far"] for row in rows):
         table.caption = "so far: the run has not finished, so it is not compared"
         table.caption_justify = "left"
     return table
+
+
+def _compared_cells(row: Mapping[str, Any]) -> list[str]:
+    ratios = ["" if place == 0 or ratio in (None, 1) else f" x{ratio:.2f}" for place, ratio in enumerate(row["ratios"])]
+    notes = [" so far" if place in row["so_far"] else ratio for place, ratio in enumerate(ratios)]
+    return [_cell(value, row["unit"]) + note for value, note in zip(row["values"], notes, strict=True)]
 
 
 def _cell(value: float | None, unit: str) -> str:
