@@ -18,8 +18,8 @@ def spans(state: RunState, live: LiveRollout, word: str = "under way") -> Iterat
     if live.paused:
         yield Span("paused", before + live.since, now)
     elif live.tools:
-        for tool in live.tools.values():
-            yield Span("tool", before + tool.since, now, f"{tool.name} ({word})")
+        for name, since in live.tools.values():
+            yield Span("tool", before + since, now, f"{name} ({word})")
     else:
         lost = state.engines[live.engine].lost if live.engine in state.engines else None
         away = now if lost is None else max(before + live.since, before + lost.t)
