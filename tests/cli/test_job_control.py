@@ -84,3 +84,11 @@ def test_one_that_never_was_in_the_foreground_draws(tmp_path, out):
     with OnTerminal("bash", "-c", f"timeout 60 {RUN}; true", cwd=tmp_path) as terminal:
         begun(terminal, out)
         terminal.until_shown("elapsed")
+
+
+def test_one_that_began_in_the_background_begins_anew_when_it_is_brought_here(tmp_path, out):
+    with OnTerminal(*SHELL, cwd=tmp_path) as terminal:
+        terminal.type(f"{RUN} &\n")
+        begun(terminal, out)
+        terminal.until_shown("elapsed")
+        continued(terminal)

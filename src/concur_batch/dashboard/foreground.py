@@ -24,7 +24,8 @@ class Foreground:
     def __init__(self, console: Console, picture: Picture) -> None:
         self._console = console
         self._picture = picture
-        self._was_ours = False
+        self._was_ours = False  # at any time
+        self._is_ours: bool | None = None
         self._listens = False
 
     def __enter__(self) -> Self:
@@ -45,8 +46,8 @@ class Foreground:
             ours = os.tcgetpgrp(self._console.file.fileno()) == os.getpgrp()
         except (OSError, ValueError):  # no terminal, or not the one that we belong to
             return True
-        if ours:
-            self._was_ours = True
-        elif self._was_ours:
+        self._was_ours = self._was_ours or ours
+        if self._was_ours and (not ours or self._is_ours is False):  # brought here just now
             self._picture.lose()
+        self._is_ours = ours
         return ours or not self._was_ours

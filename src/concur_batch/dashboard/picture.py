@@ -40,12 +40,14 @@ class Picture(RenderHook):
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         """Leave the cursor below the picture, and shown. A last line that a tool has left open still goes above it."""
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, _Printed):
-                stream.flush()
-        self._console.pop_render_hook()
-        if self._streams is not None:
-            sys.stdout, sys.stderr = self._streams
+        try:
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, _Printed):
+                    stream.flush()
+        finally:  # the terminal may be gone
+            self._console.pop_render_hook()
+            if self._streams is not None:
+                sys.stdout, sys.stderr = self._streams
         if self._lines and not self._lost:
             self._console.line()
         self._console.show_cursor(show=True)
