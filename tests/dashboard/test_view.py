@@ -152,6 +152,11 @@ def test_nothing_yet_is_not_the_same_as_not_told():
     assert {never[name] for name in ("hit", "miss", "prefill", "queue")} == {"- not told by the engine"}
 
 
+def test_decode_says_that_it_counts_replies_while_a_long_one_is_under_way():
+    assert rows_of(r.Sampled(t=31, engine=E, running_requests=3))["decode"].endswith("as replies come")
+    assert "max 9 tok/s" in rows_of(r.Sampled(t=31, engine=E, running_requests=3, generated_tokens=9))["decode"]
+
+
 def test_a_cold_cache_after_a_resume_is_not_called_thrashing():
     sample = {"engine": E, "prompt_tokens": 100, "cached_tokens": 9, "history_tokens": 100, "missed_tokens": 91}
     begun = r.SegmentStarted(t=0, epoch=2e9, host="h", pid=2, version="0")

@@ -33,6 +33,7 @@ class _Row:
     values: Sequence[float | None]
     is_share: bool = False
     alarm: float = math.inf  # from which value on it stands out
+    note: str = ""  # in place of its greatest value
 
     @property
     def top(self) -> float:
@@ -78,6 +79,7 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
 def _rows(scene: Scene, columns: Sequence[Interval]) -> list[_Row]:
     state, now = scene.state, total(scene.state, scene.now)
     told = [engine for engine in state.engines.values() if engine.sample is not None]
+    silent = now.decode == 0 and bool(newest(told, "running_requests"))
     return [
         _Row(name="hit", style=colours.CACHE, unit="", now=now.hit, values=[x.hit for x in columns], is_share=True),
         _Row(
@@ -90,7 +92,14 @@ def _rows(scene: Scene, columns: Sequence[Interval]) -> list[_Row]:
             alarm=THRASHING,
         ),
         _Row(name="prefill", style=colours.ACTIVE, unit="tok/s", now=now.prefill, values=[x.prefill for x in columns]),
-        _Row(name="decode", style=colours.ACTIVE, unit="tok/s", now=now.decode, values=[x.decode for x in columns]),
+        _Row(
+            name="decode",
+            style=colours.ACTIVE,
+            unit="tok/s",
+            now=now.decode,
+            values=[x.decode for x in columns],
+            note="as replies come" if silent else "",
+        ),
         _Row(
             name="queue", style=colours.QUEUE, unit="req", now=newest(told, "queued_requests"), values=[x.queued for x in columns]
         ),
@@ -139,7 +148,7 @@ def _chart(scene: Scene, row: _Row, room: int, rows: int) -> list[Text]:
         line.append(blocks, row.style)
         if lowest and room >= _ROOMY - _TOP:
             line.append("  thrashing" if loud else "", f"bold {row.style}")
-            line.append("" if row.is_share else f"  max {row.shown(row.top)} {row.unit}", "dim")
+            line.append("" if row.is_share else f"  {row.note or f'max {row.shown(row.top)} {row.unit}'}", "dim")
         lines.append(line)
     return lines
 
