@@ -54,7 +54,7 @@ def pages(tmp_path_factory):
     runs["unlimited"] = write_run(folder / "unlimited", [one for one in ordinary(6) if not isinstance(one, Decided)])
     named = {name: [run] for name, run in runs.items()} | {
         "compared": [runs["ordinary"], runs["second"], runs["empty"]],
-        "limits": [runs["gaps"], runs["second"], runs["unlimited"]],
+        "limits": [runs["gaps"], runs["second"], runs["unlimited"], runs["empty"]],
         "both": [runs["hostile"], runs["ordinary"]],
     }
     for name, some in named.items():
@@ -170,6 +170,7 @@ def test_a_limit_far_above_is_named_and_so_is_a_missing_one(opened):
     shown = card.locator(".legend").text_content()
     assert "gaps 346 k ↑" in shown
     assert "unlimited: no limit" in shown
+    assert "empty: never sampled" in shown
     assert "second 5 ↑" not in shown  # a far limit does not hide a near one
 
 

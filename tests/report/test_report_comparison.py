@@ -4,7 +4,7 @@ from concur_batch.report.comparison import compared, differences, flattened
 def numbers(makespan, hit_rate=0.5, errors=0, ended=4):
     return {
         "rollouts": {"ended": ended, "total": 4},
-        "per_second": {"steps": 2.0 * ended},
+        "per_second": {"steps": 2.0 * ended, "rollouts": 0.1 * ended},
         "figures": {"makespan_s": makespan},
         "tokens": {"cached_share": hit_rate},
         "statuses": {"error": errors} if errors else {},
@@ -29,6 +29,7 @@ def test_a_run_that_has_not_finished_is_not_judged_by_what_is_known_only_in_the_
     assert rows["failed"]["so_far"] == [1, 2]
     assert rows["steps per second"]["ratios"] == [1, 0.5, 0, 1]
     assert rows["steps per second"]["so_far"] == []
+    assert rows["rollouts per second"]["so_far"] == [1, 2]  # who is still at work counts for nothing there
     rows = {row["name"]: row for row in compared([numbers(18.0, ended=2), numbers(100.0)])}
     assert rows["makespan: the last end"]["ratios"] == [None, None]
     assert rows["makespan: the last end"]["so_far"] == [0]

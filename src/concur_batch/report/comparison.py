@@ -16,7 +16,7 @@ _ROWS: tuple[tuple[str, str, tuple[str, ...], bool | None, bool], ...] = (
     ("failed", "", ("statuses", "error"), True, True),
     ("time", "s", ("elapsed_s",), True, True),
     ("makespan: the last end", "s", ("figures", "makespan_s"), True, True),
-    ("rollouts per second", "/s", ("per_second", "rollouts"), False, False),
+    ("rollouts per second", "/s", ("per_second", "rollouts"), False, True),
     ("steps per second", "/s", ("per_second", "steps"), False, False),
     ("generated tokens per second", "/s", ("per_second", "generated_tokens"), False, False),
     ("steps", "", ("steps",), None, True),

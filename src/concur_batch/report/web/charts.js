@@ -70,7 +70,7 @@ function overlays(runs) {
   const lines = (measure) => runs.map((run, i) => {
     const series = run.timelines.length ? run.timelines[0].series : { t: [] };
     const bursts = measure.endsWith('_per_s') && series[measure];
-    return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i) };
+    return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i), absent: run.timelines.length ? 'no limit' : 'never sampled' };
   });
   const share = { top: 'share', height: 180 };
   const each = (measure) => runs.map((run) => (run.timelines.length && run.timelines[0].series[measure]) || []).filter((values) => peak(values) > 0);
@@ -81,8 +81,8 @@ function overlays(runs) {
     ['KV locked', 'share of the pool held by running requests', 'locked', { ...share, axis: 'share of the pool' }],
     ['KV cached but idle', 'share of the pool that could be evicted', 'evictable', { ...share, axis: 'share of the pool' }],
     ['Active agents', 'holding a slot', 'active', { height: 180, axis: 'agents' }],
-    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: top('limit_agents', 'active'), missing: 'no limit' }],
-    ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens', top: top('limit_tokens', 'committed_tokens'), missing: 'no limit' }],
+    ['Limit on agents', 'what the controller allows', 'limit_agents', { height: 180, axis: 'agents', top: top('limit_agents', 'active'), missing: true }],
+    ['Limit on tokens', 'in the contexts of active agents', 'limit_tokens', { height: 180, axis: 'tokens', top: top('limit_tokens', 'committed_tokens'), missing: true }],
     ['Paused agents', 'waiting to return', 'paused', { height: 180, axis: 'agents' }],
     ['Generated', 'tokens per second, moving mean', 'decode_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],
     ['Prefilled', 'tokens per second, moving mean', 'prefill_per_s', { height: 180, axis: 'tokens per second', unit: ' tokens/s' }],

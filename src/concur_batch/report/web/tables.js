@@ -67,7 +67,7 @@ function differences(data) {
 }
 
 function toolTable(run) {
-  if (!run.tools.length) return el('p', { class: 'note' }, 'No tool was called.');
+  if (!run.tools.length) return el('p', { class: 'note' }, run.lives.phases.tool ? 'No tool call has come back yet.' : 'No tool was called.');
   const most = Math.max(...run.tools.map((tool) => tool.total_s || 0), 1e-9);
   const bar = (share) => { const fill = el('i'); fill.style.width = `${(100 * share).toFixed(1)}%`; return el('div', { class: 'meter' }, fill); };
   const rows = run.tools.map((tool) => el('tr', {},

@@ -83,7 +83,7 @@ function card(heading, explanation, ...parts) {
   return el('section', { class: 'card' }, el('div', { class: 'top' }, el('h3', {}, heading), el('span', { class: 'say' }, explanation)), parts);
 }
 
-// A timeline. `lines`: {name, y, measure, css?, dash?, stack?, step?, unit?}. `more.marks`: decisions. `more.top`: upper end, or 'share'. `more.missing`: said of lines without a value.
+// A timeline. `lines`: {name, y, measure, css?, dash?, stack?, step?, unit?}. `more.marks`: decisions. `more.top`: upper end, or 'share'. `more.missing`: lines without a value are named, with what their `absent` says.
 function timeline(heading, explanation, span, lines, more) {
   const shown = lines.filter((line) => line.y && line.y.some((value) => value !== null));
   if (!shown.length) return null;
@@ -131,7 +131,7 @@ function timeline(heading, explanation, span, lines, more) {
       },
     };
   }, { group: 'time' });
-  const missing = more.missing ? lines.filter((line) => !shown.includes(line)).map((line) => ({ ...line, name: `${line.name}: ${more.missing}` })) : [];
+  const missing = more.missing ? lines.filter((line) => !shown.includes(line)).map((line) => ({ ...line, name: `${line.name}: ${line.absent}` })) : [];
   return card(heading, explanation, div, legend([...shown.map((line) => ({ ...line, name: called(line) })), ...missing]));
 }
 
