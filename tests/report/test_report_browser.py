@@ -33,7 +33,9 @@ def gaps():
     told = [
         sampled(float(t))
         if t < 6 or t == 9 or t > 11
-        else sampled(float(t), prompt_tokens=0, cached_tokens=None, history_tokens=0, missed_tokens=None)
+        else sampled(
+            float(t), prompt_tokens=0, cached_tokens=None, history_tokens=0, missed_tokens=None, locked=None, resident=None
+        )
         for t in range(1, 16)
     ]
     once = [start("a#0"), reply("a#0", 1, 1), tool("a#0", 2, ok=False, error_class="tool"), end("a#0", 9.0)]
@@ -154,6 +156,8 @@ def test_what_the_engine_did_not_tell_is_a_gap_and_a_lonely_point_is_seen(opened
     page = opened("gaps").page
     card = page.locator("#time .card", has=page.locator("h3", has_text="Prefix cache"))
     assert card.locator(".scatterlayer .js-line").count() == 6  # three stretches of two rates, one of them a point
+    pool = page.locator("#time .card", has=page.locator("h3", has_text="KV cache"))
+    assert pool.locator(".scatterlayer .js-fill").count() == 9  # three stretches of three shares
     assert card.locator(".scatterlayer .points path").count() == 2  # one of each rate
 
 

@@ -53,6 +53,24 @@ function lonely(values) {
   return values.map((value, i) => (known(i) && !known(i - 1) && !known(i + 1) ? value : null));
 }
 
+// Where stacked lines are known without a break, as places from and to: an area is drawn per stretch, as one would close the gaps.
+function stretches(lines) {
+  const known = (i) => lines.some((line) => line.y[i] !== null);
+  const found = [];
+  for (let i = 0; lines.length && i < lines[0].y.length; i++) {
+    if (!known(i)) continue;
+    if (i && known(i - 1)) found[found.length - 1][1] = i + 1;
+    else found.push([i, i + 1]);
+  }
+  return found;
+}
+
+// A stretch of a line; a point alone is as wide as its interval.
+function stretch(ends, values, [from, to], by) {
+  if (to - from > 1) return { x: middles(ends, by).slice(from, to), y: values.slice(from, to) };
+  return { x: [(from ? ends[from - 1] : 0) / by, ends[from] / by], y: [values[from], values[from]] };
+}
+
 // What happened to the run as a whole, as lines through every timeline.
 function eventLines(events, by) {
   return events.filter((one) => one.line).map((one) => ({
@@ -100,13 +118,15 @@ function timeline(heading, explanation, span, lines, more) {
     const faint = shown.filter((line) => line.raw).map((line) => ({
       type: 'scatter', mode: 'lines', x: middles(line.t || more.t, unit.by), y: line.raw, line: { color: faded(paint(line), 0.35), width: 1 }, hoverinfo: 'skip',
     }));
-    const traces = shown.map((line) => ({
-      type: 'scatter', mode: 'lines', name: plain(line.name, 40), x: middles(line.t || more.t, unit.by), y: line.y,
+    const areas = stretches(shown.filter((line) => line.stack));
+    const pieces = (line) => (line.stack ? areas.map((part, i) => ({ ...stretch(line.t || more.t, line.y, part, unit.by), group: `all ${i}` })) : [{ x: middles(line.t || more.t, unit.by), y: line.y }]);
+    const traces = shown.flatMap((line) => pieces(line).map((piece) => ({
+      type: 'scatter', mode: 'lines', name: plain(line.name, 40), x: piece.x, y: piece.y,
       line: { color: paint(line), width: line.stack ? 0.5 : line.width || 1.8, dash: line.dash || 'solid', shape: line.step ? 'hv' : 'linear' },
-      stackgroup: line.stack ? 'all' : undefined, stackgaps: line.stack ? 'infer zero' : undefined,
+      stackgroup: piece.group, stackgaps: line.stack ? 'infer zero' : undefined,
       fillcolor: line.stack ? faded(paint(line), line.measure === 'free' ? 0.8 : 0.85) : undefined,
       hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: false,
-    }));
+    })));
     const points = shown.filter((line) => !line.stack).map((line) => ({ line, y: lonely(line.y) })).filter((one) => one.y.some((value) => value !== null)).map(({ line, y }) => ({
       type: 'scatter', mode: 'markers', x: middles(line.t || more.t, unit.by), y, marker: { color: paint(line), size: 5 }, hoverinfo: 'skip',
     }));
