@@ -25,7 +25,8 @@ EDGES = (
 )
 
 PURE_RESULTS = tuple(
-    f"results.{name}" for name in ("bins", "elapsed", "source", "sparklines", "spoken", "summary", "tally", "transcript")
+    f"results.{name}"
+    for name in ("bins", "elapsed", "source", "sparklines", "spoken", "summary", "tally", "transcript", "visible")
 )
 
 
