@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -38,28 +39,57 @@ def run_command(command: str, told: dict[str, Any], timeout_s: float) -> str | N
     It has a process group of its own, which is killed when it ends, takes too long, or is interrupted.
     """
     env = {**os.environ, "CONCUR_RUN_DIR": told["run_dir"], "CONCUR_EXIT_CODE": str(told["exit_code"])}
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        process = subprocess.Popen(command, shell=True, stdin=subprocess.PIPE, env=env, text=True, process_group=0)  # noqa: S602 - the user's own command line
-    except (OSError, ValueError) as error:
-        signal.signal(signal.SIGTERM, before)
-        return f"could not be started ({error})"
-    try:
-        process.communicate(json.dumps(told) + "\n", timeout=timeout_s)
-    except subprocess.TimeoutExpired:
-        return f"was killed, as it took longer than {timeout_s:g} s (run.on_exit_timeout_s)"
-    except KeyboardInterrupt:
-        return "was interrupted"
-    finally:
-        _kill_group(process)
-        signal.signal(signal.SIGTERM, before)
+    with _signals() as signals:
+        try:
+            process = subprocess.Popen(command, shell=True, stdin=subprocess.PIPE, env=env, text=True, process_group=0)  # noqa: S602 - the user's own command line
+        except (OSError, ValueError) as error:
+            return f"could not be started ({error})"
+        try:
+            signals.interrupt()
+            process.communicate(json.dumps(told) + "\n", timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"was killed, as it took longer than {timeout_s:g} s (run.on_exit_timeout_s)"
+        except KeyboardInterrupt:
+            return "was interrupted"
+        finally:
+            signals.hold()
+            _kill_group(process)
     if process.returncode < 0:
         return f"was ended by signal {-process.returncode}"
     return f"ended with exit code {process.returncode}" if process.returncode else None
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the form of a signal handler
-    raise KeyboardInterrupt
+class _Signals:
+    """SIGINT and SIGTERM raise KeyboardInterrupt only where that is looked for, so that no process is left behind."""
+
+    def __init__(self) -> None:
+        self._came = self._raising = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the form of a signal handler
+        self._came = True
+        if self._raising:
+            raise KeyboardInterrupt
+
+    def interrupt(self) -> None:
+        """From now on they raise, also one that has come already."""
+        self._raising = True
+        if self._came:
+            raise KeyboardInterrupt
+
+    def hold(self) -> None:
+        """They wait again."""
+        self._raising = False
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[_Signals]:
+    found = _Signals()
+    before = {number: signal.signal(number, found.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield found
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
