@@ -155,6 +155,16 @@ class Watching:
             if self.process.poll() is not None:
                 raise SystemExit(f"watch has ended: {self._shown[-2000:]!r}")
 
+    def until_gone(self, text: str, quiet_s: float = 1.5) -> tuple[float, float]:
+        """Until it has not been written for so long: seconds, and CPU seconds, from the start to when it was written last."""
+        last = time.monotonic() - self.began, self.cpu_s
+        while time.monotonic() - self.began - last[0] < quiet_s:
+            self._shown = b""
+            self.read(0.05)
+            if text in CONTROLS.sub("", self._shown.decode("utf-8", "replace")):
+                last = time.monotonic() - self.began, self.cpu_s
+        return last
+
     def read(self, seconds: float) -> None:
         """Take what it draws, for so long."""
         until = time.monotonic() + seconds
@@ -213,7 +223,7 @@ def main() -> None:
             time.sleep(2.0)
             watching = Watching(run_dir)
             first = watching.until(lambda picture: "elapsed" in picture)
-            whole = watching.until(lambda picture: "reading the journal" not in picture.partition("q leave")[2])
+            whole = watching.until_gone("reading the journal")
             watching.read(3.0)
             cpu_s, at = watching.cpu_s, time.monotonic()
             watching.read(options.seconds)
