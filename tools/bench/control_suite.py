@@ -63,7 +63,7 @@ Key = tuple[str, int, str]  # case, seed, controller
 Line = dict[str, Any]
 
 
-def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], order: str = "auto") -> dict[str, Any]:
     """The figures of one simulated run."""
     traces = _agents(case, seed)
     sim = {f"sim.{key}": value for key, value in case.sim.items()}
@@ -72,7 +72,14 @@ def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any]) -
     if case.dead_first:
         sim["sim.session_cache"] = True
     urls = simulated_urls(case.profile, case.engines)
-    options = {"engine.urls": urls, "controller.name": controller, "run.seed": seed, "run.max_agents": len(traces), **sim}
+    options = {
+        "engine.urls": urls,
+        "controller.name": controller,
+        "run.seed": seed,
+        "run.max_agents": len(traces),
+        "run.order": order,
+        **sim,
+    }
     sets = [f"controller.{key}={json.dumps(value)}" for key, value in parameters.items()]
     config = configured(resolve(options, sets, None, {}))
     began = time.process_time()
