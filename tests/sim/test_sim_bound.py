@@ -61,6 +61,19 @@ def test_the_longest_agent_alone_may_be_what_lasts():
     assert lower_bound_s([long, AGENT, AGENT], ONLY_DECODE, POOL) == pytest.approx(expected)
 
 
+def test_one_who_shares_much_takes_no_room_from_those_who_share_nothing():
+    alone = AgentTrace(60_000, 60_100, (1,), (), (), group="long prompts")
+    others = take([AgentTrace(0, 500, (2000,), (), ())], 60)
+    both = lower_bound_s([alone, *others], COST, 70_000)
+    assert both <= lower_bound_s([alone], COST, 70_000) + lower_bound_s(others, COST, 70_000)
+
+
+def test_what_is_shared_costs_nothing_where_nobody_shares_it():
+    cost = find_profile("qwen3-8b@h100x1").cost
+    bounds = [lower_bound_s([AgentTrace(shared, 4000, (5,), (), ())], cost, POOL) for shared in (0, 1000, 4000)]
+    assert len(set(bounds)) == 1
+
+
 def test_several_engines_share_the_work_but_not_an_agent():
     agents = take([AGENT], 10)
     assert lower_bound_s(agents, ONLY_PREFILL, POOL, engines=4) == lower_bound_s(agents, ONLY_PREFILL, POOL) / 4
@@ -76,6 +89,13 @@ def test_what_does_not_fit_is_left_out():
     assert lower_bound_s([agent], COST, POOL, context_length=500) == lower_bound_s([first_call], COST, POOL)
     assert lower_bound_s([agent], COST, 50) == 0.0
     assert lower_bound_s([], COST, POOL) == 0.0
+
+
+@pytest.mark.parametrize(("prompt", "reply"), [(90, 800), (800, 90)])
+def test_pages_leave_less_room(prompt, reply):
+    agent = AgentTrace(0, prompt, (reply,), (), ())
+    assert lower_bound_s([agent], COST, 1000) == lower_bound_s([agent], COST, 1000, page=16) > 0.0
+    assert lower_bound_s([agent], COST, 1000, page=64) == 0.0
 
 
 def test_one_token_replies_need_no_decode_step():

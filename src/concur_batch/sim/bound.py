@@ -34,27 +34,29 @@ def lower_bound_s(
     *,
     context_length: int | None = None,
     chunk_tokens: int = CHUNK_TOKENS,
+    page: int = 1,
     engines: int = 1,
 ) -> float:
     """Seconds that no scheduling of these agents on this engine goes below; usually not to be reached.
 
-    `engines`: so many equal ones, among which the work is shared out evenly, at best.
+    `page`: tokens per page of the pool. `engines`: so many equal ones, among which the work is shared out evenly, at best.
 
     The greater of two:
 
     - the work: every token of a prompt is computed once, the shared part once for all, in full chunks of `chunk_tokens`;
       and the D tokens that decode steps generate take D/B steps of B = (pool - shared) / m requests, m being the mean of
       the context without the shared part over those D tokens. The KV of what is being generated lies in the pool, so over
-      all steps no more fit. Each request reads its whole context, shared part included; B is at most the number of agents.
-      Nobody waits for a tool, and the batch is full to the end.
+      all steps no more fit; of unequal shared parts the smallest, since those with larger ones may be in no such step. Each
+      request reads its whole context, shared part included; B is at most the number of agents. Nobody waits for a tool, and
+      the batch is full to the end.
     - the longest agent alone on the engine, tools included.
 
     It is strict where the seconds of a decode step are convex in the batch, as for dense models; close to it for mixtures
     of experts. Calls that fit neither pool nor `context_length`, and what comes after them, are left out. 0 where no call
     is left.
     """
-    room = pool_tokens if context_length is None else min(pool_tokens, context_length)
-    agents = [(trace, calls) for trace in traces if (calls := _calls(trace, room - MARGIN))]
+    room = _room(pool_tokens, context_length, page)
+    agents = [(trace, calls) for trace in traces if (calls := _calls(trace, room))]
     if not agents:
         return 0.0
     square_s = 0.0
@@ -65,6 +67,12 @@ def lower_bound_s(
     work = sum(squares) + _prefill_s(agents, cost, chunk_tokens) + _decode_s(agents, cost, pool_tokens)
     alone = (_alone_s(trace, calls, cost, chunk_tokens) for trace, calls in agents)
     return max(work / engines, *(seconds + square for seconds, square in zip(alone, squares, strict=True)))
+
+
+def _room(pool_tokens: int, context_length: int | None, page: int) -> int:
+    """Tokens of prompt and reply together that surely fit: with pages, up to two are lost to rounding."""
+    pool = pool_tokens - pool_tokens % page - 2 * (page - 1)
+    return (pool if context_length is None else min(pool, context_length)) - MARGIN
 
 
 def _calls(trace: AgentTrace, room: int) -> list[_Call]:
@@ -81,10 +89,12 @@ def _calls(trace: AgentTrace, room: int) -> list[_Call]:
 
 def _prefill_s(agents: list[tuple[AgentTrace, list[_Call]]], cost: Cost, chunk_tokens: int) -> float:
     shared = max(trace.shared_tokens for trace, _ in agents)
-    extends = [(shared, 0)] if shared else []
+    extends: list[tuple[int, int]] = []
     for trace, calls in agents:
-        first = calls[0]
-        extends.append((first.new - trace.shared_tokens, trace.shared_tokens))
+        found = trace.shared_tokens
+        if shared and found == shared:  # the first who has all of it computes it, for all
+            found = shared = 0
+        extends.append((calls[0].new - found, found))
         extends += [(call.new, call.past) for call in calls[1:]]
     return sum(cost.prefill_s(items) for items in _chunks(extends, chunk_tokens))
 
@@ -110,7 +120,7 @@ def _decode_s(agents: list[tuple[AgentTrace, list[_Call]]], cost: Cost, pool_tok
     decoded = sum(call.decoded for _, calls in agents for call in calls)
     if not decoded:
         return 0.0
-    shared = max(trace.shared_tokens for trace, _ in agents)
+    shared = min(trace.shared_tokens for trace, _ in agents)
     contexts = sum(call.decoded * call.decode_context for _, calls in agents for call in calls)
     private = contexts - sum(call.decoded * trace.shared_tokens for trace, calls in agents for call in calls)
     most = float(len(agents))

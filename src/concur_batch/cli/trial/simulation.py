@@ -132,6 +132,7 @@ def _bound(traces: Sequence[AgentTrace], profile: Profile, options: ServerOption
         options.capacity_tokens,
         context_length=min(options.context_length, limits.context_length or options.context_length),
         chunk_tokens=options.chunked_prefill_size,
+        page=options.page_size,
         engines=len(config.engine.urls),
     )
 
