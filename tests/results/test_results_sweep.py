@@ -77,6 +77,15 @@ def test_what_did_not_end_is_never_the_best():
     assert sweep.wanted() == [6]
 
 
+def test_a_run_that_has_lost_fewer_agents_is_better_however_long_it_took():
+    sweep = Sweep(16)
+    for window, seconds, lost in ((4, 90.0, 1), (8, 120.0, 1), (None, 30.0, 12)):
+        sweep.took(window, seconds, lost=lost)
+    assert sweep.best == 4
+    sweep.took(2, 150.0, lost=0)
+    assert sweep.best == 2
+
+
 def test_before_the_first_there_is_no_best():
     with pytest.raises(ValueError, match="empty"):
         Sweep(8).best  # noqa: B018

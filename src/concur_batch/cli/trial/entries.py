@@ -14,6 +14,7 @@ from concur_batch.results.sweep import Sweep, Window
 
 FIXED_AUTO = "fixed:auto"
 OFF = "off"
+LOST = ("timeout", "error", "cancelled")  # statuses of agents whose work a faster run might have seen done
 
 Figures = dict[str, Any]
 
@@ -50,7 +51,9 @@ class Entry:
             return
         while found := [window for window in self._sweep.wanted() if self._run(window) in done]:
             for window in found:
-                self._sweep.took(window, done[self._run(window)]["makespan_s"])
+                run = done[self._run(window)]
+                lost = sum(run["statuses"].get(status, 0) for status in LOST)
+                self._sweep.took(window, run["makespan_s"], lost=lost)
         if not self._sweep.wanted():
             best = self._sweep.best
             self.figures = {**done[self._run(best)], "controller": FIXED_AUTO, "window": best}
