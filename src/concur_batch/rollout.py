@@ -55,7 +55,10 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
     try:
         recorder.write(_started(rollout, lane, started))
         context = Context(setting, lane, view, tools, recorder, past)
-        status, output, error = await _run(rollout, context)
+        try:
+            status, output, error = await _run(rollout, context)
+        finally:
+            await context.close()
         spent = context.spent
         if past is not None:
             spent.paused_s += past.paused_s

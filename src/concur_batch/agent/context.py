@@ -7,8 +7,9 @@ its hash is the recorded one (docs/architecture.md, "Resume by replay").
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,8 @@ INTERRUPTED = (
 # request (and throws its KV away) for one whose priority is larger by more than 10: so none of ours ever is, however many
 # agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
 _PRIORITIES = 10
+
+_LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
 
 _Run = Callable[[str, str | dict[str, Any]], Awaitable[ToolOutput]]
 
@@ -100,6 +103,8 @@ class Context:
         self._recorder = recorder
         self._past = PastCalls(past.calls if past is not None else {})
         self._callable = setting.offered_names  # by the model: what the last model call offered
+        self._calling: dict[asyncio.Task[Any], None] = {}  # the tasks in which calls are under way
+        self._over = False
         self._talk = Conversation(setting.task.messages)
         self._generation = lane.presence.generation
         self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
@@ -114,6 +119,30 @@ class Context:
     def prompt(self) -> list[Message]:
         """The task's messages, as a new list of this rollout's own to append to."""
         return [dict(message) for message in self.task.messages]
+
+    async def close(self) -> None:
+        """The agent has ended: a call that it left under way is cancelled, and none can be made any more.
+
+        Else such a call would write behind the rollout's last record, or take a slot that nobody gives back.
+        """
+        self._over = True
+        if self._calling:
+            for task in self._calling:
+                task.cancel()
+            await asyncio.wait(list(self._calling), timeout=_LEAVE_S)
+
+    @contextlib.contextmanager
+    def _under_way(self) -> Iterator[None]:
+        """Around whatever waits for a slot, the engine or a tool."""
+        if self._over:
+            raise AgentError("a call was made after the agent had returned; await all that it begins")
+        task = asyncio.current_task()
+        assert task is not None
+        self._calling[task] = None
+        try:
+            yield
+        finally:
+            del self._calling[task]
 
     # Model -----------------------------------------------------------------------------------------------------------
 
@@ -134,17 +163,18 @@ class Context:
         if isinstance(past, r.CallFailed):
             raise errors.named(past.error, past.message)
         self._check_limits()
-        returned = await self._boundary()
-        step = self.spent.steps + 1
-        request = self._request(messages, tools, sampling, step, n)
-        self._view.calls += 1
-        try:
-            done = await self._lane.complete(request, self.wall_time)
-        except errors.EngineError as error:
-            self._recorder.write(self._failed(error, n, key, step))
-            raise
-        finally:
-            self._view.calls -= 1
+        with self._under_way():
+            returned = await self._boundary()
+            step = self.spent.steps + 1
+            request = self._request(messages, tools, sampling, step, n)
+            self._view.calls += 1
+            try:
+                done = await self._lane.complete(request, self.wall_time)
+            except errors.EngineError as error:
+                self._recorder.write(self._failed(error, n, key, step))
+                raise
+            finally:
+                self._view.calls -= 1
         self._take_reply(done, n, key, step, messages, broken_stride=returned)
         return done.reply
 
@@ -318,17 +348,18 @@ class Context:
         if past is not None and not repeatable:
             output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
         else:
-            recorder.write(
-                r.ToolStarted(
-                    t=started, rollout=rollout, step=step, n=n, tool=name, hash=key, call_id=call_id, repeatable=repeatable
-                )
-            )
             gate, view = self._lane.gate, self._view
-            gate.tool_began(view)
-            try:
-                output = await run(name, arguments)
-            finally:
-                gate.tool_ended(view)
+            with self._under_way():
+                recorder.write(
+                    r.ToolStarted(
+                        t=started, rollout=rollout, step=step, n=n, tool=name, hash=key, call_id=call_id, repeatable=repeatable
+                    )
+                )
+                gate.tool_began(view)
+                try:
+                    output = await run(name, arguments)
+                finally:
+                    gate.tool_ended(view)
         now = recorder.now()
         record = r.ToolFinished(
             t=now,

@@ -29,6 +29,7 @@ class WallTime:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._left = None  # a call that the agent left under way stops and starts nothing any more
         try:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError as late:

@@ -1,0 +1,84 @@
+"""Agents that return while calls of theirs are still under way."""
+
+import asyncio
+
+import pytest
+from stage import Stage, tasks, turns
+
+from concur_batch import records as r
+from concur_batch.engine.scripted import ScriptedEngine
+from concur_batch.errors import EngineRefused
+
+
+async def returns_at_once(task, ctx):
+    ctx.left = asyncio.get_running_loop().create_task(ctx.complete(ctx.prompt))
+    return "early"
+
+
+async def first_reply_wins(task, ctx):
+    calls = [asyncio.create_task(ctx.complete(ctx.prompt, temperature=t)) for t in (0.1, 0.9)]
+    await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    return "first"
+
+
+async def goes_on_behind(task, ctx):
+    async def branch():
+        messages = ctx.prompt
+        while True:
+            messages.append((await ctx.complete(messages)).message)
+            await ctx.call("once", {"n": len(messages)})
+
+    ctx.left = asyncio.create_task(branch())
+    await asyncio.sleep(2.5)  # it is in a tool call then
+    return "behind"
+
+
+async def one_of_two_fails(task, ctx):
+    async def steady():
+        messages = ctx.prompt
+        for _ in range(5):
+            messages.append((await ctx.complete(messages)).message)
+
+    await asyncio.gather(ctx.complete([{"role": "user", "content": "bad"}]), steady())
+
+
+def some_refused(request):
+    return EngineRefused("bad") if request.messages[0]["content"] == "bad" else turns(*["once"] * 9)(request)
+
+
+@pytest.mark.parametrize("agent", [returns_at_once, first_reply_wins, goes_on_behind, one_of_two_fails])
+@pytest.mark.parametrize("controller", ["off", "fixed:2"])
+def test_they_keep_no_slot_and_record_nothing_more(agent, controller):
+    engine = ScriptedEngine(some_refused, delay_s=lambda request: 1.0 + request.sampling.get("temperature", 0))
+    stage = Stage(engine, tasks(6), controller=controller, agents={"a": agent}, agent="a").run()
+    assert stage.complete
+    assert len(stage.of(r.RolloutFinished)) == 6
+    for task in stage.job:
+        mine = [x for x in stage.records if getattr(x, "rollout", None) == f"{task.id}#0"]
+        assert type(mine[-1]) is r.RolloutFinished
+    assert stage.engine.in_flight == stage.tools.running == 0
+
+
+def test_a_call_made_after_the_end_says_so():
+    told = []
+
+    async def late(task, ctx):
+        async def branch():
+            await asyncio.sleep(1)
+            try:
+                await ctx.call("once", {})
+            except Exception as error:
+                told.append(str(error))
+
+        ctx.left = asyncio.create_task(branch())
+        return "done"
+
+    async def last(task, ctx):
+        await asyncio.sleep(2)
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"late": late}, agent="late")
+    stage.job = [*tasks(1), *(task for task in tasks(2, agent="last") if task.index)]
+    stage.agents["last"] = last
+    stage.run()
+    assert told == ["a call was made after the agent had returned; await all that it begins"]
+    assert stage.tools.ran == []
