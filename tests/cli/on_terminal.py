@@ -13,7 +13,8 @@ import termios
 import threading
 import time
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+from program import CONCUR, Program
+
 _OWN_IT = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")
 
@@ -29,9 +30,11 @@ class OnTerminal:
         self._came = bytearray()
         env = {**os.environ, "TERM": "xterm", **more.pop("env", {})}
         streams = {"stdin": slave, "stdout": slave, "stderr": slave, **more}
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _OWN_IT, *map(str, command)], cwd=cwd, env=env, start_new_session=True, **streams
-        )
+        if command[: len(CONCUR)] == tuple(CONCUR):
+            self.process = Program(*command[len(CONCUR) :], cwd=cwd, env=env, terminal=True, **streams)
+        else:
+            command = [sys.executable, "-c", _OWN_IT, *map(str, command)]
+            self.process = subprocess.Popen(command, cwd=cwd, env=env, start_new_session=True, **streams)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 

@@ -4,11 +4,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import psutil
 import pytest
+from program import CONCUR, PIPE, STDOUT, Program, concur
 from typer.testing import CliRunner
 
 from concur_batch.cli.main import app
@@ -18,7 +18,6 @@ from concur_batch.cli.trial.simulate import Load
 from concur_batch.config import resolve
 from concur_batch.errors import InputError
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 SMALL = {"engine.urls": ["sim:qwen3-8b@h100x1"], "sim.pool_tokens": 60_000}
 
 
@@ -178,10 +177,8 @@ ROWS = [
 ]
 
 
-def concur(folder, *arguments, code=0):
-    done = subprocess.run(
-        [*CONCUR, "compare", *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+def compared(folder, *arguments, code=0):
+    done = concur("compare", *arguments, cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -189,7 +186,7 @@ def concur(folder, *arguments, code=0):
 
 def test_piped_output_is_one_object_and_nothing_else(tmp_path):
     small = ["--profile", "qwen3-8b@h100x1", "--pool-tokens", "60000", "--agents", "8", "--engines", "2"]
-    done = concur(tmp_path, "--controllers", "off,fixed:4", *small, "--workers", "2", "--json")
+    done = compared(tmp_path, "--controllers", "off,fixed:4", *small, "--workers", "2", "--json")
     assert done.stderr == ""
     assert [one["engines"] for one in json.loads(done.stdout)["runs"]] == [2, 2]
     assert list(tmp_path.iterdir()) == []
@@ -244,8 +241,8 @@ def url(tmp_path_factory):
     profile = tmp_path_factory.mktemp("engine") / "quick.toml"
     cost = "[cost]\nprefill_per_token_s = 1e-6\ndecode_fixed_s = 0.0005\n"
     profile.write_text(f'base = "qwen3-8b@h100x1"\npool_tokens = 40_000\n{cost}')
-    command = [*CONCUR, "engine", "sim", "--port", "0", "--profile", str(profile), "--chars-per-token", "1", "--template-tokens"]
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = ["engine", "sim", "--port", "0", "--profile", profile, "--chars-per-token", "1", "--template-tokens"]
+    server = Program(*command, stdout=PIPE, stderr=STDOUT)
     try:
         yield next(word for word in server.stdout.readline().split() if word.startswith("http://"))
     finally:
@@ -262,7 +259,7 @@ def trace(tmp_path):
 
 
 def test_a_trace_is_replayed_under_each_controller_from_an_empty_cache(url, trace, tmp_path, capsys):
-    done = concur(
+    done = compared(
         tmp_path, trace, "--engine", url, "--controllers", "off,fixed:4", "--time-scale", "0.1", "--seeds", "2", "--json"
     )
     found = json.loads(done.stdout)["runs"]
@@ -282,7 +279,7 @@ def test_a_trace_is_replayed_under_each_controller_from_an_empty_cache(url, trac
 
 
 def test_the_best_window_is_swept_for_on_a_server_too(url, trace, tmp_path):
-    done = concur(
+    done = compared(
         tmp_path, trace, "--engine", url, "--controllers", "fixed:auto", "--agents", "5", "--time-scale", "0.05",
         "--out", "out", "--json",
     )  # fmt: skip
@@ -296,11 +293,11 @@ def test_the_best_window_is_swept_for_on_a_server_too(url, trace, tmp_path):
 def test_a_job_file_is_run_by_its_agent(url, tmp_path):
     job = tmp_path / "job.jsonl"
     job.write_text("".join(json.dumps({"id": f"t{i}", "prompt": "Hello", "script": ["done"]}) + "\n" for i in range(3)))
-    done = concur(tmp_path, job, "--engine", url, "--controllers", "off,aimd")
+    done = compared(tmp_path, job, "--engine", url, "--controllers", "off,aimd")
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["makespan", "controller", "off", "aimd"]
 
 
 def test_a_server_that_cannot_be_had_leaves_nothing_behind(trace, tmp_path):
-    done = concur(tmp_path, trace, "--engine", "http://127.0.0.1:1", "--controllers", "off", code=3)
+    done = compared(tmp_path, trace, "--engine", "http://127.0.0.1:1", "--controllers", "off", code=3)
     assert "cannot be reached" in done.stderr
     assert not any((tmp_path / "runs").iterdir())

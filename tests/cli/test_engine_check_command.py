@@ -5,20 +5,17 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, says, sglang_routes
-
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+from program import PIPE, Program, concur
 
 
 @contextlib.contextmanager
 def simulator(*options):
     """The address of a simulated server in a process of its own."""
-    command = [*CONCUR, "engine", "sim", "--port", "0", *options]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = Program("engine", "sim", "--port", "0", *options, stdout=PIPE)
     try:
         yield server.stdout.readline().split()[-1]
     finally:
@@ -28,9 +25,8 @@ def simulator(*options):
 
 
 def check(*arguments, code, env=None):
-    command = [*CONCUR, "engine", "check", *arguments]
     clean = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=clean | (env or {}))
+    done = concur("engine", "check", *arguments, cwd=Path.cwd(), env=clean | (env or {}))
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done

@@ -17,12 +17,12 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from program import CONCUR, PIPE, Program
 
 from concur_batch.cli.engine import launch as module
 from concur_batch.engine.launch_python import Installation
 from concur_batch.errors import InputError
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 FAKE = Path(__file__).parent / "fake_sglang"
 PATIENCE_S = 120  # for anything that would otherwise be waited for for ever
 
@@ -36,15 +36,13 @@ class Launch:
     def __init__(self, folder, *arguments, **environment):
         self._pids = folder / "pids"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CONCUR_")}
-        self.process = subprocess.Popen(
-            [*CONCUR, "engine", "launch", "some/model", "--port", "0", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        self.process = Program(
+            *("engine", "launch", "some/model", "--port", "0", *arguments),
+            stdout=PIPE,
+            stderr=PIPE,
             cwd=folder,
             env=clean | {"PYTHONPATH": str(FAKE), "FAKE_PIDS": str(self._pids), "TMPDIR": str(folder)} | environment,
-            start_new_session=True,
+            session=True,
         )
         self._patience = patience(self.process)
 

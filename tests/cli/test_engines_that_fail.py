@@ -2,16 +2,12 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import threading
 
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
-
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
+from program import concur
 
 
 def chat(content, prompt=20):
@@ -74,15 +70,7 @@ class Server:
 def run(tmp_path, url, *more, code, rows=2):
     job = tmp_path / "job.jsonl"
     job.write_text("".join(json.dumps({"id": f"t{i}", "prompt": "x"}) + "\n" for i in range(rows)))
-    done = subprocess.run(
-        [*CONCUR, "run", str(job), "--engine", url, "--out", "out", "--no-live", *more],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "100"},
-    )
+    done = concur("run", job, "--engine", url, "--out", "out", "--no-live", *more, cwd=tmp_path)
     assert done.returncode == code, done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     return done

@@ -1,12 +1,10 @@
 """What is expected of tasks: from rows, an earlier run or the truth of a simulation, and the order in which they start."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pyarrow.parquet as pq
 import pytest
+from program import PIPE, Program, concur
 
 from concur_batch.cli import hints, parts
 from concur_batch.cli.agents import Agents
@@ -20,7 +18,6 @@ from concur_batch.records import RolloutStarted
 from concur_batch.sim.tasks import tasks
 from concur_batch.sim.workload import WorkloadParameters, generate
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 FORECAST = ("--controller", "forecast")
 LENGTHS = [30, 900, 200, 900, 60]  # tokens of the replies
 
@@ -29,10 +26,8 @@ def config(**keys):
     return resolve({key.replace("__", "."): value for key, value in keys.items()}, [], None, {})
 
 
-def concur(folder, *arguments, code=0):
-    done = subprocess.run(
-        [*CONCUR, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False, env={**os.environ}
-    )
+def ended(folder, *arguments, code=0):
+    done = concur(*arguments, cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return " ".join(done.stderr.split())
@@ -47,7 +42,7 @@ def job(tmp_path):
 
 
 def run(folder, job, out, *more, code=0):
-    return concur(
+    return ended(
         folder, "run", job.name, "--out", out, "--no-live", "--max-agents", 1, "--set", "sim.speed=300", *more, code=code
     )
 
@@ -99,9 +94,9 @@ def test_else_tasks_start_in_job_order(tmp_path, job, earlier, more):
 
 
 def test_a_run_goes_on_in_the_same_order_from_another_folder(tmp_path, job, earlier, monkeypatch):
-    process = [*CONCUR, "run", job.name, "--out", "next", "--no-live", "--max-agents", "1", *FORECAST, "--history", "earlier"]
-    ran = subprocess.Popen(
-        [*process, "--set", "sim.speed=5"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    slow = ("--no-live", "--max-agents", "1", "--set", "sim.speed=5")
+    ran = Program(
+        "run", job.name, "--out", "next", *slow, *FORECAST, "--history", "earlier", cwd=tmp_path, stdout=PIPE, stderr=PIPE
     )
     try:
         journal = tmp_path / "next" / "journal" / "000001.jsonl"
@@ -111,7 +106,7 @@ def test_a_run_goes_on_in_the_same_order_from_another_folder(tmp_path, job, earl
         ran.kill()
         ran.communicate()
     first = started(tmp_path / "next")
-    concur("/", "resume", tmp_path / "next", "--no-live", "--max-agents", 1, "--set", "sim.speed=300")
+    ended("/", "resume", tmp_path / "next", "--no-live", "--max-agents", 1, "--set", "sim.speed=300")
     order = list(dict.fromkeys(started(tmp_path / "next")))
     assert order[: len(first)] == first
     assert order == [f"t{i}#0" for i in (1, 3, 2, 4, 0)]
@@ -137,7 +132,7 @@ def test_a_history_that_went_can_be_left_out_on_resume(tmp_path, job, earlier):
     (earlier / "config.json").unlink()
     with pytest.raises(RunDirectoryError, match=r"--history .*earlier: holds no run"):
         take_up(tmp_path / "next", {}, [], retry_failed=None, take_over=False)
-    concur(tmp_path, "resume", "next", "--no-live", "--set", "run.history=")
+    ended(tmp_path, "resume", "next", "--no-live", "--set", "run.history=")
 
 
 def test_hints_in_a_replayed_trace_are_scaled_with_its_counts_and_no_part_of_what_is_replayed(tmp_path):

@@ -8,12 +8,12 @@ import sys
 import urllib.request
 
 import pytest
+from program import PIPE, Program, concur
 from traced import collecting
 
 from concur_batch import records as r
 from concur_batch.cli.run.observers import guarded
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 WAIT = "touch began; while [ ! -e go ]; do sleep 0.05; done"
 
 
@@ -23,17 +23,9 @@ def write_job(folder, commands=()):
     (folder / "job.jsonl").write_text(json.dumps(row) + "\n")
 
 
-def concur(*arguments, cwd, python=(), **env):
-    command = [sys.executable, *python, "-m", "concur_batch.cli.main", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **env}
-    )  # fmt: skip
-
-
 def test_metrics_are_served_while_it_runs(tmp_path):
     write_job(tmp_path, [WAIT])
-    command = [*CONCUR, "run", "job.jsonl", "--out", "out", "--no-live", "--metrics-port", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with Program("run", "job.jsonl", "--out", "out", "--no-live", "--metrics-port", "0", cwd=tmp_path, stderr=PIPE) as process:
         url = re.search(r"metrics: (http://127\.0\.0\.1:\d+/metrics)", process.stderr.readline())[1]
         while True:
             with urllib.request.urlopen(url, timeout=10) as answer:
@@ -72,7 +64,7 @@ def test_spans_reach_a_collector_also_over_a_resume(tmp_path):
         assert "not delivered" not in drained.stderr
         first = list(server.spans)
         (tmp_path / "go").touch()
-        resumed = concur("resume", "out", "--no-live", cwd=tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+        resumed = concur("resume", "out", "--no-live", cwd=tmp_path, env=env)
         assert resumed.returncode == 0, resumed.stderr
         second = server.spans[len(first) :]
     assert [span.name.split()[0] for span in first] == ["chat", "execute_tool", "invoke_agent"]
@@ -83,8 +75,8 @@ def test_spans_reach_a_collector_also_over_a_resume(tmp_path):
 
 def test_no_collector_costs_the_spans_only(tmp_path):
     write_job(tmp_path)
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
-    done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--otel", cwd=tmp_path, **env)
+    env = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+    done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--otel", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     assert "otel: 2 of 2 spans were not delivered; is a collector at http://127.0.0.1:9" in done.stderr
 

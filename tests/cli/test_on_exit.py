@@ -1,24 +1,18 @@
 """`--on-exit`: the command after a run, as a user gives it."""
 
+import contextlib
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+from program import CONCUR, Program, concur
 
 from concur_batch.cli.run.on_exit import run_command
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 KEEP = 'cat > told.json; echo "$CONCUR_EXIT_CODE $CONCUR_RUN_DIR" > env.txt'
-
-
-def concur(*arguments, cwd):
-    return subprocess.run(
-        [*CONCUR, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, timeout=120, check=False, env=os.environ
-    )
 
 
 def write_job(path, script):
@@ -43,7 +37,7 @@ def test_the_summary_comes_on_standard_input(tmp_path):
 
 def test_a_drained_run_tells_so(tmp_path):
     write_job(tmp_path / "job.jsonl", [{"tool_calls": [{"name": "shell", "arguments": {"command": "touch here; sleep 1"}}]}, "y"])
-    process = subprocess.Popen([*CONCUR, "run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP], cwd=tmp_path)
+    process = Program("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP, cwd=tmp_path)
     while '"tool_started"' not in "".join(path.read_text() for path in tmp_path.glob("out/journal/*")):
         assert process.poll() is None
         time.sleep(0.02)
@@ -101,13 +95,21 @@ def pids(path):
     return [int(line) for line in path.read_text().split()]
 
 
+def alive(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    return False
+
+
 def test_nothing_of_it_outlives_it(tmp_path):
     file = tmp_path / "pids"
     assert run_command(f"sleep 600 & echo $! > {file}", TOLD, 60.0) is None
     assert "longer than 0.5 s" in run_command(f"sleep 600 & echo $! >> {file}; sleep 600", TOLD, 0.5)
-    for pid in pids(file):
-        stat = f"/proc/{pid}/stat"
-        assert not os.path.exists(stat) or open(stat).read().split()[2] == "Z"  # noqa: PTH110, PTH123, SIM115 - a dead process
+    for _ in range(400):  # a killed process takes a moment to be gone
+        if not any(map(alive, pids(file))):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"still there: {[pid for pid in pids(file) if alive(pid)]}")
 
 
 def test_a_signal_ends_it_and_is_no_fault():

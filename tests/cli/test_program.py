@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,21 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
-
-
-def concur(*arguments, cwd, stdin=None, env=None):
-    return subprocess.run(
-        [*CONCUR, *map(str, arguments)],
-        cwd=cwd,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": "100", **(env or {})},
-    )
+from program import CONCUR, PIPE, Program, concur
 
 
 def write_job(path, count=6, steps=1, command="echo $((6 * 7))", **more):
@@ -65,7 +52,7 @@ def test_a_batch_from_end_to_end(tmp_path):
     assert len((tmp_path / "out" / "results.jsonl").read_text().splitlines()) == 12
     status = json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)
     assert (status["finished"], status["live"], status["waiting"]) == (12, False, 0)
-    assert "12" in concur("status", "out", cwd=tmp_path, env={"COLUMNS": "60"}).stdout
+    assert "12" in concur("status", "out", cwd=tmp_path, columns=60).stdout
     again = concur("resume", "out", "--no-live", cwd=tmp_path)
     assert again.returncode == 0
     assert results(tmp_path / "out") == rows
@@ -111,7 +98,7 @@ def test_a_custom_agent_with_rows_of_its_own_resumes(tmp_path):
 
 
 def start(*arguments, cwd):
-    return subprocess.Popen([*CONCUR, *map(str, arguments)], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return Program(*arguments, cwd=cwd, stdout=PIPE, stderr=PIPE)
 
 
 def wait_for(path, text, process):
@@ -231,6 +218,35 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, arguments, words
     one_sentence(concur("run", *arguments, "--no-live", cwd=tmp_path), 2, *words)
     after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts and path != tmp_path / "runs"]
     assert after == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["validate", "job.jsonl"],
+        ["run", "job.jsonl", "--out", "second", "--no-live"],
+        ["resume", "out", "--no-live"],
+        ["status", "out"],
+        ["watch", "out", "--once"],
+        ["results", "out", "--open", "t0"],
+        ["report", "out", "--json"],
+        ["simulate", "--agents", "3"],
+    ],
+)
+def test_each_command_imports_what_it_needs(tmp_path, one_run, arguments):
+    """Elsewhere programs are forked from one that has imported everything."""
+    shutil.copytree(one_run, tmp_path, dirs_exist_ok=True)
+    done = subprocess.run([*CONCUR, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.fixture(scope="module")
+def one_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one_run")
+    write_job(folder / "job.jsonl", count=1)
+    assert concur("run", "job.jsonl", "--out", "out", "--no-live", cwd=folder).returncode == 0
+    return folder
 
 
 def test_help_imports_nothing_heavy():

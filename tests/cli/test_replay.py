@@ -2,18 +2,16 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import pyarrow.parquet as pq
 import pytest
+from program import PIPE, STDOUT, Program, concur
 
 from concur_batch import records as r
 from concur_batch.sim.trace import trace_of
 from concur_batch.sim.workload import scaled
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 PROFILE = "[cost]\nprefill_per_token_s = 1e-6\ndecode_fixed_s = 0.0005\n"
 ROWS = [
     {
@@ -32,8 +30,8 @@ ROWS = [
 def url(tmp_path_factory):
     profile = tmp_path_factory.mktemp("engine") / "quick.toml"
     profile.write_text(f'base = "qwen3-8b@h100x1"\npool_tokens = 200_000\n{PROFILE}')
-    command = [*CONCUR, "engine", "sim", "--port", "0", "--profile", str(profile), "--chars-per-token", "1", "--template-tokens"]
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = ["engine", "sim", "--port", "0", "--profile", profile, "--chars-per-token", "1", "--template-tokens"]
+    server = Program(*command, stdout=PIPE, stderr=STDOUT)
     try:
         yield next(word for word in server.stdout.readline().split() if word.startswith("http://"))
     finally:
@@ -49,8 +47,8 @@ def trace(tmp_path):
     return path
 
 
-def concur(folder, *arguments, code=0):
-    done = subprocess.run([*CONCUR, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+def ended(folder, *arguments, code=0):
+    done = concur(*arguments, cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return " ".join((done.stdout + done.stderr).split())
@@ -79,7 +77,7 @@ def assert_recorded(out, tokens=1.0):
 
 
 def test_a_trace_becomes_load_of_the_recorded_lengths(url, trace, tmp_path):
-    concur(tmp_path, "run", trace, "--agent", "replay", "--engine", url, "--time-scale", "0.1", "--out", "out", "--no-live")
+    ended(tmp_path, "run", trace, "--agent", "replay", "--engine", url, "--time-scale", "0.1", "--out", "out", "--no-live")
     assert_recorded(tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert [row["status"] for row in rows] == ["completed"] * len(ROWS)
@@ -88,9 +86,9 @@ def test_a_trace_becomes_load_of_the_recorded_lengths(url, trace, tmp_path):
 
 
 def test_it_is_interrupted_and_taken_up_again(url, trace, tmp_path):
-    command = [*CONCUR, "run", trace, "--agent", "replay", "--engine", url, "--token-scale", "0.5", "--out", "out", "--no-live"]
+    command = ["run", trace, "--agent", "replay", "--engine", url, "--token-scale", "0.5", "--out", "out", "--no-live"]
     with (tmp_path / "said").open("wb") as said:
-        run = subprocess.Popen(list(map(str, command)), cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        run = Program(*command, cwd=tmp_path, stdout=said, stderr=said)
         end = time.monotonic() + 60
         while len(list((tmp_path / "out").glob("journal/*"))) == 0 or len(replies_so_far(tmp_path / "out")) < len(ROWS):
             assert run.poll() is None
@@ -100,7 +98,7 @@ def test_it_is_interrupted_and_taken_up_again(url, trace, tmp_path):
         assert run.wait(60) == 130
     begun = len(replies(tmp_path / "out"))
     assert begun < sum(row["num_turns"] + 1 for row in ROWS)
-    concur(tmp_path, "resume", "out", "--no-live")
+    ended(tmp_path, "resume", "out", "--no-live")
     assert_recorded(tmp_path / "out", tokens=0.5)
 
 
@@ -119,12 +117,12 @@ def replies_so_far(out):
     ],
 )
 def test_what_cannot_be_meant_is_refused(trace, tmp_path, arguments, told):
-    assert told in concur(tmp_path, "run", trace, *arguments, code=2)
+    assert told in ended(tmp_path, "run", trace, *arguments, code=2)
 
 
 def test_rows_that_are_no_trace_are_named(trace, tmp_path, url):
     trace.write_text('{"prompt": "Hello"}\n' + json.dumps({**ROWS[0], "num_turns": 2}) + "\n")
-    told = concur(tmp_path, "run", trace, "--agent", "replay", "--engine", url, code=2)
+    told = ended(tmp_path, "run", trace, "--agent", "replay", "--engine", url, code=2)
     assert "trace.jsonl:1: input_prompt_length is missing; add it to the row" in told
     assert "trace.jsonl:2: assistant_response_length has 3 entries, and num_turns is 2" in told
 
@@ -132,4 +130,4 @@ def test_rows_that_are_no_trace_are_named(trace, tmp_path, url):
 def test_a_single_row_cannot_be_a_replay(tmp_path, url):
     job = tmp_path / "job.jsonl"
     job.write_text(json.dumps({"agent": "replay", **ROWS[0]}) + "\n")
-    assert "is for a whole run and no single row" in concur(tmp_path, "run", job, "--engine", url, code=2)
+    assert "is for a whole run and no single row" in ended(tmp_path, "run", job, "--engine", url, code=2)

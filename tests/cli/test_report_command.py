@@ -2,26 +2,14 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
+from program import concur
 from report_runs import hostile, ordinary, write_run
-
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 
 
 def report(*arguments, cwd, browser="false"):
-    environment = {**os.environ, "COLUMNS": "100", "BROWSER": browser}
-    return subprocess.run(
-        [*CONCUR, "report", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=environment,
-    )
+    return concur("report", *arguments, cwd=cwd, env={**os.environ, "BROWSER": browser})
 
 
 def test_one_run_prints_a_summary_and_writes_beside_it(tmp_path):

@@ -4,31 +4,18 @@ import csv
 import json
 import os
 import subprocess
-import sys
 import time
 
 import pyarrow.parquet as pq
 import pytest
+from program import CONCUR, Program, concur
 
-CONCUR = [sys.executable, "-m", "concur_batch.cli.main"]
 ROWS = [
     {"id": "one", "prompt": "a", "tools": ["shell"], "n": 2,
      "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "echo seen"}}]}, "yes\x1b[31m [bold]it is[/bold]"]},
     {"id": "two", "prompt": "b", "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "true"}}]}]},
     {"id": "three", "prompt": "c", "script": ["no"]},
 ]  # fmt: skip
-
-
-def concur(*arguments, cwd, columns=80):
-    return subprocess.run(
-        [*CONCUR, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env={**os.environ, "COLUMNS": str(columns)},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +29,13 @@ def run(tmp_path_factory):
 
 
 def results(folder, *arguments):
-    done = concur("results", *arguments, cwd=folder)
+    done = concur("results", *arguments, cwd=folder, columns=80)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def refused(folder, *arguments):
-    done = concur("results", *arguments, cwd=folder)
+    done = concur("results", *arguments, cwd=folder, columns=80)
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     (sentence,) = done.stderr.splitlines()
@@ -167,7 +154,7 @@ def test_a_full_place_is_one_sentence(run):
 def test_a_reader_that_goes_away_is_no_fault(run, arguments):
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*CONCUR, "results", "out", *arguments], cwd=run, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)  # fmt: skip
+    done = concur("results", "out", *arguments, cwd=run, stdout=writing)
     os.close(writing)
     assert done.returncode == 0
     assert [line for line in done.stderr.splitlines() if not line.startswith("exported")] == []
@@ -232,7 +219,7 @@ def test_beside_a_live_run_and_after_it_was_killed(tmp_path):
     ]
     (tmp_path / "job.jsonl").write_text("".join(json.dumps({**row, "tools": ["shell"]}) + "\n" for row in rows))
     (tmp_path / "empty").mkdir()
-    with subprocess.Popen([*CONCUR, "run", "job.jsonl", "--out", "out", "--no-live"], cwd=tmp_path) as process:
+    with Program("run", "job.jsonl", "--out", "out", "--no-live", cwd=tmp_path) as process:
         while not all(kind in journal(tmp_path) for kind in ("rollout_finished", "tool_started")):
             assert process.poll() is None
             time.sleep(0.02)

@@ -3,10 +3,10 @@
 import json
 import os
 import signal
-import subprocess
 
 import pytest
-from on_terminal import CONCUR, OnTerminal
+from on_terminal import OnTerminal
+from program import CONCUR, DEVNULL, PIPE, Program, concur
 from test_keys import begun, records, write_job
 
 from concur_batch import records as r
@@ -14,8 +14,7 @@ from concur_batch.journal.writer import JournalWriter
 
 
 def start_run(tmp_path, *more, name="run"):
-    command = [*CONCUR, name, *map(str, more), "--no-live"]
-    return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return Program(name, *more, "--no-live", cwd=tmp_path, stdout=DEVNULL, stderr=DEVNULL)
 
 
 def watch(tmp_path, *more, **options):
@@ -90,9 +89,7 @@ def test_one_picture_and_plain_lines_of_a_run_that_is_over(tmp_path):
         assert terminal.is_as_before
     assert "3 of 3" in terminal.shown
     for more in (["--once"], ["--exit"]):
-        done = subprocess.run(
-            [*CONCUR, "watch", "out", *more], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = concur("watch", "out", *more, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert "3/3 ended" in done.stdout
         assert "ended: finished" in done.stdout
@@ -101,7 +98,7 @@ def test_one_picture_and_plain_lines_of_a_run_that_is_over(tmp_path):
 
 def test_in_a_pipe_it_tells_of_a_run_line_by_line_until_it_is_told_to_leave(tmp_path):
     finished_run(tmp_path)
-    process = subprocess.Popen([*CONCUR, "watch", "out"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Program("watch", "out", cwd=tmp_path, stdout=PIPE, stderr=PIPE)
     assert "3/3 ended" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     rest, told = process.communicate(timeout=60)
@@ -109,8 +106,7 @@ def test_in_a_pipe_it_tells_of_a_run_line_by_line_until_it_is_told_to_leave(tmp_
 
 
 def test_what_is_waited_for_is_said_first(tmp_path):
-    command = [*CONCUR, "watch", "runs/first"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = Program("watch", "runs/first", cwd=tmp_path, stdout=PIPE, stderr=PIPE)
     assert process.stdout.readline() == "no run at runs/first yet (nor is there runs); waiting for it to begin\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == ("", "")
@@ -120,9 +116,7 @@ def test_a_reader_that_goes_away_ends_it(tmp_path):
     finished_run(tmp_path)
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
-        [*CONCUR, "watch", "out"], cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
-    )
+    done = concur("watch", "out", cwd=tmp_path, stdout=writing)
     os.close(writing)
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
@@ -134,9 +128,7 @@ def test_a_journal_line_that_is_broken_is_one_sentence(tmp_path):
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], b"{broken\n", *lines[3:]]))
     for more in (["--once"], []):
-        done = subprocess.run(
-            [*CONCUR, "watch", "out", *more], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
+        done = concur("watch", "out", *more, cwd=tmp_path)
         assert done.returncode == 2
         assert done.stderr.startswith("concur: ")
         assert "000001.jsonl:4: broken journal line" in done.stderr
@@ -151,9 +143,7 @@ def test_where_there_is_no_run(tmp_path, name):
     write_job(tmp_path / "job.jsonl")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thing").write_text("")
-    done = subprocess.run(
-        [*CONCUR, "watch", name, "--once"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = concur("watch", name, "--once", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith(f"concur: {name}: ")
     assert len(done.stderr.splitlines()) == 1
@@ -173,11 +163,8 @@ def test_a_small_terminal_and_one_that_can_show_little(tmp_path):
 
 
 def test_a_simulation_is_watched_too(tmp_path):
-    simulated = [*CONCUR, "simulate", "--agents", "8", "--profile", "qwen3-8b@h100x1", "--out", "out"]
-    subprocess.run(simulated, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    done = subprocess.run(
-        [*CONCUR, "watch", "out", "--exit"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    assert concur("simulate", "--agents", "8", "--profile", "qwen3-8b@h100x1", "--out", "out", cwd=tmp_path).returncode == 0
+    done = concur("watch", "out", "--exit", cwd=tmp_path)
     assert "8/8 ended" in done.stdout
     kinds = {json.loads(line)["kind"] for line in (tmp_path / "out" / "journal" / "000001.jsonl").open()}
     assert kinds.isdisjoint({"runner_measured", "steered"})
