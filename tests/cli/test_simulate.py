@@ -38,13 +38,25 @@ KEYS = [
 ]
 
 
-def run(trace=None, *, agents=6, profile="qwen3-8b@h100x1", sets=(), as_json=True, shared=None, tokens=1.0, times=1.0, **options):
+def run(
+    trace=None,
+    *,
+    agents=6,
+    profile="qwen3-8b@h100x1",
+    sets=(),
+    config=None,
+    as_json=True,
+    shared=None,
+    tokens=1.0,
+    times=1.0,
+    **options,
+):
     given = {"engine.urls": [f"sim:{profile}"], **{key.replace("__", "."): value for key, value in options.items()}}
     return simulate.start(
         None if trace is None else str(trace),
         given,
         list(sets),
-        None,
+        config,
         agents=agents,
         shared_tokens=shared,
         token_scale=tokens,
@@ -215,6 +227,26 @@ def test_no_bound_where_limits_end_agents_early(capsys):
     assert (found["lower_bound_s"], found["statuses"]) == (None, {"max_steps": 6})
 
 
+def test_sampling_that_shortens_nothing_keeps_the_bound(capsys):
+    plain = figures(capsys)
+    assert figures(capsys, sets=["sampling.temperature=0.7"])["lower_bound_s"] == plain["lower_bound_s"]
+    assert figures(capsys, sets=['sampling.extra_body={"max_tokens": 20}'])["lower_bound_s"] is None
+
+
+def test_a_configuration_made_for_run_serves_too(capsys, tmp_path):
+    file = tmp_path / "concur.toml"
+    file.write_text(
+        "[run]\nn = 4\nshuffle = 1\nlimit = 2\n"
+        '[agent]\nname = "mine:agent"\nplan_first = true\nsystem = "Hello"\n'
+        '[tools]\nsources = ["mine.py"]\n'
+        '[controller]\nname = "fixed:3"\n'
+    )
+    found = figures(capsys, config=file, sets=["workload.shared_tokens=0"])
+    plain = figures(capsys, controller__name="fixed:3", sets=["workload.shared_tokens=0"])
+    assert found | {"wall_s": 0} == plain | {"wall_s": 0}
+    assert found["statuses"] == {"completed": 6}
+
+
 def test_tells_how_agents_ended(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     assert figures(capsys, agents=2, sim__pool_tokens=4000)["statuses"] == {"context_length": 2}
@@ -238,6 +270,9 @@ def test_tells_how_agents_ended(capsys, monkeypatch):
         ({"sets": ["sim.host_teir=2"]}, r"sim.host_teir; did you mean sim.host_tier"),
         ({"sets": ["sim.speed=2"]}, r"sim.speed: virtual time has none"),
         ({"shared": 10}, r"--shared-prefix: is for traces"),
+        ({"sets": ["run.n=3"]}, r"--set run.n: means nothing to a simulation; each agent runs once, so give --agents for more"),
+        ({"sets": ["replay.time_scale=0.5"]}, r"--set replay.time_scale: .*; give --time-scale"),
+        ({"sets": ["agent.system=Hello"]}, r"--set agent.system: means nothing to a simulation; leave it out"),
     ],
 )
 def test_bad_input_gets_one_sentence(options, text):

@@ -18,6 +18,7 @@ from rich.console import Console
 from concur_batch.cli import directory, parts
 from concur_batch.cli.trial.simulation import Simulated, simulate
 from concur_batch.config import Config, resolve
+from concur_batch.config.model import Agent
 from concur_batch.errors import InputError
 from concur_batch.jobs.index import IndexWriter, read_index
 from concur_batch.jobs.traces import read_traces
@@ -90,8 +91,24 @@ def start(
     return 1 if done.figures["statuses"].get("error") else 0
 
 
+_INSTEAD = {  # keys that are for job files and servers, and what does the same here
+    "run.n": "each agent runs once, so give --agents for more",
+    "run.limit": "give --agents",
+    "replay.token_scale": "give --token-scale",
+    "replay.time_scale": "give --time-scale",
+    "replay.shared_tokens": "give --shared-prefix",
+}
+_UNUSED = ("run.filter", "run.shuffle", "agent.", "tools.")  # the same without
+
+
 def configured(config: Config) -> Config:
-    """The configuration as simulations take it: agents are bounded by the context alone, unless it says otherwise."""
+    """The configuration as simulations take it: agents are bounded by the context alone, unless it says otherwise.
+
+    What is for other commands is refused where it is given to this one, and passed over in a file or variable. Raises InputError.
+    """
+    for key, source in config.sources.items():
+        if source.startswith("--set") and (key in _INSTEAD or key.startswith(_UNUSED)):
+            raise InputError(f"--set {key}: means nothing to a simulation; {_INSTEAD.get(key, 'leave it out')}")
     limits = config.limits
     if "limits.max_steps" not in config.sources:
         limits = limits.model_copy(update={"max_steps": None})
@@ -99,7 +116,8 @@ def configured(config: Config) -> Config:
         limits = limits.model_copy(update={"context_length": config.sim.context_length or 131_072})
     if config.sim.speed != 1.0:
         raise InputError("sim.speed: virtual time has none; leave it out")
-    return config.model_copy(update={"limits": limits})
+    run = config.run.model_copy(update={"n": 1, "shuffle": None})
+    return config.model_copy(update={"limits": limits, "run": run, "agent": Agent()})
 
 
 def with_all_live(config: Config, agents: int) -> Config:

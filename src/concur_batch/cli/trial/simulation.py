@@ -41,6 +41,9 @@ class Simulated:
     timeline: Timeline
 
 
+_SHORTER = {"max_tokens", "max_completion_tokens"}  # what may end a reply before its recorded end
+
+
 class _Truth:
     """What only a simulated engine can tell; for reports, never for controllers."""
 
@@ -124,7 +127,7 @@ def _bound(traces: Sequence[AgentTrace], profile: Profile, options: ServerOption
     """None where limits end agents early: the bound is that of the whole workload."""
     limits = config.limits
     early = (limits.max_steps, limits.max_output_tokens, limits.max_total_tokens, limits.timeout_s)
-    if any(limit is not None for limit in early) or config.sampling.keys() - {"ignore_eos"}:
+    if any(limit is not None for limit in early) or parts.defaults(config).sampling.keys() & _SHORTER:
         return None
     return lower_bound_s(
         traces,
