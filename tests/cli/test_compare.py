@@ -196,6 +196,7 @@ def test_piped_output_is_one_object_and_nothing_else(tmp_path):
     ("arguments", "told"),
     [
         (["--controllers", "off,nothing"], "there is no such controller"),
+        (["--profile", ""], "--profile: names no engine; give MODEL@GPUxTP"),
         (["--out", "x"], "--out: is for runs on a server; name it by --engine URL"),
         (["t.jsonl", "--engine", "http://127.0.0.1:1", "--pool-tokens", "9"], "--pool-tokens: is for simulated runs"),
         (["--engine", "http://127.0.0.1:1"], "--engine: needs something to run"),

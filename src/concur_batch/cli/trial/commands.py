@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from concur_batch.cli.options import ConfigFile, ControllerName, History, Out, Sets
+from concur_batch.cli.options import ConfigFile, ControllerName, History, Sets
 from concur_batch.errors import InputError
 
 PROFILE = "qwen3-32b@h100x4"  # simulated, where none is named
@@ -33,16 +33,15 @@ def simulate(
     token_scale: Annotated[float, typer.Option(min=0.001, max=1000, help="All token counts times this.")] = 1.0,
     time_scale: Annotated[float, typer.Option(min=0, max=1000, help="All tool times times this.")] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
-    out: Out = None,
+    out: Annotated[str | None, typer.Option(help="Also write a run directory, as `run` does. Default: none is written.")] = None,
     config: ConfigFile = None,
     sets: Sets = None,
 ) -> None:
     """Run a workload in virtual time against a simulated SGLang: what a controller would do, in seconds and without a GPU."""
-    from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - help must not pay for it
-    from concur_batch.cli.trial.simulate import start  # noqa: PLC0415 - the same
+    from concur_batch.cli.trial.simulate import start  # noqa: PLC0415 - help must not pay for it
 
     options = {
-        "engine.urls": simulated_urls(profile, engines),
+        "engine.urls": _engines(profile, engines),
         "controller.name": controller,
         "run.seed": seed,
         "run.max_agents": max_agents,
@@ -161,13 +160,12 @@ def compare(
         live = Live(work=work, agent=agent, out=out)
         raise typer.Exit(start_live(live, controllers, options, sets or [], config, seeds=seeds, as_json=as_json))
 
-    from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - the same
     from concur_batch.cli.trial.compare import start_simulated  # noqa: PLC0415 - help must not pay for it
     from concur_batch.cli.trial.simulate import Load  # noqa: PLC0415 - the same
 
     load = Load(trace=work, agents=agents, shared_tokens=shared_prefix, token_scale=token_scale, time_scale=time_scale)
     options = {
-        "engine.urls": simulated_urls(profile or PROFILE, engines or 1),
+        "engine.urls": _engines(PROFILE if profile is None else profile, engines or 1),
         "run.seed": seed,
         "run.max_agents": max_agents,
         "run.history": history,
@@ -179,3 +177,11 @@ def compare(
     raise typer.Exit(
         start_simulated(load, controllers, options, sets or [], config, seeds=seeds, workers=workers, as_json=as_json)
     )
+
+
+def _engines(profile: str, engines: int) -> list[str]:
+    from concur_batch.cli.parts import simulated_urls  # noqa: PLC0415 - help must not pay for it
+
+    if not profile.strip():
+        raise InputError("--profile: names no engine; give MODEL@GPUxTP, or a profile file .toml")
+    return simulated_urls(profile, engines)
