@@ -120,7 +120,13 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
             name="display",
         )
         on_screen = live and console.is_terminal
-        leave = keyboard.restore if keyboard is not None else _nothing
+
+        def leave() -> None:
+            with contextlib.suppress(OSError):
+                os.write(2, f"\nleft at once; go on with: concur resume {batch.run_dir}\n".encode())
+            if keyboard is not None:
+                keyboard.restore()
+
         with _signals(loop, runner, outcome.signals, leave, on_screen=on_screen), keyboard or contextlib.nullcontext():
             complete = await runner.run(lanes)
         outcome.cause = "finished" if complete else "stopped" if len(outcome.signals) > 1 else "drained"
@@ -225,27 +231,32 @@ def _model(engine: Engine, config: Config) -> str:
 def _signals(
     loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], leave: Callable[[], None], *, on_screen: bool
 ) -> Iterator[None]:
-    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once; `leave` is called just before."""
+    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once; `leave` is called just before.
 
-    def on_signal(number: int) -> None:
+    They are counted where they arrive and not by the loop, which an agent may be blocking.
+    """
+
+    def drain(number: int) -> None:
+        runner.drain(signal.Signals(number).name)
+        if not on_screen:
+            print("draining: every agent finishes its step; once more stops at once", file=sys.stderr)  # noqa: T201
+
+    def on_signal(number: int, _: object) -> None:
         seen.append(number)
         if len(seen) == 1:
-            runner.drain(signal.Signals(number).name)
-            if not on_screen:
-                print("draining: every agent finishes its step; once more stops at once", file=sys.stderr)  # noqa: T201
+            loop.call_soon_threadsafe(drain, number)
         elif len(seen) == 2:
-            runner.stop()
-        else:  # an agent that swallows its cancelling holds the process; the journal is whole all the same
+            loop.call_soon_threadsafe(runner.stop)
+        else:  # an agent that blocks the loop or swallows its cancelling holds the process; the journal is whole all the same
             leave()
             os._exit(128 + number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, on_signal, number)
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _quit(runner: Runner, seen: list[int]) -> None:
@@ -253,10 +264,6 @@ def _quit(runner: Runner, seen: list[int]) -> None:
     if not seen:
         seen.append(signal.SIGINT)
         runner.drain("q")
-
-
-def _nothing() -> None:
-    pass
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
