@@ -53,6 +53,11 @@ class Gate:
         return self._roster.limit
 
     @property
+    def draining(self) -> bool:
+        """Whether `drain` was called."""
+        return self._draining
+
+    @property
     def active(self) -> int:
         """Agents holding a slot."""
         return len(self._roster.active)
@@ -71,6 +76,12 @@ class Gate:
     def committed_tokens(self) -> int:
         """Sum of the contexts of the active agents, as of their last replies."""
         return self._roster.committed_tokens
+
+    def stands(self, rollout: str, waiting: int) -> bool:
+        """Whether this agent stands still, `waiting` of its calls past the boundary being known to."""
+        roster = self._roster
+        view = roster.active.get(rollout) or roster.paused.get(rollout) or roster.away.get(rollout)
+        return view is None or (not view.tools and view.calls <= waiting)
 
     # Slots -----------------------------------------------------------------------------------------------------------
 
@@ -200,14 +211,19 @@ class Gate:
         self._recorder.write(RolloutYielded(t=self._recorder.now(), rollout=view.rollout, engine=self._engine, step=view.steps))
 
     def drain(self) -> None:
-        """From now on nobody continues past a boundary, nobody starts, nobody returns."""
+        """From now on nobody continues past a boundary, nobody starts, nobody returns, and no model call is begun."""
         self._draining = True
+
+    async def pass_unless_draining(self) -> None:
+        """Returns at once, or never."""
+        if self._draining:
+            await asyncio.get_running_loop().create_future()
 
     # Requests in flight ----------------------------------------------------------------------------------------------
 
     async def acquire_request(self) -> None:
         """Wait until one more model call may be in flight, in order of asking."""
-        if self._requests < self.limit.requests and not self._request_queue:
+        if self._requests < self.limit.requests and not self._request_queue and not self._draining:
             self._requests += 1
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -226,7 +242,7 @@ class Gate:
             self._release_requests()
 
     def _release_requests(self) -> None:
-        while self._request_queue and self._requests < self.limit.requests:
+        while self._request_queue and self._requests < self.limit.requests and not self._draining:
             future = self._request_queue.popleft()
             if not future.done():
                 self._requests += 1

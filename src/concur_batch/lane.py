@@ -6,10 +6,13 @@ An agent is bound to one lane when admitted.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from concur_batch import records as r
@@ -56,6 +59,12 @@ class Helps(NamedTuple):
     priority: bool
 
 
+@dataclass(slots=True, eq=False)
+class _Rest:
+    rollout: str
+    deadline: Deadline | None
+
+
 class Lane:
     """`model`: what it serves, for tasks that name none. `on_room`: called when an agent may perhaps start. `on_gone`: called once when the engine is given up."""
 
@@ -86,6 +95,7 @@ class Lane:
         self._announced = Helps(sessions=False, priority=False)
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
         self._misses = 0  # failed readings in a row
+        self._resting: dict[_Rest, None] = {}  # calls that wait to be made, or to be made again
 
     @property
     def name(self) -> str:
@@ -94,8 +104,9 @@ class Lane:
 
     @property
     def standing(self) -> int:
-        """Agents that stand still: paused, or waiting for the engine."""
-        return len(self.gate.paused_rollouts | self.presence.waiting)  # one with several calls may be both
+        """Agents that stand still: no tool of theirs runs, and all their calls wait: at a boundary, for the engine, or to be made (again)."""
+        waiting = self.presence.waiting + Counter(rest.rollout for rest in self._resting)
+        return sum(self.gate.stands(rollout, waiting[rollout]) for rollout in self.gate.paused_rollouts | waiting.keys())
 
     def committed_share(self) -> float:
         """Of the pool, in contexts of active agents; where the pool is not known, by number of agents."""
@@ -162,12 +173,17 @@ class Lane:
             if presence.lost is not None:
                 wait_s += await presence.until_back(request.rollout, deadline)
             asked = clock()
-            await gate.acquire_request()
+            with self._at_rest(request.rollout, deadline):
+                await gate.acquire_request()
             sent = clock()
             try:
                 with presence.call(request.rollout, deadline):
                     reply, retries, retry_s = await complete_with_retries(
-                        self.engine, request, self._random, attempts=self._options.attempts
+                        self.engine,
+                        request,
+                        self._random,
+                        attempts=self._options.attempts,
+                        sleep=partial(self._rest, request.rollout, deadline),
                     )
             except (EngineDown, EngineBusy, EngineFailed) as error:
                 if presence.lost is None and not isinstance(error, EngineDown):
@@ -183,6 +199,32 @@ class Lane:
                 return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
             finally:
                 gate.release_request()
+
+    async def _rest(self, rollout: str, deadline: Deadline | None, seconds: float) -> None:
+        """Between two attempts of a call: a boundary, too, where a drain finds the agent."""
+        with self._at_rest(rollout, deadline):
+            await asyncio.sleep(seconds)
+            await self.gate.pass_unless_draining()
+
+    @contextlib.contextmanager
+    def _at_rest(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
+        rest = _Rest(rollout, deadline)
+        self._resting[rest] = None
+        if self.gate.draining and deadline is not None:
+            deadline.suspend()
+        try:
+            yield
+        finally:
+            del self._resting[rest]
+            if self.gate.draining and deadline is not None:
+                deadline.resume()
+
+    def drain(self) -> None:
+        """Nobody makes another call; the wait for those who still do is nobody's time."""
+        self.gate.drain()
+        for rest in self._resting:
+            if rest.deadline is not None:
+                rest.deadline.suspend()
 
     def _returned(self) -> None:
         """Another server may stand there now."""

@@ -70,9 +70,9 @@ class Presence:
         self._watch: asyncio.Task[None] | None = None
 
     @property
-    def waiting(self) -> set[str]:
-        """Rollouts that wait for the engine, here or with a call that it will not answer as long as it is away."""
-        return self._parked.keys() | ({call.rollout for call in self._calls} if self._away else set())
+    def waiting(self) -> Counter[str]:
+        """Calls of each rollout that wait for the engine: here, or under way where it is away and will not answer."""
+        return self._parked + Counter(call.rollout for call in self._calls if self._away)
 
     def lose(self, message: str) -> None:
         """Something looks as if it were gone: nobody makes a call until one has seen that it is ready."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -54,6 +54,7 @@ async def complete_with_retries(
     on_retry: OnRetry | None = None,
     first_wait_s: float = 0.5,
     longest_wait_s: float = 30.0,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Completed:
     """Complete `request`, trying at most `attempts` times while the engine is busy or fails.
 
@@ -73,7 +74,7 @@ async def complete_with_retries(
             on_retry(state.attempt_number, error, state.next_action.sleep)
 
     retrying = tenacity.AsyncRetrying(
-        sleep=asyncio.sleep,
+        sleep=sleep,
         stop=tenacity.stop_after_attempt(attempts),  # by attempts: tenacity's stop by time reads the real clock
         wait=_Wait(rng, first_wait_s, longest_wait_s),
         retry=tenacity.retry_if_exception_type(_PASSING),

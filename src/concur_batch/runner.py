@@ -68,7 +68,7 @@ class Runner:
         self._drain_begun.set()
         self._recorder.write(r.DrainStarted(t=self._recorder.now(), cause=cause))
         for lane in self._lanes:
-            lane.gate.drain()
+            lane.drain()
         self._room.set()
 
     def steer(self, steering: Steering) -> None:
