@@ -21,7 +21,7 @@ from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.control.steering import Steering
 from concur_batch.engine.base import Engine, Reply, Request
-from concur_batch.errors import EngineBusy, EngineDown, EngineFailed
+from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed
 from concur_batch.gate import Gate
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
@@ -183,6 +183,7 @@ class Lane:
                         request,
                         self._random,
                         attempts=self._options.attempts,
+                        on_retry=partial(_log_retry, request),
                         sleep=partial(self._rest, request.rollout, deadline),
                     )
             except (EngineDown, EngineBusy, EngineFailed) as error:
@@ -320,3 +321,7 @@ class Lane:
         """End the watch and the connections."""
         await self.presence.close()
         await self.engine.aclose()
+
+
+def _log_retry(request: Request, number: int, error: EngineError, wait_s: float) -> None:
+    _log.warning("rollout %s, step %d: %s; retry %d in %.1f s", request.rollout, request.step, error, number, wait_s)

@@ -80,13 +80,14 @@ def test_what_cannot_pass_fails_the_rollout_and_not_the_batch():
     assert ends == {"t0#0": ("completed", None), "t1#0": ("error", "engine"), "t2#0": ("completed", None)}
 
 
-def test_what_may_pass_is_tried_again():
+def test_what_may_pass_is_tried_again_and_told_in_the_log(caplog):
     script = [EngineBusy("later", retry_after=7.0), reply("at last")]
     stage = Stage(ScriptedEngine(script), tasks(1)).run()
     (step,) = stage.of(r.ReplyReceived)
     assert step.retries == 1
     assert 7.0 <= step.retry_s < 8.0
     assert stage.of(r.RolloutFinished)[0].output == "at last"
+    assert "rollout t0#0, step 1: later; retry 1 in 7." in caplog.text
 
 
 def test_an_agent_that_raises_fails_alone():

@@ -292,6 +292,7 @@ def _log_to(run_dir: Path) -> None:
     handler = logging.FileHandler(folder / f"{number:06d}.log", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.raiseExceptions = False  # a disk that is full is told where the journal meets it, and by no traceback
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = sys.__excepthook__
