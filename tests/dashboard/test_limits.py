@@ -57,6 +57,25 @@ def test_who_holds_agents_back():
     assert holding(engine, state, bound(engine, state)) == "holds nobody back"
 
 
+def test_of_several_engines_none_counts_whoever_never_started():
+    def started(k):
+        return r.RolloutStarted(t=1, rollout=f"{k}#0", engine="e", task=str(k), k=0, index=k, seed=0)
+
+    def paused(k):
+        return r.RolloutPaused(t=2, rollout=f"{k}#0", engine="e", step=1, reason="limit")
+
+    def said(*more, waiting=95):
+        engine, state = engine_under(
+            "aimd", {"agents": 10}, waiting=waiting, more=[r.EngineSeen(t=0, engine="f", engine_kind="x"), *more]
+        )
+        return holding(engine, state, bound(engine, state))
+
+    assert said() == "new ones wait: the limit is reached"
+    assert said(*map(started, range(4)), *map(paused, range(3))) == "3 and new ones wait: the limit is reached"
+    assert said(*map(started, range(99)), *map(paused, range(3)), waiting=3) == "3 wait: the limit is reached"
+    assert said(waiting=0) == "holds nobody back"
+
+
 def test_calls_over_the_limit_wait():
     agents = [r.RolloutStarted(t=1, rollout=f"{k}", engine="e", task="t", k=0, index=0, seed=0) for k in range(6)]
     engine, state = engine_under("requests:4", {"agents": 1024, "requests": 4}, more=agents)

@@ -106,6 +106,16 @@ def _calls(engine: EngineView, state: RunState) -> int:
     return sum(live.engine == engine.name and live.phase == "model" for live in state.live.values())
 
 
+def _waiting(engine: EngineView, state: RunState, sample: Sampled) -> str:
+    """Whoever never started waits for all engines alike: of several, none tells their number."""
+    if len(state.engines) == 1:
+        return f"{count(sample.waiting)} wait"
+    own = sum(live.engine == engine.name and live.paused for live in state.live.values())
+    if not state.unstarted:
+        return f"{count(own or sample.waiting)} wait"
+    return f"{count(own)} and new ones wait" if own else "new ones wait"
+
+
 def holding(engine: EngineView, state: RunState, found: Bound) -> str:
     """Whether anybody is held back, and by what: empty where that cannot be said."""
     sample = engine.sample
@@ -120,7 +130,7 @@ def holding(engine: EngineView, state: RunState, found: Bound) -> str:
         return f"{count(calls - requests)} calls wait: the limit is reached"
     if sample.waiting <= 0:
         return "holds nobody back"
-    waits = f"{count(sample.waiting)} wait"
+    waits = _waiting(engine, state, sample)
     if found.size is None:
         return f"{waits}: --max-agents is reached" if state.max_agents and sample.active >= state.max_agents else waits
     used = sample.committed_tokens if engine.decision.tokens is not None else found.used  # as the gate counts
