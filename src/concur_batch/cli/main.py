@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from concur_batch import __version__
+from concur_batch.cli import streams
 from concur_batch.cli.engine.commands import app as engine_app
 from concur_batch.cli.look import commands as look
 from concur_batch.cli.run import commands as runs
@@ -56,9 +56,7 @@ def _options(
 
 def main() -> None:
     """Entry point. Every error of ours is one sentence on stderr and its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":  # what its encoding lacks ends no run
-            stream.reconfigure(errors="replace")
+    streams.prepare()
     arguments = ["--retry-failed=all" if argument == "--retry-failed" else argument for argument in sys.argv[1:]]
     try:
         app(args=arguments)
