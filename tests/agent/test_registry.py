@@ -1,5 +1,7 @@
 """Names of agents."""
 
+import sys
+
 import pytest
 
 from concur_batch.agent.base import agent, schema_of
@@ -18,18 +20,28 @@ def test_a_function_in_a_file(tmp_path):
     assert find_agent(f"{tmp_path}/mine.py:solve").__name__ == "solve"
 
 
+def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "neighbour_of_mine.py").write_text("WORD = 'hi'\n")
+    (tmp_path / "mine.py").write_text("from neighbour_of_mine import WORD\nasync def solve(task, ctx):\n    return WORD\n")
+    assert find_agent(f"{tmp_path}/mine.py:solve").__name__ == "solve"
+
+
 @pytest.mark.parametrize(
     ("source", "name", "words"),
     [
         ("async def solve(:\n", "mine.py:solve", "mine.py:1"),
-        ("raise KeyError('x')\n", "mine.py:solve", "KeyError"),
+        ("\nraise KeyError('x')\n", "mine.py:solve", "mine.py failed in line 2: KeyError"),
+        ("import sys\nsys.exit(1)\n", "mine.py:solve", "SystemExit: 1"),
+        ("async def solve(task):\n    return 1\n", "mine.py:solve", "called with the task and the context"),
         ("def solve(task, ctx):\n    return 1\n", "mine.py:solve", "async function"),
         ("x = 1\n", "mine.py:solve", "has no 'solve'"),
         ("", "other.py:solve", "no file"),
         ("", "solve", "module:callable"),
     ],
 )
-def test_what_is_wrong_is_told(tmp_path, source, name, words):
+def test_what_is_wrong_is_told(tmp_path, monkeypatch, source, name, words):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "mine.py").write_text(source)
     with pytest.raises(InputError, match=words):
         find_agent(f"{tmp_path}/{name}" if ":" in name else name)
