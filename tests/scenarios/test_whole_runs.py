@@ -99,6 +99,16 @@ def test_an_agent_that_raises_fails_alone():
     assert "KeyError" in stage.of(r.RolloutFinished)[0].error.message
 
 
+def test_messages_that_are_no_list_are_the_agents_fault():
+    async def hasty(task, ctx):
+        await ctx.complete("Hello")
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"hasty": hasty}, agent="hasty").run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert end.error.message == "complete(messages): give a list of messages, not a str"
+    assert stage.engine.requests == []
+
+
 def test_an_agent_that_cancels_itself_has_a_terminal_record():
     async def gone(task, ctx):
         raise asyncio.CancelledError

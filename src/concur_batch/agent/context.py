@@ -154,6 +154,8 @@ class Context:
         Pauses before the call when the limit asks for it. Raises EngineError where retrying does not help; a limit
         that is reached ends the rollout from within.
         """
+        if not isinstance(messages, list):
+            raise AgentError(f"complete(messages): give a list of messages, not a {type(messages).__name__}")
         tools = None if tools is None else list(tools)
         self._callable = self._setting.offered_names if tools is None else names_of(tools)
         key = self._talk.hash(messages, tools, sampling)

@@ -91,6 +91,8 @@ def read(directory: Path) -> dict[str, Any]:
         raise RunDirectoryError(
             f"{directory}: holds no run (there is no {CONFIG}); give the directory that `concur run` named"
         ) from None
+    except NotADirectoryError:
+        raise RunDirectoryError(f"{directory}: is a file; give the directory that `concur run` named") from None
     except (OSError, ValueError) as error:
         raise RunDirectoryError(f"{path}: cannot be read ({error})") from error
     return content
