@@ -110,6 +110,21 @@ def test_an_export_of_nothing_says_so_and_writes_no_file(run, tmp_path, form):
         assert (done.stdout, done.stderr) == ("", "--skip leaves none of 4 rollouts: nothing was exported\n")
 
 
+def test_chats_of_rollouts_none_of_which_has_a_reply_write_no_file(tmp_path):
+    (tmp_path / "mute.py").write_text(
+        "from concur_batch.agent import agent\n@agent\nasync def mute(task, ctx):\n    return 'x'\n"
+    )
+    (tmp_path / "job.jsonl").write_text('{"prompt": "x", "script": ["y"], "n": 2}\n')
+    ran = concur("run", "job.jsonl", "--agent", "mute.py:mute", "--out", "out", "--no-live", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    done = concur("results", "out", "--export", "chat.jsonl", "--format", "chat", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "none of 2 rollouts has any reply: nothing was exported, and chat.jsonl was not written\n"
+    assert not list(tmp_path.glob("*chat*"))
+    done = concur("results", "out", "--export", "-", "--format", "chat", "--limit", "1", cwd=tmp_path)
+    assert done.stderr == "none of 1 rollout has any reply: nothing was exported\n"
+
+
 def test_endings_in_capitals_tell_the_form_too(run, tmp_path):
     results(run, "out", "--export", tmp_path / "A.JSONL")
     assert len((tmp_path / "A.JSONL").read_text().splitlines()) == 4

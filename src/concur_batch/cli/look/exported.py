@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,11 +21,11 @@ from concur_batch.results.paging import Counted, Page, many
 def export(run_dir: Path, page: Page, name: str, given_form: str | None, *, force: bool) -> int:
     """Write those that are selected to a file, which is there whole or not at all, or to standard output (`-`).
 
-    Where none is selected nothing is written.
+    Where none is selected, or none has a line in the form, nothing is written.
     """
     form = form_of(name, given_form)
     counted = Counted(page)
-    with ExitStack() as stack:
+    with suppress(_Nothing), ExitStack() as stack:
         found = stack.enter_context(collection(run_dir))
         path = None if name == "-" else _place(run_dir, name, force=force)
         if path is None and form == "parquet":
@@ -33,18 +33,30 @@ def export(run_dir: Path, page: Page, name: str, given_form: str | None, *, forc
         wanted = counted.page(found)
         first = next(wanted, None)
         if first is None:
-            _say(f"{_why_none(counted)}: nothing was exported" + ("" if path is None else f", and {name} was not written"))
-            return 0
+            return _nothing(_why_none(counted), name)
         tools = stack.enter_context(_tools(run_dir)) if form == "chat" else lambda _: None
         file = stack.enter_context(_destination(path))
         write = stack.enter_context(exporting(file, form, tools))
         written = int(write(first.row())) + sum(write(one.row()) for one in wanted)  # the first before the next is taken
+        if not written:
+            raise _Nothing  # so that the file does not come to be
+    if not written:
+        return _nothing(f"none of {many(counted.shown)} has any reply", name)
     said = [f"exported {written:,} of {many(counted.seen + found.unended)} to {'standard output' if path is None else name}"]
     if written < counted.shown:
         said.append(f"{counted.shown - written:,} without any reply {_was(counted.shown - written)} left out")
     if found.unended:
         said.append(f"{found.unended:,} {'has' if found.unended == 1 else 'have'} not ended")
     _say("; ".join(said))
+    return 0
+
+
+class _Nothing(Exception):
+    """No row has a line in the form."""
+
+
+def _nothing(why: str, name: str) -> int:
+    _say(f"{why}: nothing was exported" + ("" if name == "-" else f", and {name} was not written"))
     return 0
 
 
