@@ -118,6 +118,14 @@ def test_a_history_of_other_tasks_is_told(tmp_path, job, earlier):
     assert "there is none of the same id" in run(tmp_path, other, "next", *FORECAST, "--history", "earlier")
 
 
+def test_so_it_is_by_simulations(tmp_path, earlier):
+    small = ("--agents", 2, "--set", "workload.most_steps=10")
+    note = "note: {}: tells nothing of these agents: there is none of the same id"
+    assert ended(tmp_path, "simulate", *small, "--set", "run.history=earlier", "--out", "drawn") == note.format("earlier")
+    assert ended(tmp_path, "compare", *small, "--workers", 1, "--history", "earlier") == note.format("earlier")
+    assert ended(tmp_path, "compare", *small, "--workers", 1, "--history", "drawn") == ""
+
+
 def test_a_history_that_is_none_is_one_sentence_and_leaves_nothing(tmp_path, job, earlier):
     assert run(tmp_path, job, "next", "--history", "nowhere", code=2).endswith(
         "nowhere: holds no run (there is no config.json); give the directory that `concur run` named"

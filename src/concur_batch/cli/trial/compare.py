@@ -15,7 +15,7 @@ from rich.console import Console
 from concur_batch.cli import parts
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
 from concur_batch.cli.trial.side_by_side import Workers, cores
-from concur_batch.cli.trial.simulate import Load, configured, with_all_live
+from concur_batch.cli.trial.simulate import Load, configured, note_history, with_all_live
 from concur_batch.cli.trial.simulation import simulate
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
@@ -59,6 +59,7 @@ def start_simulated(
     config = with_all_live(config, len(traces[drawn[0]]))
     by_controller = configurations(config, names)
     parts.check_choices(next(iter(by_controller.values())).model_copy(update={"controller": Controller(name=OFF)}))
+    note_history(traces[drawn[0]], list(tasks(traces[drawn[0]])), config)
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
     try:
         _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from concur_batch.cli import directory, parts
+from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.trial.simulation import Simulated, simulate
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Agent
@@ -78,6 +78,7 @@ def start(
     config = with_all_live(config, len(traces))
     parts.check_choices(config)
     jobs = list(tasks(traces))
+    note_history(traces, jobs, config)
     try:
         if config.run.out is None:
             done = simulate(traces, jobs, config, progress=_shown)
@@ -118,6 +119,13 @@ def configured(config: Config) -> Config:
         raise InputError("sim.speed: virtual time has none; leave it out")
     run = config.run.model_copy(update={"n": 1, "shuffle": None})
     return config.model_copy(update={"limits": limits, "run": run, "agent": Agent()})
+
+
+def note_history(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Config) -> None:
+    """Say so where an earlier run was named, and these agents were not in it."""
+    if config.run.history is None or any(job.expected_tokens for job in hints.simulated(traces, jobs, config)):
+        return
+    print(f"note: {config.run.history}: tells nothing of these agents: there is none of the same id", file=sys.stderr)  # noqa: T201 - for whoever started it
 
 
 def with_all_live(config: Config, agents: int) -> Config:
