@@ -57,6 +57,27 @@ def test_who_holds_agents_back():
     assert holding(engine, state, bound(engine, state)) == "holds nobody back"
 
 
+@pytest.mark.parametrize(
+    ("policy", "decided", "committed", "held"),
+    [
+        ("forecast", {"agents": 4, "tokens": 90_000}, 20_000, "5 wait: --max-agents is reached"),  # and not growth
+        ("forecast", {"agents": 4, "tokens": 90_000}, 89_000, "5 wait: the limit is reached"),
+        ("aimd", {"agents": 4}, 20_000, "5 wait: --max-agents is reached"),  # its ceiling
+        ("fixed:3", {"agents": 3}, 20_000, "5 wait: the limit is reached"),
+    ],
+)
+def test_most_agents_that_a_run_may_have(policy, decided, committed, held):
+    started = [r.RolloutStarted(t=1, rollout=f"{k}#0", engine="e", task=str(k), k=0, index=k, seed=0) for k in range(4)]
+    more = [
+        r.BatchLoaded(t=1, tasks=9, rollouts=9, max_agents=4),
+        *started,
+        r.RolloutYielded(t=2, rollout="0#0", engine="e", step=1),
+    ]
+    active = min(decided["agents"], 4)
+    engine, state = engine_under(policy, decided, active=active, committed=committed, more=more)
+    assert holding(engine, state, bound(engine, state)) == held
+
+
 def test_of_several_engines_none_counts_whoever_never_started():
     def started(k):
         return r.RolloutStarted(t=1, rollout=f"{k}#0", engine="e", task=str(k), k=0, index=k, seed=0)

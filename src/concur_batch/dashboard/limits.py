@@ -116,6 +116,12 @@ def _waiting(engine: EngineView, state: RunState, sample: Sampled) -> str:
     return f"{count(own)} and new ones wait" if own else "new ones wait"
 
 
+def _is_full(state: RunState, sample: Sampled) -> bool:
+    """Whether the run, over all engines, has as many agents as it may have, of whom none waits to return."""
+    going_on = max(sample.active, sum(not live.paused for live in state.live.values()))
+    return 0 < state.max_agents <= going_on
+
+
 def holding(engine: EngineView, state: RunState, found: Bound) -> str:
     """Whether anybody is held back, and by what: empty where that cannot be said."""
     sample = engine.sample
@@ -131,9 +137,11 @@ def holding(engine: EngineView, state: RunState, found: Bound) -> str:
     if sample.waiting <= 0:
         return "holds nobody back"
     waits = _waiting(engine, state, sample)
-    if found.size is None:
-        return f"{waits}: --max-agents is reached" if state.max_agents and sample.active >= state.max_agents else waits
-    used = sample.committed_tokens if engine.decision.tokens is not None else found.used  # as the gate counts
-    if used is not None and used >= 0.95 * found.size:
+    of_tokens = engine.decision.tokens is not None
+    used = sample.committed_tokens if of_tokens else found.used  # as the gate counts
+    reached = found.size is not None and used is not None and used >= 0.95 * found.size
+    if _is_full(state, sample) and not (reached and (of_tokens or found.size != state.max_agents)):
+        return f"{waits}: --max-agents is reached"
+    if reached:
         return f"{waits}: the limit is reached"
-    return f"{waits}: rest is for growth" if engine.decision.tokens is not None and policy_of(engine) == "forecast" else waits
+    return f"{waits}: rest is for growth" if of_tokens and policy_of(engine) == "forecast" else waits
