@@ -165,3 +165,17 @@ def test_before_the_first_record():
     status = status_dict(RunState(), RUN, None)
     assert (status["condition"], status["steps_per_s"], status["newest_record_at"]) == ("empty", None, None)
     assert "has not begun" in printed(RunState(), None)
+
+
+def test_what_others_wrote_moves_no_cursor_and_hides_nothing():
+    wrote = "\x1b[2J\u202eoops\r\n[red]not[/red]"
+    story = [*STORY, *rollout("\x1b[8m", end("\x1b[8m", "error", error=r.ErrorInfo(error_class="agent", message=wrote)))]
+    text = printed(fold(story), None)
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+    assert r"\x1b[8m#0: agent: \x1b[2J\u202eoops [red]not[/red]" in text
+
+
+def test_a_message_that_begins_with_its_rollout_names_it_once():
+    story = [*rollout("a", end("a", "error", error=r.ErrorInfo(error_class="engine", message="a#0: no turn")))]
+    assert "error a#0: engine: no turn" in printed(fold(story), None)

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from concur_batch.results.summary import counts, duration, engine_summary, iso, limit_path, number, percent, rate
+from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, RunState
 
 
@@ -152,7 +153,9 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
         yield "engine", Text(_engine_line(name, engine), style="red" if engine["lost"] else "", overflow="fold")
         yield "  window" if engine["tokens"] is None else "  limit", Text(limit_path(engine))
     if error := status["newest_error"]:
-        yield "error", Text(f"{error['rollout']}: {error['class']}: {_short(error['message'])}", style="red", overflow="fold")
+        message = error["message"].removeprefix(f"{error['rollout']}: ")
+        who = f"{_short(error['rollout'])}: {_short(error['class'])}"
+        yield "error", Text(f"{who}: {_short(message)}", style="red", overflow="fold")
     if state.segments and status["next_command"]:
         yield "next", Text(status["next_command"], style="bold", overflow="fold")
 
@@ -171,12 +174,12 @@ def _held(holder: dict[str, Any]) -> str:
 
 def _engine_line(name: str, engine: dict[str, Any]) -> str:
     if engine["lost"]:
-        return f"{name}: away ({_short(engine['lost'])})"
+        return f"{_short(name)}: away ({_short(engine['lost'])})"
     shares = f"locked {percent(engine['locked'])}, resident {percent(engine['resident'])}"
-    return f"{name}: {engine['policy'] or 'no policy yet'}, {shares}"
+    return f"{_short(name)}: {engine['policy'] or 'no policy yet'}, {shares}"
 
 
 def _short(message: str, limit: int = 200) -> str:
-    """One line of it."""
-    line = " ".join(message.split())
+    """One line of it, fit for a terminal."""
+    line = visible(" ".join(message.split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
