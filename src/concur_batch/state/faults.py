@@ -46,11 +46,14 @@ class Faults:
         self.groups: dict[tuple[Kind, str], Group] = {}
 
     def add(self, kind: Kind, name: str, message: str, rollout: str, at: float) -> None:
-        """Take one in. The same message again counts up; of more than a few the oldest is forgotten."""
+        """Take one in. The same message again counts up; of more than a few the oldest is forgotten.
+
+        A message that begins with its rollout is the same as another's.
+        """
         group = self.groups.get((kind, name)) or self._group(kind, name)
         group.count += 1
         group.at = at
-        line = " ".join(message[:LENGTH].split())
+        line = " ".join(message.removeprefix(f"{rollout}: ")[:LENGTH].split())
         known = group.examples.pop(line, None)
         count = 1 if known is None else known.count + 1
         group.examples[line] = Example(message=line, rollout=rollout, at=at, count=count)
