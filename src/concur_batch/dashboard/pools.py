@@ -117,4 +117,5 @@ def _short(scene: Scene, engine: EngineView, width: int) -> Text:
     else:
         line.append(" " * max(0, room))
     line.append("  hit ", "not bold dim").append(f"{share(hit(list(recent(engine, scene.now)))):>4}", colours.CACHE)
-    return line.append(f"  {words:>16}")
+    aligned = f"{words:>16}"
+    return line.append("  ").append(aligned if line.cell_len + len(aligned) <= width else words)
