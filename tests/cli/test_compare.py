@@ -139,6 +139,12 @@ def test_what_cannot_be_meant_is_refused_before_anything_runs(controllers, sets,
     assert "\n" not in str(caught.value)
 
 
+def test_a_parameter_that_nobody_has_is_told_with_the_place_it_comes_from():
+    config = resolve(SMALL, [], None, {"CONCUR_CONTROLLER_ALPHA": "4"})
+    with pytest.raises(InputError, match=r"controller.alpha \(environment CONCUR_CONTROLLER_ALPHA\): off does not have such"):
+        configurations(config, ["off"])
+
+
 def test_a_parameter_is_for_the_controllers_that_have_it():
     config = resolve({}, ["controller.alpha=4", "controller.pause=oldest"], None, {})
     found = configurations(config, ["off", "aimd", "fixed:auto"])

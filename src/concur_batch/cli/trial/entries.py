@@ -121,7 +121,9 @@ def configurations(config: Config, controllers: Sequence[str]) -> dict[str, Conf
         if len(errors) == len(controllers):
             near = [told[0] for error in errors.values() if (told := re.search("; did you mean .*", str(error)))]
             who = f"none of {', '.join(controllers)} has" if len(controllers) > 1 else f"{controllers[0]} does not have"
-            raise InputError(f"controller.{key}: {who} such a parameter{near[0] if near else ''}")
+            source = config.sources.get(f"controller.{key}", "--set")
+            given = "" if source.startswith("--set") else f" ({source})"
+            raise InputError(f"controller.{key}{given}: {who} such a parameter{near[0] if near else ''}")
     return found
 
 
