@@ -16,6 +16,14 @@ def test_failures_by_class_with_examples_that_differ():
     assert len({one["message"] for one in tool["examples"]}) == EXAMPLES
 
 
+def test_a_message_that_begins_with_its_rollout_is_no_other_than_that_of_the_next():
+    failures = Failures()
+    for i in range(3):
+        failures.finished(failed(f"a{i}#0", 5.0, f"a{i}#0: no turn"), 5.0)
+    (example,) = failures.view()["classes"][0]["examples"]
+    assert (example["rollout"], example["message"]) == ("a0#0", "no turn")
+
+
 def test_another_attempt_takes_a_failure_back_but_being_taken_up_does_not():
     failures = Failures()
     failures.finished(failed("a#0", 5.0), 5.0)

@@ -25,6 +25,11 @@ def test_a_line_per_rollout():
     ]
 
 
+def test_a_message_that_begins_with_its_rollout_has_room_for_the_rest():
+    error = r.ErrorInfo(error_class="engine", message="t0#0: no turn")
+    assert shown({"status": "error", "error": error})[1].endswith("  engine: no turn")
+
+
 def test_it_fits_whatever_it_holds():
     ends = [{"output": "漢字" * 100, "n_steps": 12345}, {"status": "context_length", "output": "\x1b[31mx\x1b]0;t\x07" * 20}]
     for width in (60, 80, 132):

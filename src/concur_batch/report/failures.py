@@ -34,7 +34,8 @@ class Failures:
         """Take an end in; one without an error is passed over."""
         if record.error is None:
             return
-        error_class, message = record.error.error_class, clipped(record.error.message, MESSAGE_CHARS)
+        error_class = record.error.error_class
+        message = clipped(record.error.message.removeprefix(f"{record.rollout}: "), MESSAGE_CHARS)  # stands beside the rollout
         self._classes[record.rollout] = error_class
         examples = self._examples.setdefault(error_class, {})
         if len(examples) < EXAMPLES and all(message != example["message"] for example in examples.values()):

@@ -31,10 +31,11 @@ class Line:
 
 def line(row: ResultRow) -> Line:
     """The row in short: where it failed, class and message stand in place of the output."""
-    error = row.error
-    last = one_line((row.output or "") if error is None else f"{error.error_class}: {error.message}")
+    error, rollout = row.error, rollout_id(row.id, row.rollout)
+    failed = "" if error is None else f"{error.error_class}: {error.message.removeprefix(f'{rollout}: ')}"
+    last = one_line(failed or row.output or "")
     tokens = "?" if row.context_tokens is None else f"{row.context_tokens:,}"
-    name = one_line(rollout_id(row.id, row.rollout))
+    name = one_line(rollout)
     return Line((name, row.status, f"{row.n_steps:,}", tokens, duration(row.times.wall_s), last), row.status)
 
 
