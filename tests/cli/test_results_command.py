@@ -46,7 +46,7 @@ def test_the_table_and_its_filters(run):
     lines = results(run, "out").splitlines()
     assert [line.split()[0] for line in lines] == ["rollout", "one#0", "one#1", "two#0", "three#0"]
     assert r"yes\x1b[31m [bold]it is[/bold]" in lines[1]
-    assert "engine: two#0: the embedded" in lines[3]
+    assert "engine: the embedded" in lines[3]
     assert max(map(len, lines)) <= 80
     assert "2 rollouts that match, of 4" in results(run, "out", "--id", "^t")
     assert "\n1 rollout that matches, of 4" in results(run, "out", "--id", "^two")
