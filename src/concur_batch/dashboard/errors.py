@@ -77,7 +77,7 @@ def screen(scene: Scene, width: int, height: int) -> list[Text]:
             lines += [Text(), Text(_ABOUT[group.kind], style="dim")]
         lines += _group(scene, group, width)
     if len(lines) > height:
-        lines = [*lines[: max(1, height - 1)], Text("more below, on a larger terminal; and concur report", style="dim")]
+        lines = [*lines[: max(1, height - 1)], Text("more on a larger terminal, and in concur report", style="dim")]
     return lines[:height]
 
 
