@@ -179,3 +179,8 @@ def test_what_others_wrote_moves_no_cursor_and_hides_nothing():
 def test_a_message_that_begins_with_its_rollout_names_it_once():
     story = [*rollout("a", end("a", "error", error=r.ErrorInfo(error_class="engine", message="a#0: no turn")))]
     assert "error a#0: engine: no turn" in printed(fold(story), None)
+
+
+def test_an_engine_that_is_away_is_named_once():
+    story = [*STORY, r.EngineLost(t=5.0, engine=ENGINE, message=f"{ENGINE} broke the connection")]
+    assert f"{ENGINE}: away (broke the connection)" in printed(fold(story), None)

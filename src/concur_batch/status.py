@@ -174,7 +174,7 @@ def _held(holder: dict[str, Any]) -> str:
 
 def _engine_line(name: str, engine: dict[str, Any]) -> str:
     if engine["lost"]:
-        return f"{_short(name)}: away ({_short(engine['lost'])})"
+        return f"{_short(name)}: away ({_short(engine['lost'].removeprefix(f'{name} '))})"
     shares = f"locked {percent(engine['locked'])}, resident {percent(engine['resident'])}"
     return f"{_short(name)}: {engine['policy'] or 'no policy yet'}, {shares}"
 

@@ -72,12 +72,12 @@ def test_everything_a_person_asks_is_there():
 
 
 def test_lost_engine_and_drain_stand_out():
-    state = fold([*story(), r.EngineLost(t=35, engine=E, message="connection refused"), r.DrainStarted(t=36, cause="SIGINT")])
+    state = fold([*story(), r.EngineLost(t=35, engine=E, message=f"{E} refused"), r.DrainStarted(t=36, cause="SIGINT")])
     text = drawn(state, 40.0, width=60, height=20)
-    assert f"ENGINE LOST {E} for 5 s:" in text
+    assert f"ENGINE LOST {E} for 5 s: refused" in " ".join(text.split())
     assert "DRAINING (SIGINT): 3 agents" in text
     line = plain.line(state, 40.0)
-    assert "ENGINE LOST" in line
+    assert f"ENGINE LOST {E} for 5 s: refused" in line
     assert "draining (SIGINT)" in line
 
 

@@ -77,7 +77,7 @@ def alerts(scene: Scene, width: int) -> list[Text]:
     state, lines = scene.state, []
     for engine in state.engines.values():
         if engine.lost is not None:
-            message = scene.clean(f"{engine.name} for {duration(scene.now - engine.lost.t)}: {engine.lost.message}")
+            message = scene.clean(f"{engine.name} for {duration(scene.now - engine.lost.t)}: {engine.away}")
             start = Text.assemble(label("lost"), ("ENGINE LOST ", "bold red"))
             lines += prose(start, message, colours.LOST, width, 2, ascii_only=scene.ascii_only)
     if state.finished is not None:

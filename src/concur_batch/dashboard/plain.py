@@ -32,7 +32,7 @@ def line(state: RunState, now: float) -> str:
         locked = "" if engine.sample is None or engine.sample.locked is None else f", locked {share(engine.sample.locked)}"
         parts.append(f"{name}limit {bound(engine, state).words} ({moved(engine, now)}){locked}")
         if engine.lost is not None:
-            parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.lost.message}")
+            parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.away}")
     hit = state.segment_totals.hit_rate
     if hit is not None:
         parts.append(f"cached {share(hit)}")

@@ -119,6 +119,11 @@ class EngineView:
         self.moves.append(Move(began=x.t, before=before, after=x, locked=locked, hit=hit(told), miss=miss(told)))
 
     @property
+    def away(self) -> str:
+        """What became of it, without its name; empty while it answers."""
+        return "" if self.lost is None else self.lost.message.removeprefix(f"{self.name} ")
+
+    @property
     def queue_share(self) -> float | None:
         """Of the time that model calls spend at the engine, what they wait in its queue for; None: it does not tell."""
         return self.queue_s / self.flight_s if self.flight_s > 0 else None
