@@ -76,7 +76,7 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
 async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.ErrorInfo | None]:
     try:
         async with context.wall_time:
-            output = await rollout.agent(rollout.setting.task, context)
+            output = await context.leash.hold(rollout.agent(rollout.setting.task, context))
     except LimitReached as limit:
         return limit.status, None, None
     except ContextLengthExceeded:

@@ -130,6 +130,52 @@ def test_a_limit_cannot_be_swallowed_by_an_agent():
     assert stage.run().of(r.RolloutFinished)[0].status == "max_steps"
 
 
+@pytest.mark.parametrize(("limits", "status"), [(Limits(max_steps=3), "max_steps"), (Limits(timeout_s=20), "timeout")])
+def test_nor_by_one_that_catches_everything(limits, status):
+    """It would go round without ever waiting, and the event loop with it."""
+
+    async def stubborn(task, ctx):
+        messages = ctx.prompt
+        while True:
+            try:
+                messages.append((await ctx.complete(messages)).message)
+            except:  # noqa: E722
+                continue
+
+    async def well_behaved(task, ctx):
+        await ctx.complete(ctx.prompt)
+
+    agents = {"stubborn": stubborn, "well": well_behaved}
+    stage = Stage(ScriptedEngine(turns(*["wait"] * 99), delay_s=3.0), [], agents=agents, limits=limits)
+    stage.job = [*tasks(2, agent="stubborn"), *tasks(4, agent="well")[2:]]
+    stage.run()
+    assert stage.complete
+    assert [x.status for x in sorted(stage.of(r.RolloutFinished), key=lambda x: x.rollout)] == [status] * 2 + ["completed"] * 2
+
+
+def test_branches_that_reach_a_limit_together_clean_up():
+    cleaned = []
+
+    async def tidy(task, ctx):
+        async def branch(i):
+            messages = [{"role": "user", "content": str(i)}]
+            try:
+                while True:
+                    messages.append((await ctx.complete(messages)).message)
+            finally:
+                cleaned.append(i)
+
+        async with asyncio.TaskGroup() as group:
+            for i in range(5):
+                group.create_task(branch(i))
+
+    stage = Stage(
+        ScriptedEngine(turns(*["wait"] * 99)), tasks(1), agents={"tidy": tidy}, agent="tidy", limits=Limits(max_steps=8)
+    )
+    assert stage.run().of(r.RolloutFinished)[0].status == "max_steps"
+    assert sorted(cleaned) == [0, 1, 2, 3, 4]
+
+
 def test_scripts_reach_the_engine_turn_by_turn():
     script = (ScriptedTurn(content="a"), ScriptedTurn(content="b"))
     stage = Stage(ScriptedEngine(turns("wait")), tasks(1, script=script)).run()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from concur_batch import errors
 from concur_batch import records as r
-from concur_batch.agent.limits import LimitReached, WallTime
+from concur_batch.agent.limits import Leash, LimitReached, WallTime
 from concur_batch.agent.replay import Past, PastCall, PastCalls
 from concur_batch.agent.requests import Conversation, hash_call
 from concur_batch.control.base import AgentView
@@ -35,6 +36,8 @@ INTERRUPTED = (
 # request (and throws its KV away) for one whose priority is larger by more than 10: so none of ours ever is, however many
 # agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
 _PRIORITIES = 10
+
+_TOLD = 10  # who goes on calling after a limit was raised so often will not be ended by raising it
 
 _LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
 
@@ -103,6 +106,8 @@ class Context:
         self._recorder = recorder
         self._past = PastCalls(past.calls if past is not None else {})
         self._callable = setting.offered_names  # by the model: what the last model call offered
+        self.leash = Leash()
+        self._told: Counter[asyncio.Task[Any] | None] = Counter()  # how often each of its tasks was told that a limit is reached
         self._calling: dict[asyncio.Task[Any], None] = {}  # the tasks in which calls are under way
         self._over = False
         self._talk = Conversation(setting.task.messages)
@@ -164,7 +169,7 @@ class Context:
             return self._reply_again(past, messages)
         if isinstance(past, r.CallFailed):
             raise errors.named(past.error, past.message)
-        self._check_limits()
+        await self._check_limits()
         with self._under_way():
             returned = await self._boundary()
             step = self.spent.steps + 1
@@ -317,16 +322,28 @@ class Context:
         spent.finish_reason = x.finish_reason
         self.now += x.model_s + x.wait_s + x.retry_s
 
-    def _check_limits(self) -> None:
+    async def _check_limits(self) -> None:
+        status = self._reached()
+        if status is not None:
+            task = asyncio.current_task()
+            self._told[task] += 1
+            if self._told[task] > _TOLD:
+                await self.leash.let_go(LimitReached(status))
+            raise LimitReached(status)
+
+    def _reached(self) -> str | None:
         limits, spent = self._setting.limits, self.spent
+        if self.wall_time.expired:
+            return "timeout"
         if limits.max_steps is not None and spent.steps >= limits.max_steps:
-            raise LimitReached("max_steps")
+            return "max_steps"
         if limits.max_output_tokens is not None and spent.completion_tokens >= limits.max_output_tokens:
-            raise LimitReached("token_budget")
+            return "token_budget"
         if limits.max_total_tokens is not None and spent.prompt_tokens + spent.completion_tokens >= limits.max_total_tokens:
-            raise LimitReached("token_budget")
+            return "token_budget"
         if self._context_length is not None and self._view.context_tokens >= self._context_length:
-            raise LimitReached("context_length")
+            return "context_length"
+        return None
 
     # Tools -----------------------------------------------------------------------------------------------------------
 

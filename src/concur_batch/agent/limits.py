@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import types
+from collections.abc import Awaitable, Generator
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, cast
+
+T = TypeVar("T")
+
+_SLOW_S = 1.0
 
 
 class LimitReached(BaseException):
@@ -22,6 +30,11 @@ class WallTime:
         self._left = seconds
         self._timeout = asyncio.timeout(None)
         self._since: float | None = None  # None: suspended
+
+    @property
+    def expired(self) -> bool:
+        """Whether it has run out."""
+        return self._timeout.expired()
 
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
@@ -49,3 +62,49 @@ class WallTime:
         if self._left is not None and self._since is None and not self._timeout.expired():
             self._since = asyncio.get_running_loop().time()
             self._timeout.reschedule(self._since + max(0.0, self._left))
+
+
+class Leash:
+    """Holds an agent's work while it is awaited, and leaves it where it stands once `let_go` was called.
+
+    Nothing that is raised in it ends an agent that catches whatever there is and calls again (`except:` in a loop); it would go
+    round for ever, and the event loop with it.
+    """
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+        self._limit: LimitReached | None = None
+
+    async def let_go(self, limit: LimitReached) -> None:
+        """`limit` is what ends the work, at once. From a task that the agent has started it cannot be; that task is slowed down."""
+        if asyncio.current_task() is not self._task:
+            await asyncio.sleep(_SLOW_S)
+            return
+        self._limit = limit
+        await asyncio.sleep(0)
+
+    @types.coroutine
+    def hold(self, work: Awaitable[T]) -> Generator[Any, Any, T]:
+        """What the work comes to."""
+        self._task = asyncio.current_task()
+        inner: Any = work.__await__()
+        go_on = partial(next, inner)
+        while True:
+            try:
+                waits_for = go_on()
+            except StopIteration as end:
+                return cast("T", end.value)
+            if self._limit is not None:
+                _keep_for_ever(inner)
+                raise self._limit
+            try:
+                answer = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the agent
+                go_on = partial(inner.throw, error)
+            else:
+                go_on = partial(next, inner) if answer is None else partial(inner.send, answer)
+
+
+def _keep_for_ever(work: object) -> None:
+    """It must not be deallocated: Python would raise GeneratorExit in it, which it would catch, and go round for ever."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(work))
