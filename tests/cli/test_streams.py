@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from program import CONCUR
+from program import CONCUR, concur
 
 
 @pytest.fixture
@@ -39,3 +39,32 @@ def test_also_where_its_reader_has_left(job):
 
 def test_a_fault_keeps_its_exit_code(job):
     assert ran(job, "2>/dev/full", "run", "other.jsonl").returncode == 2
+
+
+LOOKS = [
+    ("status", "out"),
+    ("status", "out", "--json"),
+    ("results", "out"),
+    ("results", "out", "--open", "t0"),
+    ("report", "out"),
+    ("report", "out", "--json"),
+    ("report", "out", "--html", "-"),
+]
+
+
+def test_a_look_for_which_there_is_no_room_is_one_sentence(job):
+    assert concur("run", "job.jsonl", "--out", "out", cwd=job).returncode == 0
+    for arguments in LOOKS:
+        result = ran(job, ">/dev/full", *arguments)
+        assert result.returncode == 2, arguments
+        assert result.stderr == "concur: standard output could not be written (No space left on device)\n"
+
+
+def test_a_look_whose_reader_has_left_is_no_fault(job):
+    assert concur("run", "job.jsonl", "--out", "out", cwd=job).returncode == 0
+    reading, writing = os.pipe()
+    os.close(reading)
+    for arguments in LOOKS:
+        result = concur(*arguments, cwd=job, stdout=writing)
+        assert (result.returncode, result.stderr) == (0, ""), arguments
+    os.close(writing)

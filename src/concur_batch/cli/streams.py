@@ -42,12 +42,23 @@ class _Forgiving(io.FileIO):
 
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
-    """Where its reader goes away, that is the end of it and no fault."""
-    try:
+    """Where its reader goes away, that is the end of it and no fault. Raises RunDirectoryError where it cannot be written."""
+    with printing():
         yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """The same for what is printed inside, also by rich."""
+    try:
+        yield
+        sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
+    except SystemExit:  # rich raises it for the same
+        raise SystemExit(0) from None
     except OSError as error:
+        if error.filename is not None:  # another file's
+            raise
         raise RunDirectoryError(f"standard output could not be written ({error.strerror or error})") from error

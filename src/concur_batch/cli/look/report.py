@@ -11,7 +11,7 @@ from rich.console import Console
 
 from concur_batch.cli import directory
 from concur_batch.cli.look.own import is_own
-from concur_batch.cli.streams import standard_output
+from concur_batch.cli.streams import printing, standard_output
 from concur_batch.errors import InputError, RunDirectoryError
 from concur_batch.journal.lock import holder_of
 from concur_batch.journal.reader import JournalReader
@@ -53,10 +53,11 @@ def report(run_dirs: Sequence[Path], html: Path | None, *, as_json: bool, open_i
         elif makes_page:
             _write(place, _page(runs))
             written = str(place)
-    if as_json:
-        print(json.dumps({"runs": [run.numbers() for run in runs], "html": written}))  # noqa: T201 - the command's output
-    elif not to_output:
-        _print(runs, place)
+    with printing():
+        if as_json:
+            print(json.dumps({"runs": [run.numbers() for run in runs], "html": written}))  # noqa: T201 - the command's output
+        elif not to_output:
+            _print(runs, place)
     if open_it:
         _open(place)
     return 0

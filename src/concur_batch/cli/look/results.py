@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from io import TextIOWrapper
 from itertools import islice
@@ -17,7 +16,7 @@ from rich.console import Console
 
 from concur_batch.cli.look.collected import collection
 from concur_batch.cli.look.opened import print_one
-from concur_batch.cli.streams import standard_output
+from concur_batch.cli.streams import printing, standard_output
 from concur_batch.errors import InputError
 from concur_batch.results.listing import headings, left_out, line, render_lines
 from concur_batch.results.paging import Counted, Page, many
@@ -59,18 +58,16 @@ def show(
     match given:
         case ["--open"]:
             _refuse_filters(filters, skip=skip, limit=limit)
-            with suppress(SystemExit):  # rich raises it where nobody reads any more
+            with printing():
                 return print_one(run_dir, wanted["--open"])
-            return 0
         case ["--export"]:
             from concur_batch.cli.look.exported import export  # noqa: PLC0415 - pyarrow, for this alone
 
             return export(run_dir, page, wanted["--export"], form, force=force)
         case ["--json"]:
             return print_json(run_dir, page)
-    with suppress(SystemExit):
+    with printing():
         return print_table(run_dir, replace(page, limit=limit or PAGE))
-    return 0
 
 
 def _refuse_filters(filters: tuple[str | None, str | None, str | None], *, skip: int, limit: int | None) -> None:
