@@ -239,7 +239,7 @@ def test_a_configuration_made_for_run_serves_too(capsys, tmp_path):
         "[run]\nn = 4\nshuffle = 1\nlimit = 2\n"
         '[agent]\nname = "mine:agent"\nplan_first = true\nsystem = "Hello"\n'
         '[tools]\nsources = ["mine.py"]\n'
-        '[controller]\nname = "fixed:3"\n'
+        '[controller]\nname = "fixed:3"\n[sim]\nspeed = 20\n'
     )
     found = figures(capsys, config=file, sets=["workload.shared_tokens=0"])
     plain = figures(capsys, controller__name="fixed:3", sets=["workload.shared_tokens=0"])
@@ -268,7 +268,7 @@ def test_tells_how_agents_ended(capsys, monkeypatch):
         ({"sets": ["sim.page_size=64", "sim.chunked_prefill_size=100"]}, r"must be a multiple of the page of 64"),
         ({"trace": "nothing.jsonl"}, r"nothing.jsonl: no such file"),
         ({"sets": ["sim.host_teir=2"]}, r"sim.host_teir; did you mean sim.host_tier"),
-        ({"sets": ["sim.speed=2"]}, r"sim.speed: virtual time has none"),
+        ({"sets": ["sim.speed=2"]}, r"--set sim.speed: .*; virtual time has none, so leave it out"),
         ({"shared": 10}, r"--shared-prefix: is for traces"),
         ({"sets": ["run.n=3"]}, r"--set run.n: means nothing to a simulation; each agent runs once, so give --agents for more"),
         ({"sets": ["replay.time_scale=0.5"]}, r"--set replay.time_scale: .*; give --time-scale"),

@@ -92,9 +92,10 @@ def start(
     return 1 if done.figures["statuses"].get("error") else 0
 
 
-_INSTEAD = {  # keys that are for job files and servers, and what does the same here
+_INSTEAD = {  # keys that are for job files, servers and real time, and what to do instead
     "run.n": "each agent runs once, so give --agents for more",
     "run.limit": "give --agents",
+    "sim.speed": "virtual time has none, so leave it out",
     "replay.token_scale": "give --token-scale",
     "replay.time_scale": "give --time-scale",
     "replay.shared_tokens": "give --shared-prefix",
@@ -115,10 +116,9 @@ def configured(config: Config) -> Config:
         limits = limits.model_copy(update={"max_steps": None})
     if limits.context_length is None:
         limits = limits.model_copy(update={"context_length": config.sim.context_length or 131_072})
-    if config.sim.speed != 1.0:
-        raise InputError("sim.speed: virtual time has none; leave it out")
     run = config.run.model_copy(update={"n": 1, "shuffle": None})
-    return config.model_copy(update={"limits": limits, "run": run, "agent": Agent()})
+    sim = config.sim.model_copy(update={"speed": 1.0})
+    return config.model_copy(update={"limits": limits, "run": run, "agent": Agent(), "sim": sim})
 
 
 def note_history(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Config) -> None:
