@@ -10,6 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from program import CONCUR, Program, concur
 
+from concur_batch import records as r
+from concur_batch.journal.writer import JournalWriter
+
 ROWS = [
     {"id": "one", "prompt": "a", "tools": ["shell"], "n": 2,
      "script": [{"tool_calls": [{"name": "shell", "arguments": {"command": "echo seen"}}]}, "yes\x1b[31m [bold]it is[/bold]"]},
@@ -267,6 +270,25 @@ def test_results_of_an_earlier_process_are_not_taken_for_those_of_all(tmp_path):
     (tmp_path / "out" / "results.parquet").write_bytes(old[0])
     (tmp_path / "out" / "summary.json").write_bytes(old[1])
     assert [line.split()[0] for line in results(tmp_path, "out").splitlines()] == ["rollout", "three#0", "one#0", "one#1"]
+
+
+def test_one_that_went_on_elsewhere_and_waits_to_go_on_again(tmp_path):
+    who = {"rollout": "a#0", "engine": "http://old"}
+    writer = JournalWriter(tmp_path / "out")
+    for record in (
+        r.SegmentStarted(t=0.0, epoch=1e9, host="h", pid=1, version="0"),
+        r.RolloutStarted(
+            t=0.1, task="a", k=0, index=0, seed=3, model="small", messages=[{"role": "user", "content": "x"}], **who
+        ),
+        r.SegmentStarted(t=0.0, epoch=1e9, host="h", pid=1, version="0"),
+        r.RolloutStarted(t=0.1, rollout="a#0", engine="http://new", task="a", k=0, index=0, seed=3, model="large", resumed=True),
+        r.RolloutPaused(t=0.2, rollout="a#0", engine="http://new", step=0, reason="drain"),
+    ):
+        writer.write(record)
+    writer.close()
+    shown = results(tmp_path, "out", "--open", "a")
+    assert "react on large at http://new, seed 3" in shown
+    assert "the rollout goes on here with concur resume" in shown
 
 
 def test_a_simulation_has_rows_too(tmp_path):

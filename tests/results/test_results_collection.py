@@ -27,6 +27,13 @@ def of_journal(records=STORY, order=None):
     return JournalCollection(ListJournal(records), order)
 
 
+def test_where_it_went_on_on_another_engine_the_model_is_that_of_its_end():
+    went_on = r.RolloutStarted(t=1.0, rollout="a#0", engine="f", task="a", k=0, index=0, seed=7, model="other", resumed=True)
+    at_end = r.RolloutFinished(t=4.0, rollout="a#0", engine="f", status="completed")
+    (one,) = of_journal([segment(), start("a#0"), segment(), went_on, at_end])
+    assert (one.row().model, one.row().endpoint) == ("other", "f")
+
+
 def test_both_tell_the_same_in_job_order(tmp_path):
     write_results(tmp_path, ListJournal(STORY))
     heads = [Head("a", 0, "error", "tool"), Head("a", 1, "completed", None), Head("b", 0, "completed", None)]

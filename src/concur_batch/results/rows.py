@@ -77,6 +77,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
     """The row of a rollout whose attempt has ended; `records` are those of `trace.positions`, in order."""
     start: r.RolloutStarted | None = None
     end: r.RolloutFinished | None = None
+    model = ""
     context_tokens: int | None = None
     transcript = Transcript()
     for record in records:
@@ -86,6 +87,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         elif isinstance(record, r.ToolFinished):
             transcript.observe(record)
         elif isinstance(record, r.RolloutStarted):
+            model = record.model or model  # where it goes on there may be another engine, and another model
             if start is None:  # those after it say that a later segment has taken the rollout up
                 start, transcript = record, Transcript(record.messages)
         elif isinstance(record, r.RolloutFinished):
@@ -103,7 +105,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         context_tokens=context_tokens,
         error=_failure(end),
         times=_times(end),
-        model=(start.model or None) if start else None,
+        model=model or None,
         endpoint=end.engine,
         seed=start.seed if start else None,
         agent=start.agent if start else None,

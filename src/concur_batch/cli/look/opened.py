@@ -41,7 +41,7 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
         yield from _head(records, started)
         yield from render_parts(of_records(records))
         if not isinstance(records[-1], r.RolloutFinished):
-            word = "is still at work" if holder_of(run_dir) is not None else "was broken off here"
+            word = "is still at work" if holder_of(run_dir) is not None else _broken_off(records[-1])
             yield from render_parts([Part(heading=f"the rollout {word}", kind="note")])
         return
     if not (run_dir / "results.parquet").exists():
@@ -53,6 +53,10 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
     if row.error is not None:
         end = [Part(heading="failed", kind="failed", facts=f"error of class {row.error.error_class}", content=row.error.message)]
     yield from render_parts([*of_messages(row.messages), *end])
+
+
+def _broken_off(last: r.Record) -> str:
+    return "goes on here with concur resume" if isinstance(last, r.RolloutPaused) else "was broken off here"
 
 
 def _from_journal(run_dir: Path, name: str) -> tuple[float, list[r.Record]]:
@@ -113,7 +117,7 @@ def _only(run_dir: Path, name: str, found: dict[str, str], others: set[str]) -> 
 
 
 def _head(records: list[r.Record], started: float) -> Iterator[Text]:
-    first = next((record for record in records if isinstance(record, r.RolloutStarted)), None)
+    starts = [record for record in records if isinstance(record, r.RolloutStarted)]
     last = records[-1]
     replies = [record for record in records if isinstance(record, r.ReplyReceived)]
     facts = [_condition(last), f"{len(replies)} step{'s' * (len(replies) != 1)}"]
@@ -122,11 +126,12 @@ def _head(records: list[r.Record], started: float) -> Iterator[Text]:
     if isinstance(last, r.RolloutFinished):
         facts.append(duration(last.wall_s))
     yield _facts(getattr(last, "rollout", ""), *facts)
-    if first is not None:
+    if starts:
+        first, here = starts[0], starts[-1]  # the later ones say on which engine it went on
         date = datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds")
         attempt = f", attempt {first.attempt}" if first.attempt > 1 else ""
         yield Text(
-            one_line(f"{first.agent} on {first.model or '?'} at {first.engine}, seed {first.seed}, {date}{attempt}"), style="dim"
+            one_line(f"{first.agent} on {here.model or '?'} at {here.engine}, seed {first.seed}, {date}{attempt}"), style="dim"
         )
 
 
