@@ -184,3 +184,9 @@ def test_a_message_that_begins_with_its_rollout_names_it_once():
 def test_an_engine_that_is_away_is_named_once():
     story = [*STORY, r.EngineLost(t=5.0, engine=ENGINE, message=f"{ENGINE} broke the connection")]
     assert f"{ENGINE}: away (broke the connection)" in printed(fold(story), None)
+
+
+def test_a_simulation_has_no_dates():
+    console = Console(width=60, file=StringIO(), record=True)
+    console.print(render_status(fold(STORY), RUN, None, resumable=False))
+    assert "4.0 s, simulated" in console.export_text()

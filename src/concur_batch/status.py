@@ -145,7 +145,8 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
     yield "rollouts", Text(f"{status['rollouts']:,}, of {status['tasks']:,} tasks")
     for key in ("finished", "failed", "running", "paused", "waiting"):
         yield f"  {key}", Text(_row(key, status), style="red" if key == "failed" and status[key] else "")
-    yield "time", Text(f"{duration(status['elapsed_s'])}, newest record {status['newest_record_at'] or 'none'}")
+    newest = f"newest record {status['newest_record_at'] or 'none'}" if resumable else "simulated"
+    yield "time", Text(f"{duration(status['elapsed_s'])}, {newest}")
     speed = f"{number(status['steps_per_s'])} steps/s, {number(status['generated_tokens_per_s'])} generated tokens/s"
     yield "speed", Text(speed)
     yield "cache", Text(f"hit rate {percent(status['hit_rate'])}, miss rate {percent(status['miss_rate'])}")
