@@ -130,6 +130,7 @@ def test_a_job_file_is_not_simulated(tmp_path):
         ("off,fixed:auto", ["controller.alpha=4"], "controller.alpha: none of off, fixed:auto has such a parameter"),
         ("off,aimd", ["controller.alpha=-4"], "controller.alpha: Input should be greater than 0"),
         ("off,aimd", ["controller.name=off"], "controller.name: a comparison takes its controllers from --controllers"),
+        ("off,aimd", ["run.out=here"], "--set run.out: a comparison has a run directory for each run"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_runs(controllers, sets, text, monkeypatch):

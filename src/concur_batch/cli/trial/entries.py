@@ -108,6 +108,8 @@ def configurations(config: Config, controllers: Sequence[str]) -> dict[str, Conf
     """
     if config.sources.get("controller.name", "").startswith("--set"):
         raise InputError("--set controller.name: a comparison takes its controllers from --controllers")
+    if config.sources.get("run.out", "").startswith("--set"):
+        raise InputError("--set run.out: a comparison has a run directory for each run on a server; give --out, for all of them")
     found: dict[str, Config] = {}
     refused: dict[str, dict[str, InputError]] = {}  # by parameter, then by controller
     for name in controllers:
