@@ -26,18 +26,36 @@ async def swallows(task, ctx):
 """
 
 
+def started(folder, *more, **streams):
+    process = Program("run", "job.jsonl", *more, "--out", "out", cwd=folder, **streams)
+    journal = folder / "out" / "journal" / "000001.jsonl"
+    while not (journal.exists() and "rollout_started" in journal.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+def test_a_terminal_that_is_closed_drains(tmp_path):
+    """The kernel sends SIGHUP and the shell another: they are one."""
+    calls = [{"tool_calls": [{"name": "shell", "arguments": {"command": "sleep 1.5"}}]}] * 5
+    (tmp_path / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "p", "tools": ["shell"], "script": calls}) + "\n")
+    process = started(tmp_path, "--no-live", stdout=PIPE, stderr=PIPE)
+    for _ in range(3):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.1)
+    process.communicate(timeout=30)
+    assert process.returncode == 129
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["rollouts"]["begun"] == 1
+    assert '"cause":"SIGHUP"' in (tmp_path / "out" / "journal" / "000001.jsonl").read_text()
+
+
 @pytest.mark.parametrize("agent", ["sleeps", "spins", "swallows"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_third_leaves_at_once_also_where_an_agent_blocks_the_loop(tmp_path, agent, number, code):
     (tmp_path / "mine.py").write_text(AGENTS)
     (tmp_path / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "p", "script": ["done"]}) + "\n")
-    process = Program(
-        "run", "job.jsonl", "--agent", f"mine.py:{agent}", "--out", "out", "--no-live", cwd=tmp_path, stdout=PIPE, stderr=PIPE
-    )
-    journal = tmp_path / "out" / "journal" / "000001.jsonl"
-    while not (journal.exists() and "rollout_started" in journal.read_text()):
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = started(tmp_path, "--agent", f"mine.py:{agent}", "--no-live", stdout=PIPE, stderr=PIPE)
     for _ in range(3):
         process.send_signal(number)
         time.sleep(0.2)

@@ -233,7 +233,8 @@ def _signals(
 ) -> Iterator[None]:
     """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once; `leave` is called just before.
 
-    They are counted where they arrive and not by the loop, which an agent may be blocking.
+    They are counted where they arrive and not by the loop, which an agent may be blocking. SIGHUP, of a terminal that is gone, is
+    a first one and never a second: kernel and shell both send it.
     """
 
     def drain(number: int) -> None:
@@ -242,6 +243,8 @@ def _signals(
             print("draining: every agent finishes its step; once more stops at once", file=sys.stderr)  # noqa: T201
 
     def on_signal(number: int, _: object) -> None:
+        if number == signal.SIGHUP and seen:
+            return
         seen.append(number)
         if len(seen) == 1:
             loop.call_soon_threadsafe(drain, number)
@@ -251,12 +254,17 @@ def _signals(
             leave()
             os._exit(128 + number)
 
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN  # not under nohup
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    if hangs_up:
+        signal.signal(signal.SIGHUP, on_signal)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        if hangs_up:
+            signal.signal(signal.SIGHUP, lambda *_: None)  # the shell's may come while results are written
 
 
 def _quit(runner: Runner, seen: list[int]) -> None:
