@@ -117,6 +117,8 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         ("engine.urls=localhost:30000", "http://localhost:30000"),
         ("engine.urls=ftp://me:pw@host", "ftp://***@host"),
         ("engine.urls=http://a:1,http://a:1", "more than once"),
+        ("engine.urls=sim,sim", "names sim more than once"),
+        ("engine.urls=sim:a@b,sim:a@b", "names sim:a@b more than once"),
         ("engine.poll_s=inf", "a finite number"),
         ("sampling.messages=[]", "they come from the job file"),
         ("sampling.temperature=nan", None),

@@ -35,10 +35,9 @@ def _allowance(value: Any) -> int | str | None:
 
 def _engine_urls(urls: list[str]) -> list[str]:
     for url in urls:
-        if url == "sim" or (url.startswith("sim:") and len(url) > 4 and urls.count(url) == 1):
-            continue
         shown = re.sub(r"//[^/@]*@", "//***@", url)
-        if not re.match(r"https?://[^/\s]+", url):
+        is_simulated = url == "sim" or (url.startswith("sim:") and len(url) > 4)
+        if not is_simulated and not re.match(r"https?://[^/\s]+", url):
             hint = f"http://{shown}" if re.match(r"[\w.\-]+:\d+", url) else "http://127.0.0.1:30000"
             raise ValueError(f"must be URLs such as {hint}, or sim:PROFILE for a simulated one, not {shown!r}")
         if urls.count(url) > 1:
