@@ -72,6 +72,19 @@ def test_a_server_that_is_not_ready():
     assert asyncio.run(main()).stdout.endswith("\nThis server takes no requests yet.\n")
 
 
+@pytest.mark.parametrize("routes", [{}, sglang_routes()])
+def test_a_server_that_answers_no_chat_completion(routes):
+    async def main():
+        async with ChatServer(says('{"error": {"message": "kaboom"}}', 500), routes=routes) as server:
+            return await asyncio.to_thread(check, server.url, code=1)
+
+    told = asyncio.run(main()).stdout
+    assert "kaboom" in told
+    assert " ".join(told.split()).endswith(
+        "CONCUR cannot run agents on this server as it is: it lists its models, and a chat completion fails."
+    )
+
+
 def test_a_key_from_the_environment():
     with simulator("--api-key", "sesame") as url:
         check(url, code=0, env={"SGLANG_API_KEY": "sesame"})

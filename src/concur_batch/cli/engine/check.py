@@ -64,6 +64,8 @@ _WHOLE: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False} 
 def _verdict(facts: Facts, found: Sequence[Finding]) -> str:
     if not facts.ready:
         return "This server takes no requests yet."
+    if facts.turns_failed:
+        return "CONCUR cannot run agents on this server as it is: it lists its models, and a chat completion fails."
     if is_full(found):
         return "CONCUR can work fully with this server."
     if facts.can.kind == "openai":
