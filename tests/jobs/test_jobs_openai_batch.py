@@ -68,3 +68,22 @@ def test_sampling_stands_in_the_body_only():
 def test_fields_of_other_rows_keep_their_names():
     assert in_body("sampling.top_p", frozenset()) == "sampling.top_p"
     assert in_body("sampling.top_p", body_fields(line())) == "body.top_p"
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (line(body={"model": "m"}), ["body.messages: is missing; should be given"]),
+        (line(body="x"), ["body: should be an object, the request to be made"]),
+        (
+            {"url": "/v1/chat/completions", "body": {"messages": MESSAGES}},
+            [
+                "url: is not known; what is to be passed through belongs in metadata",
+                "body: is not known; what is to be passed through belongs in metadata",
+                "custom_id: is missing; a line of an OpenAI batch file needs one beside its body",
+            ],
+        ),
+    ],
+)
+def test_a_conversation_that_is_missing_is_missed_where_it_belongs(row, told):
+    assert [f"{fault.field}: {fault.text}" for fault in check(row)] == told

@@ -61,7 +61,8 @@ class RowSchema:
         """The task of this row, or all that is wrong with it. Nothing is kept but the names of unknown columns."""
         faults: list[tuple[str, str]] = []
         body: frozenset[str] = frozenset()
-        if is_batch_line(row):
+        batch = is_batch_line(row)
+        if batch:
             body = body_fields(row)
             row, faults = from_batch_line(row)
         known, others = _split(row)
@@ -79,8 +80,8 @@ class RowSchema:
             faults.extend(problems(error))
         else:
             faults.extend(self._column_faults(checked, others, where))
-            if own_schema is None:
-                faults.extend(_conversation_faults(checked, others))
+            if own_schema is None and (body or not batch):  # a batch line without a readable body has been told
+                faults.extend(_conversation_faults(checked, others, batch=batch))
             if not faults:
                 return to_task(checked, own, others, self._options.hints, index=index, where=where, absent_id=absent_id)
         return [Fault(where, in_body(field, body), text) for field, text in faults]
@@ -133,10 +134,16 @@ def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return known, others
 
 
-def _conversation_faults(row: Row, others: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _conversation_faults(row: Row, others: dict[str, Any], *, batch: bool) -> Iterator[tuple[str, str]]:
+    if batch and row.prompt is None and row.messages is None:
+        yield "body.messages", "is missing; should be given"
+        return
     if row.prompt is not None and row.messages is not None:
         yield "prompt", "stands beside messages; give exactly one of the two"
     if row.prompt is None and row.messages is None:
+        if isinstance(others.get("body"), dict):
+            yield "custom_id", "is missing; a line of an OpenAI batch file needs one beside its body"
+            return
         near = next((f' (is "{key}" meant?)' for key in others if difflib.get_close_matches(key, ("prompt", "messages"))), "")
         yield "prompt", f"is missing{near}; give prompt (text) or messages (a list)"
     if row.system is not None and row.messages and row.messages[0]["role"] in {"system", "developer"}:
