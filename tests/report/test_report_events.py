@@ -33,3 +33,10 @@ def test_a_process_begins_without_a_hand_on_it():
     for record in (r.Steered(t=1.0, held=True), segment(), r.Steered(t=1.0, held=True)):
         (events.segment if isinstance(record, r.SegmentStarted) else events.steered)(record, 1.0)
     assert [one["detail"] for one in events.view()["kept"]] == ["by hand: admission held"] * 2
+
+
+def test_an_engine_that_is_lost_is_named_once():
+    events = Events()
+    for message in ("http://a broke the connection", "gone"):
+        events.lost(r.EngineLost(t=1.0, engine="http://a", message=message), 1.0)
+    assert [one["detail"] for one in events.view()["kept"]] == ["http://a: broke the connection", "http://a: gone"]

@@ -34,7 +34,7 @@ class Events:
 
     def lost(self, record: r.EngineLost, at: float) -> None:
         """An engine went away."""
-        self._add(at, "engine lost", f"{record.engine}: {record.message}", line=True)
+        self._add(at, "engine lost", f"{record.engine}: {record.message.removeprefix(f'{record.engine} ')}", line=True)
 
     def returned(self, record: r.EngineReturned, at: float) -> None:
         """An engine came back."""
