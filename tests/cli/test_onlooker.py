@@ -7,8 +7,7 @@ import sys
 import pytest
 
 from concur_batch import records as r
-from concur_batch.cli import directory
-from concur_batch.cli.look.onlooker import BROKE_OFF, CONFIG, Onlooker
+from concur_batch.cli.look.onlooker import BROKE_OFF, Onlooker
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import JournalWriter
@@ -215,8 +214,9 @@ def test_a_place_without_a_run_is_one_sentence(tmp_path, place, words):
         Onlooker(tmp_path / place)
 
 
-def test_looking_on_imports_nothing_heavy():
-    code = "import sys; import concur_batch.cli.look.watch; print([m for m in ('pyarrow', 'openai', 'pydantic', 'aiohttp') if m in sys.modules])"
+@pytest.mark.parametrize("command", ["status", "watch", "results", "report"])
+def test_looking_on_imports_nothing_heavy(command):
+    heavy = "('pyarrow', 'openai', 'pydantic', 'aiohttp', 'plotly')"
+    code = f"import sys; import concur_batch.cli.look.{command}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert CONFIG == directory.CONFIG

@@ -6,12 +6,14 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from concur_batch import __version__
-from concur_batch.config import Config, to_json
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.writer import FOLDER, segments
+
+if TYPE_CHECKING:
+    from concur_batch.config import Config
 
 CONFIG = "config.json"
 INDEX = "job.index"
@@ -72,6 +74,8 @@ def unmake(directory: Path) -> None:
 
 def describe(directory: Path, config: Config, jobs: Sequence[str], *, simulated: bool = False) -> None:
     """Write config.json: what is run and how, without secrets. `simulated`: in virtual time, so there is nothing to resume."""
+    from concur_batch.config import to_json  # noqa: PLC0415 - pydantic, which whoever only looks at a run does not need
+
     content = {"concur": __version__, "jobs": list(jobs), "config": to_json(config)} | ({"simulated": True} if simulated else {})
     path = directory / CONFIG
     new = path.with_name(CONFIG + ".new")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from concur_batch.cli import directory
-from concur_batch.jobs.index import read_index
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
 from concur_batch.results.collection import Collection, JournalCollection
@@ -27,6 +26,8 @@ def collection(run_dir: Path) -> Iterator[Collection]:
         return
     if not paths:
         directory.read(run_dir)  # raises where there is no run at all
+    from concur_batch.jobs.index import read_index  # noqa: PLC0415 - pydantic, for a tenth of a second
+
     index = run_dir / directory.INDEX
     reader = JournalReader(run_dir)
     try:

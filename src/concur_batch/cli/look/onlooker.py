@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from concur_batch.cli.directory import CONFIG
 from concur_batch.cli.look.run_clock import RunClock
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.follower import Follower
@@ -13,7 +14,6 @@ from concur_batch.journal.lock import Holder, holder_of
 from concur_batch.journal.slim import SlimState
 from concur_batch.journal.writer import FOLDER
 
-CONFIG = "config.json"  # as in `directory`, which imports the whole configuration: a quarter of a picture's time
 BROKE_OFF = "broke off"
 SILENT_S = 30.0  # a run at work writes about once a second
 
