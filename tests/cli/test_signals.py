@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from program import PIPE, Program
+from program import PIPE, Program, concur
 
 AGENTS = """
 import asyncio, time
@@ -16,6 +16,16 @@ async def sleeps(task, ctx):
 async def spins(task, ctx):
     while True:
         pass
+
+async def waits_in_a_thread(task, ctx):
+    await asyncio.to_thread(time.sleep, 100)
+
+async def exits(task, ctx):
+    async with asyncio.TaskGroup() as group:
+        group.create_task(leaves())
+
+async def leaves():
+    raise SystemExit(3)
 
 async def swallows(task, ctx):
     while True:
@@ -62,3 +72,25 @@ def test_the_third_leaves_at_once_also_where_an_agent_blocks_the_loop(tmp_path, 
     _, told = process.communicate(timeout=30)
     assert process.returncode == code
     assert told.endswith("left at once; go on with: concur resume out\n")
+
+
+def test_a_thread_of_an_agent_keeps_no_run_from_its_end(tmp_path):
+    (tmp_path / "mine.py").write_text(AGENTS)
+    (tmp_path / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "p", "script": ["done"]}) + "\n")
+    process = started(tmp_path, "--agent", "mine.py:waits_in_a_thread", "--no-live", stdout=PIPE, stderr=PIPE)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert told.endswith("interrupted; go on with: concur resume out\n")
+    assert (tmp_path / "out" / "results.parquet").exists()
+
+
+def test_sys_exit_in_a_task_of_an_agent_is_told(tmp_path):
+    (tmp_path / "mine.py").write_text(AGENTS)
+    (tmp_path / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "p", "script": ["done"]}) + "\n")
+    done = concur("run", "job.jsonl", "--agent", "mine.py:exits", "--out", "out", "--no-live", cwd=tmp_path)
+    assert done.returncode == 4
+    assert "called sys.exit(3) in a task of its own" in done.stderr
+    assert (tmp_path / "out" / "results.parquet").exists()

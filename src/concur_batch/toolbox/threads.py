@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import queue
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,7 @@ class DaemonThreads:
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """What the function returns or raises. A cancelled call leaves its thread to itself: threads cannot be ended."""
-        job = _Job(Future(), contextvars.copy_context(), function)
-        self._jobs.put(job)
-        with self._lock:
-            if self._idle < self._jobs.qsize() and self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._work, name="concur-tool", daemon=True).start()
+        job = self._begin(function)
         try:
             return await asyncio.wrap_future(job.future)
         finally:
@@ -52,6 +48,19 @@ class DaemonThreads:
                         self._lost += 1
                         self._threads -= 1
                         job.lost = True
+
+    def submit(self, function: Callable[[], Any]) -> Future[Any]:
+        """What will come of it, for whoever does not give up."""
+        return self._begin(function).future
+
+    def _begin(self, function: Callable[[], Any]) -> _Job:
+        job = _Job(Future(), contextvars.copy_context(), function)
+        self._jobs.put(job)
+        with self._lock:
+            if self._idle < self._jobs.qsize() and self._threads < self._size:
+                self._threads += 1
+                threading.Thread(target=self._work, name="concur-tool", daemon=True).start()
+        return job
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -86,3 +95,19 @@ class DaemonThreads:
             job.future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
         else:
             job.future.set_result(result)
+
+
+class DaemonExecutor(ThreadPoolExecutor):
+    """Such threads as an event loop's own executor: what an agent gives to `asyncio.to_thread` keeps no run from its end."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(1)  # starts none of its own
+        self._daemons = DaemonThreads(size)
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        """As any executor's."""
+        return self._daemons.submit(functools.partial(function, *arguments, **named))
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - an executor's form
+        """Waits for nobody."""
+        self._daemons.close()

@@ -32,7 +32,7 @@ from concur_batch.cli.run.observers import observers
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
 from concur_batch.engine.base import Engine
-from concur_batch.errors import ConcurError, EngineDown, InputError
+from concur_batch.errors import AgentError, ConcurError, EngineDown, InputError
 from concur_batch.jobs.job import Job
 from concur_batch.journal.writer import JournalWriter, segments
 from concur_batch.lane import Lane
@@ -40,9 +40,12 @@ from concur_batch.plan import Retry, plan
 from concur_batch.recorder import Recorder, Sink
 from concur_batch.runner import Runner
 from concur_batch.state import RunState
+from concur_batch.toolbox.threads import DaemonExecutor
 from concur_batch.toolbox.tools import Tools
 
 _log = logging.getLogger(__name__)
+
+_THREADS = 64  # for what agents give to `asyncio.to_thread`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +81,14 @@ def run_segment(batch: Batch) -> Outcome:
         observers(batch.run_dir, batch.config, batch.state) as sinks,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        return runner.run(_segment(batch, sinks))
+        runner.get_loop().set_default_executor(DaemonExecutor(_THREADS))
+        try:
+            return runner.run(_segment(batch, sinks))
+        except SystemExit as error:
+            raise AgentError(
+                f"an agent or a tool called sys.exit({error.code}) in a task of its own, which ends the whole run; "
+                f"mend that and go on with: concur resume {batch.run_dir}"
+            ) from error
 
 
 async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
