@@ -51,6 +51,7 @@ def pages(tmp_path_factory):
         "hostile": write_run(folder / "hostile", hostile(), {HOSTILE: HOSTILE}),
         "empty": write_run(folder / "empty", []),
         "gaps": write_run(folder / "gaps", gaps()),
+        "first": write_run(folder / "first", [*opening(1), start("a#0"), reply("a#0", 1, 1, cached_tokens=3), end("a#0", 9.0)]),
         "second": write_run(folder / "second", ordinary(6, policy="off"), {"run": {"seed": 1}}),
     }
     runs["unlimited"] = write_run(folder / "unlimited", [one for one in ordinary(6) if not isinstance(one, Decided)])
@@ -166,6 +167,14 @@ def test_a_single_step_is_a_sentence_and_failed_tool_calls_are_pointed_to(opened
     assert page.locator("#context .chart").count() == 0
     assert "1 agent made one step, and no agent more: the median has 12 tokens" in page.locator("#context").inner_text()
     assert "1 tool call failed, which the agents were told: Tools counts them" in page.locator("#errors").inner_text()
+
+
+def test_why_nothing_is_known_of_what_was_computed_again(opened):
+    def said(name):
+        return opened(name).page.locator(".tile", has_text="computed again").inner_text()
+
+    assert "no history was sent again" in said("first")
+    assert "not told by the engine" in said("gaps")
 
 
 def test_a_limit_far_above_is_named_and_so_is_a_missing_one(opened):

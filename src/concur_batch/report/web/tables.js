@@ -17,9 +17,9 @@ function tiles(run) {
     tile('rollouts ended', count(rollouts.ended), `of ${count(rollouts.total)}` + (left ? `; ${count(rollouts.begun)} begun, ${count(rollouts.never_started)} not started` : '') + (run.tasks !== rollouts.total ? `; ${count(run.tasks)} tasks` : '')),
     tile('failed', count(failed), failed ? byName(run.failures) : 'none', failed > 0),
     tile('time', duration(run.elapsed_s), (run.segments > 1 ? `of work, in ${run.segments} segments` : run.per_second.rollouts ? `${number(run.per_second.rollouts)} rollouts/s` : '') + (figures.makespan_s === null || duration(figures.makespan_s) === duration(run.elapsed_s) ? '' : `; last end after ${duration(figures.makespan_s)}`)),
-    tile('generated', run.per_second.generated_tokens === null ? '–' : `${compact(run.per_second.generated_tokens)}/s`, `${count(tokens.generated)} tokens`),
+    tile('generated', run.per_second.generated_tokens === null ? '–' : `${compact(run.per_second.generated_tokens)}/s`, many(tokens.generated, 'token')),
     tile('cache hit rate', percent(tokens.cached_share), `of ${compact(tokens.prompt)} prompt tokens`),
-    tile('computed again', tokens.recomputed === null ? '–' : percent(tokens.recomputed_share), tokens.recomputed === null ? 'not told by the engine' : `of the history: ${compact(tokens.recomputed)} tokens`),
+    tile('computed again', tokens.recomputed === null ? '–' : percent(tokens.recomputed_share), tokens.recomputed === null ? (tokens.cached_share !== null || !run.steps ? 'no history was sent again' : 'not told by the engine') : `of the history: ${compact(tokens.recomputed)} tokens`),
     tile('an agent’s life', duration(figures.agent_p50_s), figures.agent_p95_s === null ? 'none has ended' : `median; p95 ${duration(figures.agent_p95_s)}`),
     tile('steps', count(run.steps), (run.per_second.steps ? `${number(run.per_second.steps)}/s; ` : '') + many(run.tool_calls, 'tool call')),
   );
