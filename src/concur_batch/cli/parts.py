@@ -15,6 +15,7 @@ from concur_batch.cli.agents import Agents
 from concur_batch.config import Config
 from concur_batch.config.model import Sim
 from concur_batch.control.policies import make_policy
+from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Engine
 from concur_batch.engine.sim import SimEngine
 from concur_batch.errors import InputError
@@ -74,12 +75,17 @@ def for_agent(config: Config) -> Config:
 
 
 def check_choices(config: Config) -> None:
-    """Raises InputError for a controller or agent that does not exist, before anything is made."""
+    """Raises InputError for a controller, agent or engine that cannot be, before anything is made."""
     make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
     Agents(config).find(config.agent.name)
+    servers: dict[str, str] = {}
     for url in config.engine.urls:
         if is_simulated(url):
             server_options(profile_of(url), config.sim)
+            continue
+        same = servers.setdefault(parse_address(url).api, url)
+        if same is not url:
+            raise InputError(f"--engine {without_secrets(url)}: is {without_secrets(same)} once more; give each server once")
 
 
 def is_simulated(url: str) -> bool:
