@@ -202,7 +202,10 @@ BAD_FILES = {
         (["fine.jsonl", "--agent", "nowhere:solve"], ["nowhere"]),
         (["fine.jsonl", "--controller", "amid"], ["did you mean aimd"]),
         (["fine.jsonl", "--engine", "localhost:1"], ["http://"]),
-        (["fine.jsonl", "--engine", "http://127.0.0.1:1", "--engine", "http://127.0.0.1:1/v1"], ["/v1: is http://127.0.0.1:1 once more"]),
+        (
+            ["fine.jsonl", "--engine", "http://127.0.0.1:1", "--engine", "http://127.0.0.1:1/v1"],
+            ["/v1: is http://127.0.0.1:1 once more"],
+        ),
         (["fine.jsonl", "--set", "controler.alpha=3"], ["did you mean controller.alpha?"]),
         (["fine.jsonl", "--out", "taken"], ["taken", "--out"]),
         (["fine.jsonl", "--out", "fine.jsonl"], ["is a file"]),
