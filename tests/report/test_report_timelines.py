@@ -1,6 +1,6 @@
 import pytest
 from journals import segment, start
-from report_runs import decided, sampled
+from report_runs import decided, end, sampled
 
 from concur_batch import records as r
 from concur_batch.report.timelines import ALL, Timelines
@@ -58,10 +58,18 @@ def test_several_engines_together_are_sums_of_counts_and_means_of_shares():
     assert (series["limit_agents"], series["unstarted"]) == ([12, None], [3, 1])  # no sum where one has no limit
 
 
-def test_segments_follow_each_other_and_nobody_stays_paused():
-    series = timelines(segment(), paused(0.5, "a#0"), sampled(2.0), segment(), sampled(2.0, locked=0.1)).series("e", 10)
-    assert series["t"] == [1, 2, 3, 4]
-    assert (series["paused"], series["locked"]) == ([1, 1, 0, 0], [0.5, 0.5, 0.1, 0.1])
+def test_segments_follow_each_other_and_whoever_had_begun_waits_to_be_taken_up():
+    def resumed(t, rollout):
+        return start(rollout, t=t, resumed=True)
+
+    series = timelines(
+        segment(), start("a#0", t=0.1), start("b#0", t=0.1), start("c#0", t=0.1), paused(0.5, "a#0"), end("c#0", 0.6),
+        sampled(2.0, waiting=8), segment(), sampled(1.0, locked=0.1, waiting=9), resumed(1.5, "a#0"),
+        sampled(2.0, locked=0.1, waiting=8), resumed(2.5, "b#0"), sampled(4.0, locked=0.1, waiting=7),
+    ).series("e", 10)  # fmt: skip
+    assert series["t"] == [1, 2, 3, 4, 5, 6]
+    assert series["locked"] == [0.5, 0.5, 0.1, 0.1, 0.1, 0.1]
+    assert (series["paused"], series["unstarted"]) == ([1, 1, 2, 1, 0, 0], [7] * 6)
 
 
 def test_points_are_bounded_and_keep_the_means():

@@ -37,6 +37,8 @@ class Timelines:
         self._limits: dict[str, r.Decided] = {}
         self._paused: dict[str, str] = {}  # rollout -> engine
         self._paused_on: dict[str, int] = {}
+        self._begun: dict[str, str] = {}  # rollout that has not ended -> engine
+        self._left: dict[str, str] = {}  # of these, whoever the present process has not taken up yet: engine as it was before
 
     @property
     def engines(self) -> list[str]:
@@ -45,8 +47,9 @@ class Timelines:
         return [ALL, *names] if len(names) > 1 else names
 
     def segment(self, _: r.SegmentStarted, at: float) -> None:
-        """Another process has begun: nobody is sampled, limited or paused yet."""
+        """Another process has begun: nobody is sampled or limited yet, and whoever had begun waits to be taken up."""
         self._opened = at
+        self._left = dict(self._begun)
         for known in (self._sampled, self._limits, self._paused, self._paused_on):
             known.clear()
 
@@ -62,6 +65,11 @@ class Timelines:
 
     def back(self, record: r.RolloutPaused | r.RolloutReturned | r.RolloutStarted | r.RolloutFinished, _: float) -> None:
         """It holds a slot again, or is over."""
+        self._left.pop(record.rollout, None)
+        if isinstance(record, r.RolloutStarted):
+            self._begun[record.rollout] = record.engine
+        elif isinstance(record, r.RolloutFinished):
+            self._begun.pop(record.rollout, None)
         engine = self._paused.pop(record.rollout, None)
         if engine is not None:
             self._paused_on[engine] -= 1
@@ -69,7 +77,10 @@ class Timelines:
     def sampled(self, record: r.Sampled, at: float) -> None:
         """What one engine's controller saw."""
         engine, since = record.engine, self._sampled.get(record.engine, self._opened)
-        ratios = _ratios(record, self._limits.get(engine), self._paused_on.get(engine, 0), max(0.0, at - since))
+        resting = self._paused_on.get(engine, 0)
+        paused = resting + sum(was == engine for was in self._left.values())
+        unstarted = max(0, record.waiting - resting - len(self._left))
+        ratios = _ratios(record, self._limits.get(engine), paused, unstarted, max(0.0, at - since))
         sums = [part for measure in MEASURES for part in ratios[measure]]
         for name in (engine, ALL):
             self._bins.setdefault(name, Bins(2 * len(MEASURES))).add(since, at, sums)
@@ -102,7 +113,7 @@ class Timelines:
         return [{"name": clipped(name), "series": self.series(name, columns)} for name in self.engines]
 
 
-def _ratios(sample: r.Sampled, limit: r.Decided | None, paused: int, seconds: float) -> dict[str, Ratio]:
+def _ratios(sample: r.Sampled, limit: r.Decided | None, paused: int, unstarted: int, seconds: float) -> dict[str, Ratio]:
     def read(value: float | None) -> Ratio:
         return _NOTHING if value is None else (value * seconds, seconds)
 
@@ -128,5 +139,5 @@ def _ratios(sample: r.Sampled, limit: r.Decided | None, paused: int, seconds: fl
         "queued": read(sample.queued_requests),
         "prefill_per_s": _NOTHING if prefill is None else (prefill, seconds),
         "decode_per_s": (sample.generated_tokens, seconds),
-        "unstarted": read(max(0, sample.waiting - paused)),
+        "unstarted": read(unstarted),
     }
