@@ -199,9 +199,8 @@ class Gate:
         """One of its tools has come back."""
         view.tools -= 1
         if not view.tools and view.tool_started is not None:
-            seconds = self._clock() - view.tool_started
+            self._admission.tool_ended(view, self._clock() - view.tool_started)
             view.tool_started = None
-            self._admission.tool_ended(view, seconds)
 
     def _yield(self, view: AgentView) -> None:
         if self._draining or self._held is not None or view.calls or not view.tools or view.rollout not in self._roster.active:
@@ -221,10 +220,16 @@ class Gate:
 
     # Requests in flight ----------------------------------------------------------------------------------------------
 
-    async def acquire_request(self) -> None:
-        """Wait until one more model call may be in flight, in order of asking."""
+    def took_request(self) -> bool:
+        """Whether one more model call may be in flight at once; then it is."""
         if self._requests < self.limit.requests and not self._request_queue and not self._draining:
             self._requests += 1
+            return True
+        return False
+
+    async def acquire_request(self) -> None:
+        """Wait until one more model call may be in flight, in order of asking."""
+        if self.took_request():
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._request_queue.append(future)

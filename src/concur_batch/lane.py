@@ -173,8 +173,9 @@ class Lane:
             if presence.lost is not None:
                 wait_s += await presence.until_back(request.rollout, deadline)
             asked = clock()
-            with self._at_rest(request.rollout, deadline):
-                await gate.acquire_request()
+            if not gate.took_request():
+                with self._at_rest(request.rollout, deadline):
+                    await gate.acquire_request()
             sent = clock()
             try:
                 with presence.call(request.rollout, deadline):

@@ -7,10 +7,9 @@ its hash is the recorded one (docs/architecture.md, "Resume by replay").
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,18 +135,14 @@ class Context:
                 task.cancel()
             await asyncio.wait(list(self._calling), timeout=_LEAVE_S)
 
-    @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
-        """Around whatever waits for a slot, the engine or a tool."""
+    def _begin(self) -> asyncio.Task[Any]:
+        """This task waits for a slot, the engine or a tool from now on, until it is taken out of `_calling`."""
         if self._over:
             raise AgentError("a call was made after the agent had returned; await all that it begins")
         task = asyncio.current_task()
         assert task is not None
         self._calling[task] = None
-        try:
-            yield
-        finally:
-            del self._calling[task]
+        return task
 
     # Model -----------------------------------------------------------------------------------------------------------
 
@@ -170,7 +165,8 @@ class Context:
         if isinstance(past, r.CallFailed):
             raise errors.named(past.error, past.message)
         await self._check_limits()
-        with self._under_way():
+        task = self._begin()
+        try:
             returned = await self._boundary()
             step = self.spent.steps + 1
             request = self._request(messages, tools, sampling, step, n)
@@ -182,6 +178,8 @@ class Context:
                 raise
             finally:
                 self._view.calls -= 1
+        finally:
+            del self._calling[task]
         self._take_reply(done, n, key, step, messages, broken_stride=returned)
         return done.reply
 
@@ -368,7 +366,8 @@ class Context:
             output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
         else:
             gate, view = self._lane.gate, self._view
-            with self._under_way():
+            task = self._begin()
+            try:
                 recorder.write(
                     r.ToolStarted(
                         t=started, rollout=rollout, step=step, n=n, tool=name, hash=key, call_id=call_id, repeatable=repeatable
@@ -379,6 +378,8 @@ class Context:
                     output = await run(name, arguments)
                 finally:
                     gate.tool_ended(view)
+            finally:
+                del self._calling[task]
         now = recorder.now()
         record = r.ToolFinished(
             t=now,
