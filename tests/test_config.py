@@ -121,6 +121,7 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         ("engine.urls=sim:a@b,sim:a@b", "names sim:a@b more than once"),
         ("engine.poll_s=inf", "a finite number"),
         ("sampling.messages=[]", "they come from the job file"),
+        ("sampling.n=3", "set run.n"),
         ("sampling.temperature=nan", None),
     ],
 )

@@ -263,4 +263,5 @@ RESERVED = {  # keys of the request body that sampling must not touch, and what 
     "messages": "they come from the job file",
     "tools": "set tools.sources",
     "stream": "replies are read whole",
+    "n": "set run.n, as each rollout is a request of its own",
 }
