@@ -94,3 +94,10 @@ def test_sys_exit_in_a_task_of_an_agent_is_told(tmp_path):
     assert done.returncode == 4
     assert "called sys.exit(3) in a task of its own" in done.stderr
     assert (tmp_path / "out" / "results.parquet").exists()
+
+
+def test_the_way_on_can_be_copied_into_a_shell(tmp_path):
+    (tmp_path / "mine.py").write_text(AGENTS)
+    (tmp_path / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "p", "script": ["done"]}) + "\n")
+    done = concur("run", "job.jsonl", "--agent", "mine.py:exits", "--out", "my out", "--no-live", cwd=tmp_path)
+    assert "concur resume 'my out'\n" in done.stderr

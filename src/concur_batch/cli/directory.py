@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,11 @@ WORDING = "wording.json"  # of a replay: how the server counts
 _LEFTOVERS = ("lock", WORDING, "stdin.part", "checked-job.index", "ordered-rows.jsonl")  # of a start that was killed
 
 
+def resuming(directory: Path) -> str:
+    """The command that goes on with it, to be copied into a shell."""
+    return f"concur resume {shlex.quote(str(directory))}"
+
+
 def choose(out: str | None, jobs: Sequence[str]) -> Path:
     """The directory for a new run: the one named, which must be new or empty, or the next free name under runs/."""
     if out is None:
@@ -39,7 +45,7 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
         raise RunDirectoryError(f"{directory}: holds a simulation already; give another --out")
     if (directory / CONFIG).exists() or segments(directory):
         raise RunDirectoryError(
-            f"{directory}: holds a run already; go on with it by `concur resume {directory}`, or give another --out"
+            f"{directory}: holds a run already; go on with it by `{resuming(directory)}`, or give another --out"
         )
     if directory.exists() and not directory.is_dir():
         raise RunDirectoryError(f"{directory}: is a file; give another --out")

@@ -61,5 +61,5 @@ def _exit_code(batch: Batch, outcome: Outcome) -> int:
 
 
 def _tell_to_resume(batch: Batch) -> None:
-    text = f"interrupted; go on with: concur resume {batch.run_dir}"
+    text = f"interrupted; go on with: {directory.resuming(batch.run_dir)}"
     Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)

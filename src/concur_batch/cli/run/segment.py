@@ -87,7 +87,7 @@ def run_segment(batch: Batch) -> Outcome:
         except SystemExit as error:
             raise AgentError(
                 f"an agent or a tool called sys.exit({error.code}) in a task of its own, which ends the whole run; "
-                f"mend that and go on with: concur resume {batch.run_dir}"
+                f"mend that and go on with: {directory.resuming(batch.run_dir)}"
             ) from error
 
 
@@ -133,7 +133,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
 
         def leave() -> None:
             with contextlib.suppress(OSError):
-                os.write(2, f"\nleft at once; go on with: concur resume {batch.run_dir}\n".encode())
+                os.write(2, f"\nleft at once; go on with: {directory.resuming(batch.run_dir)}\n".encode())
             if keyboard is not None:
                 keyboard.restore()
 
