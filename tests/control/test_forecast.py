@@ -155,13 +155,31 @@ def test_over_the_limit_the_newest_pause():
     it = lived(law())
     active = [agent(n, context=10_000) for n in range(12)]
     there = roster(active=active)
-    assert [a.order for a in active if not it.may_continue(a, there)] == [10, 11]
+    assert [a.order for a in active if not it.may_continue(a, there)] == [9, 10, 11]
 
 
 def test_a_little_over_the_limit_nobody_pauses():
     it = lived(law())
-    active = [agent(n, context=10_200) for n in range(10)]
+    active = [agent(n, context=9_800) for n in range(10)]
     assert all(it.may_continue(a, roster(active=active)) for a in active)
+
+
+def test_growth_that_is_to_come_before_the_next_boundary_counts():
+    """Ten agents that grow by 400: 100,000 tokens are within 1.03 times the limit, and 104,000 are not."""
+    it = lived(law(), steps=30)
+    active = [agent(n, context=10_000) for n in range(10)]
+    assert [a.order for a in active if not it.may_continue(a, roster(active=active))] == [9]
+
+
+def test_nobody_pauses_for_growth_where_as_many_are_about_to_end():
+    it = lived(law(), steps=10)
+    active = [agent(n, context=10_000, steps=10 if n % 2 else 3) for n in range(10)]
+    assert all(it.may_continue(a, roster(active=active)) for a in active)
+
+
+def test_tools_that_take_no_time_are_no_division_by_it():
+    it = lived(law(harmless=1.0), tool_s=0.0)
+    assert sampled(it).reason == "hold"
 
 
 def test_the_oldest_returns_first():

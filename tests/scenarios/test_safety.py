@@ -104,10 +104,15 @@ def test_tools_that_take_a_minute():
 
 
 def test_contexts_that_are_prefilled_in_no_time():
-    traces = agents(24, shared_tokens=0, start_tokens=3900, observation_median=100, scale_sigma=0.1, tool_median_s=2.0)
-    off, done = (run(traces, small_model(), controller) for controller in ("off", "forecast"))
-    assert "step-aside" in reasons(done)
-    assert makespan(done) <= makespan(off) * NOT_WORSE
+    """Over three draws: so few agents, in so small a pool, take 3 % more or less with any change at all."""
+    spans = {"off": 0.0, "forecast": 0.0}
+    for seed in range(3):
+        traces = agents(24, seed, shared_tokens=0, start_tokens=3900, observation_median=100, scale_sigma=0.1, tool_median_s=2.0)
+        for controller in spans:
+            done = run(traces, small_model(), controller)
+            spans[controller] += makespan(done)
+        assert "step-aside" in reasons(done)
+    assert spans["forecast"] <= spans["off"] * NOT_WORSE
 
 
 def test_ten_agents():
@@ -272,6 +277,18 @@ def test_nothing_is_told_at_all():
 
 
 # Nobody is forgotten -----------------------------------------------------------------------------------------------------
+
+
+def test_agents_that_grow_together_for_longer_than_was_foreseen_do_not_lead_into_thrashing():
+    """Taken for agents of 20 steps they all start at once; and in the time of a step they outgrow the pool by a tenth."""
+    crowd = generate(WorkloadParameters(agents=128, least_steps=40, most_steps=40, most_private_tokens=100_000), seed=0)
+    done = run(crowd, SimEngine(core(1_830_000, find_profile("qwen3-32b@h100x8").cost, log=False)))
+    minutes: dict[int, list[r.ReplyReceived]] = {}
+    for x in done.of(r.ReplyReceived):
+        if not x.after_pause:
+            minutes.setdefault(int(x.t // 60), []).append(x)
+    missed = [sum(x.missed_tokens for x in replies) / sum(x.history_tokens for x in replies) for replies in minutes.values()]
+    assert max(missed) < 0.1
 
 
 def test_nobody_starves():

@@ -137,7 +137,7 @@ class Admission(Protocol):
         return None
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:
-        """The agent's tools have all come back, `seconds` after the first was called."""
+        """The agent's tools have all come back, `seconds` after the first was called; the view still tells when that was."""
         return None
 
     def ended(self, agent: AgentView) -> None:

@@ -148,16 +148,23 @@ class Forecast(Admission):
         return peak_tokens(crowds, self._kinds, self._in_flight_tokens) <= limit.tokens
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
-        """False for the newest whose contexts cover what is too much at present."""
+        """False for the newest whose contexts cover what is too much at present, or will be a step from now.
+
+        Nobody pauses but at a boundary: by the time that the newest has come to one, all others have grown by a step.
+        """
         if roster.limit.tokens >= UNLIMITED:
             return True
         most = self._p.pause * roster.limit.tokens
-        whole = self._kinds.whole
-        in_flight, active = self._in_flight_tokens, roster.active
-        if roster.committed_tokens - whole.shared_tokens * len(active) + (in_flight + whole.first_tokens) * len(active) <= most:
+        whole, in_flight, active = self._kinds.whole, self._in_flight_tokens, roster.active
+        each = in_flight + whole.first_tokens + whole.growth_tokens - whole.shared_tokens
+        if roster.committed_tokens + each * len(active) <= most:
             return True
-        private = {view: tokens for view, _, tokens in private_tokens(active.values(), self._kinds, in_flight)}
-        surplus, left = math.fsum(private.values()) - most, len(active)
+        private: dict[AgentView, float] = {}
+        later = 0.0
+        for view, kind, tokens in private_tokens(active.values(), self._kinds, in_flight):
+            private[view] = tokens
+            later += (1.0 - kind.survival.hazard(view.steps)) * (1.0 - kind.long_share) * (tokens + kind.growth_tokens)
+        surplus, left = max(math.fsum(private.values()), later) - most, len(active)
         for view in sorted(private, key=lambda view: view.order, reverse=True):
             if surplus <= 0 or left == 1:
                 return True
@@ -195,7 +202,7 @@ class Forecast(Admission):
         if self._overdue.pop(agent.rollout, None) != agent.steps:
             self._patience.ended(seconds)
         held_s = seconds if self._patience.break_even_s is None else min(seconds, self._patience.break_even_s)
-        model_s = max(0.0, self._now - seconds - agent.last_boundary)
+        model_s = 0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary)
         self._held_s = 0.999 * self._held_s + model_s + held_s
         self._cycle_s = 0.999 * self._cycle_s + model_s + seconds
         self._cycles = 0.999 * self._cycles + 1
@@ -248,7 +255,8 @@ class Forecast(Admission):
         if patience.break_even_s is None or pool is None or self._cycles < _LEAST_CYCLES:
             return math.inf
         context = whole.first_tokens - whole.shared_tokens + whole.growth_tokens * whole.survival.mean_steps / 2
-        return self._agents * context * patience.break_even_s / pool / (self._cycle_s / self._cycles)
+        step_s = self._cycle_s / self._cycles
+        return self._agents * context * patience.break_even_s / pool / step_s if step_s else math.inf
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""
