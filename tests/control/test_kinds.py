@@ -22,7 +22,7 @@ def of(kinds, group=""):
 
 def test_before_anything_is_heard():
     kind = of(Kinds())
-    assert (kind.first_tokens, kind.shared_tokens, kind.growth_tokens, kind.long_share) == (4096, 0, 4096, 0)
+    assert (kind.first_tokens, kind.shared_tokens, kind.growth_tokens, kind.long_share) == (4096, 0, 1800, 0)
 
 
 def test_the_first_context_is_the_mean_at_once():
@@ -152,6 +152,23 @@ def test_hints_are_believed_in_part_until_agents_show_otherwise():
     assert 5 < short < usual < long < 40
     heard(kinds, [(40_000, 5)] * 100)
     assert kinds.of(hinted(99, 0, 0, 40_000)).survival.mean_steps < 8
+
+
+def test_a_long_hint_is_a_long_life_and_not_an_endless_one():
+    kinds = Kinds()
+    live(kinds, 10, first=2000, growth=1000)
+    for hint, least, most in ((100_000, 20, 40), (1_000_000, 40, 90)):
+        assert least < kinds.of(hinted(99, 0, 0, hint)).survival.mean_steps < most
+
+
+def test_what_a_hint_means_follows_what_all_tasks_are_like():
+    kinds = Kinds()
+    kind = kinds.of(hinted(99, 0, 0, 50_000))
+    before = kind.survival.mean_steps
+    for _ in range(100):
+        live(kinds, 10, first=2000, growth=5000)
+    kinds.count_unheard([])
+    assert kind.survival.mean_steps < before / 2
 
 
 def test_hints_that_are_alike_make_one_kind():

@@ -42,6 +42,7 @@ class Kind:
         self._growth_sum = 0.0
         self._shared: deque[int] = deque(maxlen=32)
         self._long = self._calls = 0.0
+        self._grow()
 
     def replied(self, agent: AgentView) -> None:
         """A model call of this agent has been answered."""
@@ -70,6 +71,8 @@ class Kind:
         """
         self._unheard = agents
         self._grow()
+        if self._whole is not None:
+            self.survival.reconsider()  # what it is taken for follows the whole
 
     @property
     def heard(self) -> int:

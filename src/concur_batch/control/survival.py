@@ -38,6 +38,10 @@ class Survival:
         """An agent has ended after so many steps."""
         self._count(steps, 1)
 
+    def reconsider(self) -> None:
+        """The prior may have changed."""
+        self._stale = True
+
     def shares(self, steps: int) -> Sequence[float]:
         """`shares[k]`, for k up to `steps` at least: of all agents, those who do not end in their first k-1 steps.
 
@@ -74,7 +78,7 @@ class Survival:
 
     def _estimate(self) -> None:
         shares, share, prior_share, mean, hazard = [1.0], 1.0, 1.0, 0.0, 0.0
-        for steps in range(max(len(self._decided), _SURE_STEPS + 2)):
+        for steps in range(_MOST_STEPS + 2):
             prior = self._prior(steps)
             weight = _PRIOR_AGENTS * prior_share
             decided, ended = (self._decided[steps], self._ended[steps]) if steps < len(self._decided) else (0, 0)
@@ -85,6 +89,8 @@ class Survival:
             share = max(share * (1.0 - hazard), _LEAST_SHARE)
             prior_share *= 1.0 - prior
             shares.append(share)
+            if steps > max(len(self._decided) - 2, _SURE_STEPS) and prior > 0.0:  # from here on nothing changes
+                break
         self._shares, self._stale = shares, False
         self._onwards = 1.0 - hazard
         self._mean = mean + share / max(hazard, _LEAST_HAZARD)
