@@ -27,6 +27,7 @@ from concur_batch.cli.agents import Agents
 from concur_batch.cli.assembly import assemble
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import RUN_KEYS, RunKeys
+from concur_batch.cli.run import blocked
 from concur_batch.cli.run.measure import measure
 from concur_batch.cli.run.observers import observers
 from concur_batch.config import Config
@@ -137,7 +138,8 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
             if keyboard is not None:
                 keyboard.restore()
 
-        with _signals(loop, runner, outcome.signals, leave, on_screen=on_screen), keyboard or contextlib.nullcontext():
+        steering = keyboard or contextlib.nullcontext()
+        with _signals(loop, runner, outcome.signals, leave, on_screen=on_screen), steering, blocked.told(loop):
             complete = await runner.run(lanes)
         outcome.cause = "finished" if complete else "stopped" if len(outcome.signals) > 1 else "drained"
     except ConcurError as error:
