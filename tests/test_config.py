@@ -80,6 +80,19 @@ def test_set_gives_any_key_and_free_tables_merge_by_leaf(tmp_path):
     assert config.sources["sampling.extra_body.top_k"] == "--set sampling.extra_body.top_k"
 
 
+def test_another_controller_leaves_behind_the_parameters_beside_the_one_before(tmp_path):
+    file = '[controller]\nname = "aimd"\nalpha = 4\n'
+    assert made(file=file, folder=tmp_path).controller.parameters == {"alpha": 4}
+    assert made(cli={"controller.name": "aimd"}, file=file, folder=tmp_path).controller.parameters == {"alpha": 4}
+    other = made(cli={"controller.name": "off"}, sets=["controller.pause=oldest"], file=file, folder=tmp_path)
+    assert (other.controller.name, other.controller.parameters) == ("off", {"pause": "oldest"})
+    assert "controller.alpha" not in other.sources
+    alone = made(cli={"controller.name": "off"}, file="[controller]\nalpha = 4\n", folder=tmp_path)
+    assert alone.controller.parameters == {"alpha": 4}  # meant for whichever: refused where it does not fit
+    windows = made(cli={"controller.name": "fixed:8"}, file='[controller]\nname = "fixed:4"\nback = "newest"\n', folder=tmp_path)
+    assert windows.controller.parameters == {"back": "newest"}
+
+
 def test_the_file_may_be_named_by_a_variable(tmp_path):
     (tmp_path / "c.toml").write_text("[limits]\nmax_turns = 7\n")
     assert resolve({}, (), None, {"CONCUR_CONFIG": str(tmp_path / "c.toml")}).limits.max_steps == 7

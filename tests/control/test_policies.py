@@ -31,7 +31,10 @@ def test_aimd_takes_parameters():
         ("aimd", {"alhpa": 3}, "did you mean alpha"),
         ("aimd", {"beta": 2}, "controller.beta"),
         ("forecast", {"miss_low": 0.5}, "controller.miss_low: should not be above miss_high, which is 0.1"),
-        ("off", {"alpha": 3}, "controller.alpha"),
+        ("aimd", {"fill": 0.9}, "controller.fill: aimd has no such parameter; forecast has it"),
+        ("aimd", {"zzz": 1}, "aimd has no such parameter; it has .*alpha.*pause, back"),
+        ("off", {"alpha": 3}, "controller.alpha: off has no parameters but pause and back; aimd has it"),
+        ("off", {"fallback": 3}, "aimd and forecast and accounting and turnover have it"),
         ("aimd", {"pause": "tallest"}, "newest"),
     ],
 )

@@ -39,6 +39,7 @@ NOT_KEYS = {
     "CONCUR_EXIT_CODE",
 }  # ours: of single commands, and told to --on-exit
 OPTIONS = {"engine.urls": "--engine", "tools.sources": "--tools", "agent.name": "--agent", "controller.name": "--controller"}
+_CONTROLLER = ("controller", "name")
 _LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
 
 
@@ -59,12 +60,21 @@ def command_line(cli: Mapping[str, Any], sets: Sequence[str]) -> list[Given]:
 
 
 def build(layers: Iterable[Iterable[Given]]) -> Config:
-    """Lay later layers over earlier ones."""
+    """Lay later layers over earlier ones. With another controller go the parameters that a layer gives beside its own."""
     merged: dict[keys.Path, Given] = {}
-    for given in (given for one in layers for given in one):
-        for other in [path for path in merged if _covers(path, given.path)]:
-            del merged[other]
-        merged[given.path] = given
+    beside: dict[keys.Path, str] = {}  # whose parameter it is
+    for one in layers:
+        givens = {given.path: given for given in one}
+        name = _kind(givens.get(_CONTROLLER))
+        for path in [path for path, owner in beside.items() if name not in (None, owner)]:
+            del merged[path], beside[path]
+        for path, given in givens.items():
+            for other in [known for known in merged if _covers(known, path)]:
+                del merged[other]
+                beside.pop(other, None)
+            merged[path] = given
+            if name is not None and path[0] == _CONTROLLER[0] and path != _CONTROLLER:
+                beside[path] = name
     tree: dict[str, Any] = {}
     for path, given in merged.items():
         table = tree
@@ -76,6 +86,11 @@ def build(layers: Iterable[Iterable[Given]]) -> Config:
     except ValidationError as problem:  # every value passed alone; only keys of free tables can still be unfit
         error = problem.errors(include_url=False)[0]
         raise InputError(f"{'.'.join(map(str, error['loc']))}: {error['msg']}.") from None
+
+
+def _kind(controller: Given | None) -> str | None:
+    """`fixed` of `fixed:8`."""
+    return None if controller is None else str(controller.value).partition(":")[0]
 
 
 def layer(givens: Iterable[Given]) -> list[Given]:

@@ -120,8 +120,23 @@ def _limited(asked: _Asked, controller: Controller) -> Policy:
     """A policy whose controller has no parameters of its own."""
     admission, rest = _admission(asked)
     if rest:
-        raise InputError(f"controller.{next(iter(rest))}: {asked.name} has no parameters but pause and back")
+        key = next(iter(rest))
+        raise InputError(f"controller.{key}: {asked.name} has no parameters but pause and back{_owners(key)}")
     return Policy(asked.name, controller, admission)
+
+
+_PARAMETERS: dict[str, type[BaseModel]] = {
+    "aimd": AimdParameters,
+    "forecast": ForecastParameters,
+    "accounting": AccountingParameters,
+    "turnover": TurnoverParameters,
+}
+
+
+def _owners(key: str) -> str:
+    """For a message: which controllers have this parameter."""
+    names = [name for name, model in _PARAMETERS.items() if key in model.model_fields]
+    return f"; {' and '.join(names)} {'has' if len(names) == 1 else 'have'} it" if names else ""
 
 
 def _number(asked: _Asked, of: str) -> int:
@@ -150,7 +165,7 @@ def _checked(model: type[M], parameters: dict[str, Any], name: str, others: tupl
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(key, [*model.model_fields, *others], n=1)
-            raise InputError(
-                f"controller.{key}: {name} has no such parameter{f'; did you mean {near[0]}?' if near else ''}"
-            ) from None
+            mend = f"; did you mean {near[0]}?" if near else _owners(key)
+            known = f"; it has {', '.join((*model.model_fields, *others))}"
+            raise InputError(f"controller.{key}: {name} has no such parameter{mend or known}") from None
         raise InputError(f"controller.{key}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})") from None
