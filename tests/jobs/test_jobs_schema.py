@@ -139,6 +139,10 @@ def test_strict_refuses_unknown_columns():
     ("row", "fault"),
     [
         ({}, "prompt: is missing; give prompt (text) or messages (a list)"),
+        (
+            {"input_prompt_length": 9, "num_turns": 0},
+            "prompt: is missing; a recorded trace like this is run with --agent replay, or simulated with `concur simulate`",
+        ),
         ({"promt": "x"}, 'prompt: is missing (is "promt" meant?); give prompt (text) or messages (a list)'),
         ({"prompt": "x", "messages": [USER]}, "prompt: stands beside messages; give exactly one of the two"),
         ({"prompt": ""}, "prompt: is empty; should be given or left out"),

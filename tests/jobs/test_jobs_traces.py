@@ -162,7 +162,7 @@ def test_a_compacted_session_goes_on_as_a_new_agent(csv_file):
         ("0,1,-1,0,1,0,0", "output_len: is '-1'; should be a whole number"),
         ("0,1,1.5,0,1,0,0", "output_len: is '1.5'; should be a whole number"),
         ("0,1,1,0,1,nan,0", "tool_wait_after_ms: is 'nan'; should be milliseconds"),
-        ("0,1,1,0,1,0", "prefix_len: is None; should be a whole number"),
+        ("0,1,1,0,1,0", "prefix_len: is missing; should be a whole number"),
         (",1,1,0,1,0,0", "id: is missing"),
     ],
 )
@@ -176,6 +176,8 @@ def test_a_broken_csv_row_is_told_with_its_line(csv_file, row, text):
 def test_a_csv_without_the_columns_or_the_encoding(csv_file, tmp_path):
     with pytest.raises(InputError, match=r":1: has no column prefix_len, tool_wait_after_ms; should be a CSV that TraceLab's"):
         read_traces(csv_file("0,1,1,0", header="id,input_len,output_len,round_idx"))
+    with pytest.raises(InputError, match=r":1: has no column id, round_idx"):
+        read_traces(csv_file("0,100,10,0,0,0,0", header=""))
     (tmp_path / "latin.csv").write_bytes(b"\xe9t\xe9\n")
     with pytest.raises(InputError, match="not UTF-8"):
         read_traces(str(tmp_path / "latin.csv"))

@@ -144,6 +144,12 @@ def _conversation_faults(row: Row, others: dict[str, Any], *, batch: bool) -> It
         if isinstance(others.get("body"), dict):
             yield "custom_id", "is missing; a line of an OpenAI batch file needs one beside its body"
             return
+        if "input_prompt_length" in others:
+            yield (
+                "prompt",
+                "is missing; a recorded trace like this is run with --agent replay, or simulated with `concur simulate`",
+            )
+            return
         near = next((f' (is "{key}" meant?)' for key in others if difflib.get_close_matches(key, ("prompt", "messages"))), "")
         yield "prompt", f"is missing{near}; give prompt (text) or messages (a list)"
     if row.system is not None and row.messages and row.messages[0]["role"] in {"system", "developer"}:

@@ -34,7 +34,7 @@ def read_sessions(rows: csv.DictReader[str], name: str, shared_tokens: int | Non
     the session was compacted: a new agent begins.
     """
     missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-    if rows.fieldnames and missing:
+    if rows.fieldnames is not None and missing:
         yield Fault(f"{name}:1", "", f"has no column {', '.join(missing)}; should be a CSV that TraceLab's csv_export wrote")
         return
     sessions: dict[str, list[_Round]] = {}
@@ -43,24 +43,23 @@ def read_sessions(rows: csv.DictReader[str], name: str, shared_tokens: int | Non
         if isinstance(found, Fault):
             yield found
         else:
-            sessions.setdefault(row["id"], []).append(found)
+            sessions.setdefault(row["id"] or "", []).append(found)
     for rounds in sessions.values():
         for part in _parts(sorted(rounds)):
             yield _trace(part, shared_tokens)
 
 
-def _round(row: dict[str, str], where: str, line: int) -> _Round | Fault:
+def _round(row: dict[str, str | None], where: str, line: int) -> _Round | Fault:
     counts: dict[str, int] = {}
     for column in ("round_idx", "prefix_len", "input_len", "output_len"):
         value = _number(row[column])
         if value is None or not value.is_integer() or not 0 <= value <= MOST_TOKENS:
-            return Fault(where, column, f"is {row[column]!r}; should be a whole number, 0 or more")
+            return Fault(where, column, f"is {_told(row[column])}; should be a whole number, 0 or more")
         counts[column] = int(value)
     wait_ms = _number(row["tool_wait_after_ms"])
     if wait_ms is None or not 0 <= wait_ms <= LONGEST_S * 1000:
-        return Fault(
-            where, "tool_wait_after_ms", f"is {row['tool_wait_after_ms']!r}; should be milliseconds, 0 to {LONGEST_S * 1000:g}"
-        )
+        told = _told(row["tool_wait_after_ms"])
+        return Fault(where, "tool_wait_after_ms", f"is {told}; should be milliseconds, 0 to {LONGEST_S * 1000:g}")
     if not row["id"]:
         return Fault(where, "id", "is missing; should be the session's number")
     prompt = max(1, counts["prefix_len"] + counts["input_len"])
@@ -74,6 +73,10 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _told(cell: str | None) -> str:
+    return "missing" if cell is None else repr(cell)
 
 
 def _parts(rounds: list[_Round]) -> Iterator[list[_Round]]:
