@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from concur_batch.agent.base import Agent
-from concur_batch.agent.context import Setting, names_of
 from concur_batch.agent.react import FINISH
 from concur_batch.agent.replay import Ended, History, Past
+from concur_batch.agent.setting import Setting, names_of
 from concur_batch.rollout import Rollout
 from concur_batch.task import Limits, Task, rollout_id
 from concur_batch.toolbox.base import Toolbox, ToolSpec

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from concur_batch import records as r
 from concur_batch.agent.base import Agent
-from concur_batch.agent.context import Context, Setting, Spent
+from concur_batch.agent.context import Context
 from concur_batch.agent.limits import LimitReached
 from concur_batch.agent.replay import Past
+from concur_batch.agent.setting import Setting, Spent
 from concur_batch.control.base import AgentView
 from concur_batch.errors import AgentError, ConcurError, ContextLengthExceeded, RunDirectoryError
 from concur_batch.lane import Lane

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +18,14 @@ from concur_batch import records as r
 from concur_batch.agent.limits import Leash, LimitReached, WallTime
 from concur_batch.agent.replay import Past, PastCall, PastCalls
 from concur_batch.agent.requests import Conversation, hash_call
+from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
 from concur_batch.errors import AgentError
 from concur_batch.lane import Completed, Lane
 from concur_batch.recorder import Recorder
-from concur_batch.task import Limits, Message, Task
-from concur_batch.toolbox.base import OpenToolbox, ToolOutput, ToolSpec
+from concur_batch.task import Message
+from concur_batch.toolbox.base import OpenToolbox, ToolOutput
 
 INTERRUPTED = (
     "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
@@ -49,39 +49,6 @@ class Observation(NamedTuple):
     content: str
     ok: bool
     message: Message  # ready to be appended: role tool where a call_id was given, else role user
-
-
-@dataclass(slots=True)
-class Spent:
-    """Sums over all calls of the rollout, also those answered from the journal. Tokens and seconds."""
-
-    steps: int = 0
-    prompt_tokens: int = 0
-    cached_tokens: int | None = None
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    model_s: float = 0.0
-    tool_s: float = 0.0
-    wait_s: float = 0.0
-    retry_s: float = 0.0
-    paused_s: float = 0.0
-    finish_reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a rollout is run with; made by the runner."""
-
-    task: Task
-    rollout: str
-    seed: int
-    model: str  # "": what the engine serves
-    sampling: dict[str, Any]
-    limits: Limits
-    offered: list[dict[str, Any]]  # schemas of the tools that a model call offers unless told otherwise
-    offered_names: frozenset[str]
-    specs: Mapping[str, ToolSpec]
-    plan_first: bool = False
 
 
 class Context:
@@ -282,7 +249,7 @@ class Context:
             missed=missed,
             fault=unforced,
         )
-        self._account(record)
+        self._spend(record)
 
     def _reply_again(self, past: r.ReplyReceived, messages: list[Message]) -> Reply:
         reply = Reply(
@@ -295,7 +262,7 @@ class Context:
         )
         self._talk.extend(messages, reply, past.n)
         self._tell(reply)
-        self._account(past)
+        self._spend(past)
         return reply
 
     def _tell(self, reply: Reply) -> None:
@@ -306,18 +273,8 @@ class Context:
             cached_tokens=reply.cached_tokens,
         )
 
-    def _account(self, x: r.ReplyReceived) -> None:
-        spent = self.spent
-        spent.steps += 1
-        spent.prompt_tokens += x.prompt_tokens
-        spent.completion_tokens += x.completion_tokens
-        spent.reasoning_tokens += x.reasoning_tokens
-        if x.cached_tokens is not None:
-            spent.cached_tokens = (spent.cached_tokens or 0) + x.cached_tokens
-        spent.model_s += x.model_s
-        spent.wait_s += x.wait_s
-        spent.retry_s += x.retry_s
-        spent.finish_reason = x.finish_reason
+    def _spend(self, x: r.ReplyReceived) -> None:
+        self.spent.reply(x)
         self.now += x.model_s + x.wait_s + x.retry_s
 
     async def _check_limits(self) -> None:
@@ -437,8 +394,3 @@ def _left(timeout_s: float | None, past: Past | None) -> float | None:
     if timeout_s is None or past is None:
         return timeout_s
     return max(0.0, timeout_s - max(0.0, past.wall_s - past.paused_s))
-
-
-def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:
-    """The names in a list of names and schemas."""
-    return frozenset(tool if isinstance(tool, str) else tool["function"]["name"] for tool in tools)

@@ -1,0 +1,62 @@
+"""What a rollout is run with, and what it has spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from concur_batch import records as r
+from concur_batch.task import Limits, Task
+from concur_batch.toolbox.base import ToolSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What a rollout is run with; made by the runner."""
+
+    task: Task
+    rollout: str
+    seed: int
+    model: str  # "": what the engine serves
+    sampling: dict[str, Any]
+    limits: Limits
+    offered: list[dict[str, Any]]  # schemas of the tools that a model call offers unless told otherwise
+    offered_names: frozenset[str]
+    specs: Mapping[str, ToolSpec]
+    plan_first: bool = False
+
+
+def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:
+    """The names in a list of names and schemas."""
+    return frozenset(tool if isinstance(tool, str) else tool["function"]["name"] for tool in tools)
+
+
+@dataclass(slots=True)
+class Spent:
+    """Sums over all calls of the rollout, also those answered from the journal. Tokens and seconds."""
+
+    steps: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int | None = None
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    model_s: float = 0.0
+    tool_s: float = 0.0
+    wait_s: float = 0.0
+    retry_s: float = 0.0
+    paused_s: float = 0.0
+    finish_reason: str | None = None
+
+    def reply(self, x: r.ReplyReceived) -> None:
+        """One more step."""
+        self.steps += 1
+        self.prompt_tokens += x.prompt_tokens
+        self.completion_tokens += x.completion_tokens
+        self.reasoning_tokens += x.reasoning_tokens
+        if x.cached_tokens is not None:
+            self.cached_tokens = (self.cached_tokens or 0) + x.cached_tokens
+        self.model_s += x.model_s
+        self.wait_s += x.wait_s
+        self.retry_s += x.retry_s
+        self.finish_reason = x.finish_reason
