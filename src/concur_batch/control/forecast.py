@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
-from concur_batch.control.kinds import Kinds
+from concur_batch.control.kinds import Kind, Kinds
 from concur_batch.control.patience import Patience
 from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
 from concur_batch.control.room import Feedback, Room
@@ -159,20 +159,25 @@ class Forecast(Admission):
         each = in_flight + whole.first_tokens + whole.growth_tokens - whole.shared_tokens
         if roster.committed_tokens + each * len(active) <= most:
             return True
-        private: dict[AgentView, float] = {}
-        later = 0.0
+        stays: dict[tuple[Kind, int], float] = {}  # share of those with so many steps who hold their KV a step from now
+        present = later = newer = own = 0.0
+        oldest = True
         for view, kind, tokens in private_tokens(active.values(), self._kinds, in_flight):
-            private[view] = tokens
-            later += (1.0 - kind.survival.hazard(view.steps)) * (1.0 - kind.long_share) * (tokens + kind.growth_tokens)
-        surplus, left = max(math.fsum(private.values()), later) - most, len(active)
-        for view in sorted(private, key=lambda view: view.order, reverse=True):
-            if surplus <= 0 or left == 1:
-                return True
+            key = kind, view.steps
+            if key not in stays:
+                stays[key] = (1.0 - kind.survival.hazard(view.steps)) * (1.0 - kind.long_share)
+            present += tokens
+            later += stays[key] * (tokens + kind.growth_tokens)
             if view is agent:
-                self._room.left(roster.now, private[view])
-                return False
-            surplus, left = surplus - private[view], left - 1
-        return True
+                own = tokens
+            elif view.order > agent.order:
+                newer += tokens
+            else:
+                oldest = False
+        if oldest or newer >= max(present, later) - most:
+            return True
+        self._room.left(roster.now, own)
+        return False
 
     def next_returning(self, roster: Roster) -> AgentView | None:
         """The oldest: nobody waits for ever, as those before it end."""
