@@ -65,7 +65,7 @@ Line = dict[str, Any]
 
 def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], order: str = "auto") -> dict[str, Any]:
     """The figures of one simulated run."""
-    traces = _agents(case, seed)
+    traces = agents_of(case, seed)
     sim = {f"sim.{key}": value for key, value in case.sim.items()}
     if case.pool is not None:
         sim["sim.pool_tokens"] = case.pool
@@ -87,7 +87,7 @@ def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], o
     return {**done, "cpu_s": round(time.process_time() - began, 2)}
 
 
-def _agents(case: Case, seed: int) -> list[AgentTrace]:
+def agents_of(case: Case, seed: int) -> list[AgentTrace]:
     if case.trace:
         assert TRACE is not None
         return read_traces(TRACE, limit=case.agents, shared_tokens=None)
@@ -101,7 +101,7 @@ def _agents(case: Case, seed: int) -> list[AgentTrace]:
 def swept(case: Case, seed: int) -> dict[str, Any]:
     """The best of all fixed windows, as `concur compare` finds it. `window` None: none is better than no limit at all."""
     runs: dict[int | None, dict[str, Any]] = {}
-    sweep = Sweep(len(_agents(case, seed)))
+    sweep = Sweep(len(agents_of(case, seed)))
     while windows := sweep.wanted():
         for window in windows:
             runs[window] = run(case, "off" if window is None else f"fixed:{window}", seed, {})
