@@ -165,6 +165,8 @@ def test_the_run_directory_is_one_like_any_other(tmp_path, capsys):
         take_up(out, {}, [], retry_failed=None, take_over=False)
     with pytest.raises(RunDirectoryError, match="holds a simulation already; give another --out"):
         run(run__out=str(out))
+    with pytest.raises(RunDirectoryError, match=r"cannot be a run directory \(File name too long\); give another --out"):
+        run(run__out=str(tmp_path / ("x" * 300)))
 
 
 def test_an_interrupted_simulation_says_so(tmp_path, capsys, monkeypatch):

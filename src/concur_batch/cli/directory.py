@@ -41,6 +41,10 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
             directory = Path("runs") / f"{stamp}-{stem}-{number}"
         return directory
     directory = Path(out)
+    try:
+        directory.exists()
+    except OSError as error:  # a name that is too long
+        raise RunDirectoryError(f"{directory}: cannot be a run directory ({error.strerror}); give another --out") from error
     if (directory / CONFIG).exists() and read(directory).get("simulated"):
         raise RunDirectoryError(f"{directory}: holds a simulation already; give another --out")
     if (directory / CONFIG).exists() or segments(directory):
