@@ -13,7 +13,7 @@ import termios
 import threading
 import time
 
-from program import CONCUR, Program
+from forked import CONCUR, Program
 
 _OWN_IT = "import fcntl, os, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
 _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b.")

@@ -8,7 +8,7 @@ import time
 
 import psutil
 import pytest
-from program import CONCUR, PIPE, STDOUT, Program, concur
+from forked import CONCUR, PIPE, STDOUT, Program, concur
 from typer.testing import CliRunner
 
 from concur_batch.cli.main import app

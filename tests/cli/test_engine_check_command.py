@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, says, sglang_routes
-from program import PIPE, Program, concur
+from forked import PIPE, Program, concur
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
-from program import CONCUR, PIPE, Program
+from forked import CONCUR, PIPE, Program
 
 from concur_batch.cli.engine import launch as module
 from concur_batch.engine.launch_python import Installation

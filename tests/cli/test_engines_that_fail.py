@@ -7,7 +7,7 @@ import threading
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
-from program import concur
+from forked import concur
 
 
 def chat(content, prompt=20):

@@ -4,7 +4,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from program import PIPE, Program, concur
+from forked import PIPE, Program, concur
 
 from concur_batch.cli import hints, parts
 from concur_batch.cli.agents import Agents

@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
+from forked import CONCUR
 from on_terminal import OnTerminal
-from program import CONCUR
 from test_keys import begun, listening, records, write_job
 
 SHELL = ("bash", "--norc", "--noprofile", "--noediting", "-i")

@@ -7,10 +7,10 @@ import subprocess
 from dataclasses import dataclass, field
 
 import pytest
+from forked import CONCUR
 from hypothesis import given
 from hypothesis import strategies as st
 from on_terminal import OnTerminal
-from program import CONCUR
 
 from concur_batch.cli.keyboard import keys_in
 from concur_batch.cli.keys import RUN_KEYS, RunKeys, WatchKeys

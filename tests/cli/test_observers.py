@@ -8,7 +8,7 @@ import sys
 import urllib.request
 
 import pytest
-from program import PIPE, Program, concur
+from forked import PIPE, Program, concur
 from traced import collecting
 
 from concur_batch import records as r

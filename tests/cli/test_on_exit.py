@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from program import CONCUR, Program, concur
+from forked import CONCUR, Program, concur
 
 from concur_batch.cli.run.on_exit import run_command
 

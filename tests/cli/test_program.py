@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from program import CONCUR, PIPE, Program, concur
+from forked import CONCUR, PIPE, Program, concur
 
 
 def write_job(path, count=6, steps=1, command="echo $((6 * 7))", **more):

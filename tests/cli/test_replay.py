@@ -6,7 +6,7 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from program import PIPE, STDOUT, Program, concur
+from forked import PIPE, STDOUT, Program, concur
 
 from concur_batch import records as r
 from concur_batch.sim.trace import trace_of

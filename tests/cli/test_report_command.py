@@ -4,7 +4,7 @@ import json
 import os
 
 import pytest
-from program import concur
+from forked import concur
 from report_runs import hostile, ordinary, write_run
 
 

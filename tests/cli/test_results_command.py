@@ -8,7 +8,7 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from program import CONCUR, Program, concur
+from forked import CONCUR, Program, concur
 
 from concur_batch import records as r
 from concur_batch.journal.writer import JournalWriter

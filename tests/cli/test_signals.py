@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from program import PIPE, Program, concur
+from forked import PIPE, Program, concur
 
 AGENTS = """
 import asyncio, time

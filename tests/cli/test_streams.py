@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from program import CONCUR, concur
+from forked import CONCUR, concur
 
 
 @pytest.fixture

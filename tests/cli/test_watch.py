@@ -5,8 +5,8 @@ import os
 import signal
 
 import pytest
+from forked import CONCUR, DEVNULL, PIPE, Program, concur
 from on_terminal import OnTerminal
-from program import CONCUR, DEVNULL, PIPE, Program, concur
 from test_keys import begun, records, write_job
 
 from concur_batch import records as r
