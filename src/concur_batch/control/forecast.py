@@ -33,7 +33,9 @@ class ForecastParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fill: float = Field(0.94, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
-    pause: float = Field(1.03, ge=1, le=2, description="agents pause where contexts exceed the limit by this factor, now or a step from now")
+    pause: float = Field(
+        1.03, ge=1, le=2, description="agents pause where contexts exceed the limit by this factor, now or a step from now"
+    )
     miss_high: float = Field(0.10, gt=0, le=1, description="above this share of missed history the fill is cut")
     miss_low: float = Field(0.02, ge=0, le=1, description="below this share it rises again")
     cut: float = Field(0.93, gt=0, lt=1, description="factor of a cut")
