@@ -57,7 +57,7 @@ def by_agent(kinds, agents, in_flight, later):
 
     def expected(one, tau):
         tokens = private(one, kinds, in_flight)
-        alive = math.prod(1 - survival.hazard(one.steps + k) for k in range(tau))
+        alive = math.prod(1 - survival.hazard(max(1, one.steps) + k) for k in range(tau))
         return alive * (later + (1 - later) * stay**tau) * (tokens + growth * tau)
 
     steps = [round(2 * survival.mean_steps * j / 15) for j in range(16)]
@@ -72,6 +72,16 @@ def test_equals_the_sum_over_agents(agents, in_flight, later):
     for _ in range(9):
         kinds.tool_ended(agents[0], long=False)
     assert peak(kinds, agents, in_flight, later=later) == pytest.approx(by_agent(kinds, agents, in_flight, later), rel=1e-6)
+
+
+def test_agents_that_will_end_with_their_first_reply_are_not_taken_to_grow():
+    kinds = Kinds()
+    for number in range(1000):
+        one = agent(number, 1, 3000)
+        one.growth_tokens = 3000
+        kinds.replied(one)
+        kinds.ended(one)
+    assert peak(kinds, [agent(n, 0, 0) for n in range(10)]) == pytest.approx(30_000, rel=0.02)
 
 
 @given(crowds, st.floats(0, 2000))

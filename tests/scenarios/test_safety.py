@@ -115,6 +115,16 @@ def test_contexts_that_are_prefilled_in_no_time():
     assert spans["forecast"] <= spans["off"] * NOT_WORSE
 
 
+def test_single_calls_with_long_replies():
+    """No history, so nothing to be saved. Until the first have replied it cannot know, and that is a tenth of the whole here."""
+    crowd = generate(WorkloadParameters(agents=400, least_steps=1, most_steps=1, start_tokens=900, output_median=700), seed=0)
+    off, forecast = (
+        makespan(run(crowd, SimEngine(core(282_000, find_profile("qwen3-32b@h100x2").cost, log=False)), name))
+        for name in ("off", "forecast")
+    )
+    assert forecast <= off * 1.15
+
+
 def test_ten_agents():
     """So few do not fill the engine's time, and the longest of them is the makespan: each draw gives or takes a tenth."""
     gains = []

@@ -165,9 +165,9 @@ class Forecast(Admission):
         present = later = newer = own = 0.0
         oldest = True
         for view, kind, tokens in private_tokens(active.values(), self._kinds, in_flight):
-            key = kind, view.steps
+            key = kind, max(1, view.steps)
             if key not in stays:
-                stays[key] = (1.0 - kind.survival.hazard(view.steps)) * (1.0 - kind.long_share)
+                stays[key] = (1.0 - kind.survival.hazard(key[1])) * (1.0 - kind.long_share)
             present += tokens
             later += stays[key] * (tokens + kind.growth_tokens)
             if view is agent:
@@ -251,10 +251,10 @@ class Forecast(Admission):
         self._used = None if limit >= UNLIMITED else present / limit
 
     def _too_many_unheard(self, roster: Roster) -> bool:
-        """Agents start in waves that double, so that the first to be heard can tell how large the others may be."""
+        """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be."""
         unheard = sum(view.steps == 0 for view in roster.active.values())
         pool = self._room.pool_tokens or 0.0
-        return unheard >= max(self._first, pool / _WAVE_TOKENS, self._kinds.whole.heard)
+        return unheard >= max(self._first, pool / _WAVE_TOKENS, 2 * self._kinds.whole.heard)
 
     def _harmless_load(self) -> float:
         """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back."""

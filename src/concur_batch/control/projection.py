@@ -74,7 +74,7 @@ def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> d
     groups: dict[_Key, tuple[int, float]] = {}
     for crowd in crowds:
         for agent, kind, tokens in private_tokens(crowd.agents, kinds, in_flight_tokens):
-            key = kind, agent.steps, crowd.now, crowd.later
+            key = kind, max(1, agent.steps), crowd.now, crowd.later  # before its first reply it counts as what it is after that
             count, whole = groups.get(key, (0, 0.0))
             groups[key] = count + 1, whole + tokens
     return groups
