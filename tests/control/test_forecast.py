@@ -327,6 +327,23 @@ def test_nobody_is_held_back_where_the_engine_could_compute_everything_at_every_
     assert busy(law(), 4).tokens < POOL
 
 
+def test_where_history_is_computed_anew_and_calls_queue_it_was_not_harmless():
+    it = law(harmless=1.0)
+    busy(it, 4)
+    lost = {"missed_tokens": 20_000, "active": 4, "waiting": 0}
+    assert sampled(it, 30, 300, **lost, queued_requests=0).reason == "step-aside"  # it keeps up
+    assert sampled(it, 300, 600, missed_tokens=0, active=4, waiting=0, queued_requests=3).reason == "step-aside"
+    assert sampled(it, 600, 900, **lost, queued_requests=3).tokens < POOL
+    assert sampled(it, 900, 1200, missed_tokens=0, active=4, waiting=0).tokens < POOL  # and it is remembered
+
+
+def test_how_long_steps_are_is_learned_while_agents_are_held_back():
+    it = law(harmless=1.0)
+    busy(it, 4)
+    lived(it, count=200, tool_s=0.0)  # nobody is held back: it would be too much, with such steps
+    assert sampled(it, 30, 60, active=4).reason == "step-aside"
+
+
 def test_agents_start_in_waves_until_some_have_been_heard():
     it = law(first=4)
     sampled(it, capacity_tokens=20_000)

@@ -20,6 +20,8 @@ from concur_batch.control.room import Feedback, Room
 
 _SETTLE_EVERY = 5  # samples
 _SMOOTHING = 0.1  # of the tokens in flight, per sample
+_STRAIN_SMOOTHING = 0.05  # of the samples with misses and a queue
+_STRAIN = 0.5
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
 _LEAST_CYCLES = 8  # tool calls, before which their length is not known
 _LEAST_FIRST = 4  # agents, however small the pool
@@ -84,6 +86,8 @@ class Forecast(Admission):
         self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = False
+        self._harmless = parameters.harmless  # the load that is taken to be, until it proves not to be
+        self._strained = 0.0  # share of the last samples in which nobody was held back and the engine fell behind
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
         self._replies_tell = False
 
@@ -104,6 +108,7 @@ class Forecast(Admission):
         pool = self._room.pool_tokens
         self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
         self._patience.sampled(sample, pool, interval_s)
+        self._look_for_strain(sample)
         if self._samples % _SETTLE_EVERY == 0:
             self._settle()
         self._samples += 1
@@ -118,7 +123,17 @@ class Forecast(Admission):
         dead = 0.0 if self._frees_ended else _DEAD_LIVES / max(1.0, self._kinds.whole.survival.mean_steps)
         self._patience.settle(dead)
         easier = 0.8 if self._aside else 1.0  # to stay there
-        self._aside = self._patience.long_share >= self._p.aside * easier or self._harmless_load() < self._p.harmless / easier
+        self._aside = self._patience.long_share >= self._p.aside * easier or self._harmless_load() < self._harmless / easier
+
+    def _look_for_strain(self, sample: Sample) -> None:
+        """Nobody is held back, history is computed anew, and calls queue for it: so much of that was not harmless."""
+        if not self._aside:
+            self._strained = 0.0
+        elif sample.history_tokens and sample.missed_tokens is not None:
+            missing = sample.missed_tokens > self._p.miss_high * sample.history_tokens
+            self._strained += _STRAIN_SMOOTHING * ((missing and bool(sample.queued_requests)) - self._strained)
+            if self._strained > _STRAIN:
+                self._harmless, self._strained = self._harmless / 2, 0.0
 
     def _blind(self, sample: Sample) -> Limit:
         """Neither the size of the pool nor what it still holds is told."""
@@ -209,10 +224,11 @@ class Forecast(Admission):
         if self._overdue.pop(agent.rollout, None) != agent.steps:
             self._patience.ended(seconds)
         held_s = seconds if self._patience.break_even_s is None else min(seconds, self._patience.break_even_s)
-        model_s = 0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary)
-        self._held_s = 0.999 * self._held_s + model_s + held_s
-        self._cycle_s = 0.999 * self._cycle_s + model_s + seconds
-        self._cycles = 0.999 * self._cycles + 1
+        if not self._aside:  # with nobody held back, queues may make steps long, and that is no reason to hold nobody back
+            model_s = 0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary)
+            self._held_s = 0.999 * self._held_s + model_s + held_s
+            self._cycle_s = 0.999 * self._cycle_s + model_s + seconds
+            self._cycles = 0.999 * self._cycles + 1
         self._kinds.tool_ended(agent, long=held_s < seconds)
 
     def ended(self, agent: AgentView) -> None:
