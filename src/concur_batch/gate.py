@@ -192,7 +192,7 @@ class Gate:
     def tool_began(self, view: AgentView) -> None:
         """The agent has called a tool."""
         if not view.tools:
-            view.tool_started = self._clock()
+            view.tool_started, view.touched = self._clock(), None
         view.tools += 1
 
     def tool_ended(self, view: AgentView) -> None:
@@ -208,6 +208,15 @@ class Gate:
         self._drop(view)
         self._roster.away[view.rollout] = view
         self._recorder.write(RolloutYielded(t=self._recorder.now(), rollout=view.rollout, engine=self._engine, step=view.steps))
+
+    def touched(self) -> list[str]:
+        """The rollouts whose KV is to be touched now; from here on it counts as touched."""
+        if self._draining:
+            return []
+        views = list(self._admission.touching(self._seen()))
+        for view in views:
+            view.touched = self._roster.now
+        return [view.rollout for view in views]
 
     def drain(self) -> None:
         """From now on nobody continues past a boundary, nobody starts, nobody returns, and no model call is begun."""

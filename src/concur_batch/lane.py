@@ -26,6 +26,7 @@ from concur_batch.gate import Gate
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
 from concur_batch.retry import complete_with_retries
+from concur_batch.touches import Touches
 
 _log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Lane:
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
+        self._touches = Touches(engine)
         self._misses = 0  # failed readings in a row
         self._resting: dict[_Rest, None] = {}  # calls that wait to be made, or to be made again
 
@@ -196,6 +198,7 @@ class Lane:
                 wait_s += clock() - sent
                 presence.lose(str(error))
             else:
+                self._touches.answered(request)
                 if self.helps != self._announced:  # one of them has just been refused
                     self._record_engine()
                 return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
@@ -257,6 +260,13 @@ class Lane:
             self._decided = self._bounded(self.policy.controller.update(sample))
             self._record_limit(self._decided)
             self.gate.resize(self._steering.in_force(self._decided, self._max_agents))
+            if self.presence.lost is None:
+                self._touches.begin(self.gate.touched())
+
+    def leave(self, view: AgentView, *, ended: bool) -> None:
+        """The agent goes; `ended` False: only from this segment. Once."""
+        self._touches.forget(view.rollout)
+        self.gate.leave(view, ended=ended)
 
     def steer(self, steering: Steering) -> None:
         """What a person asks for, from now on. It stands beside what the controller decides, which goes on deciding."""
@@ -302,6 +312,7 @@ class Lane:
                 committed_tokens=sample.committed_tokens,
                 steps=self.meter.steps,
                 lag_s=round(lag_s, 4),
+                touches=self._touches.counted(),
                 stale=self.meter.stale,
             )
         )
@@ -320,6 +331,7 @@ class Lane:
 
     async def close(self) -> None:
         """End the watch and the connections."""
+        await self._touches.close()
         await self.presence.close()
         await self.engine.aclose()
 

@@ -238,6 +238,7 @@ class Sampled(Record, tag="sampled"):
     waiting: int = 0
     committed_tokens: int = 0
     steps: int = 0  # replies in the interval
+    touches: int = 0  # requests for one token, begun in the interval, to keep the KV of agents in tool calls
     lag_s: float = 0.0  # worst lateness of the runner's own event loop in the interval
     stale: bool = False  # no fresh reading came
 

@@ -66,7 +66,7 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
         recorder.write(_finished(rollout, lane, recorder.now(), started, status=status, output=output, error=error, spent=spent))
         ended = True
     finally:
-        lane.gate.leave(view, ended=ended)
+        lane.leave(view, ended=ended)
         try:
             await tools.aclose()
         finally:  # however it ended. Drained too: it loses nothing by it but its place, and may never be resumed

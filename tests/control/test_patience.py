@@ -15,14 +15,14 @@ def told(tokens, busy_s, time=1.0):
     return Sample(engine="e", time=time, prefill_tokens=tokens, prefill_busy_seconds=busy_s)
 
 
-def patience(calls=(), break_even_s=10.0, dead=0.0, endless=0):
+def patience(calls=(), break_even_s=10.0, dead=0.0, endless=0, touch=None):
     found = Patience()
     found.sampled(told(100_000, 10.0), break_even_s * 10_000, 1.0)
     for seconds in calls:
         found.ended(seconds)
     for _ in range(endless):
         found.overdue()
-    found.settle(dead)
+    found.settle(dead, touch)
     return found
 
 
@@ -96,6 +96,35 @@ def test_the_usual_time_costs_least(calls, endless, break_even_s, dead):
     least = min(cost(a) for a in [0.0, *calls] if a <= found.break_even_s)  # as it measured it
     assert cost(found.usual_s) == pytest.approx(least)
     assert found.usual_s <= found.break_even_s
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=8, max_size=40), st.floats(1, 100), st.floats(0, 2), st.floats(0.001, 1))
+def test_touches_are_chosen_where_they_cost_less(calls, break_even_s, dead, touch):
+    def dead_s(it):
+        return dead * it.usual_s / it.break_even_s
+
+    without, found = patience(calls, break_even_s, dead), patience(calls, break_even_s, dead, touch=touch)
+    if found.touch_s is None:
+        assert found.usual_s == without.usual_s
+        return
+    assert 1.0 <= found.touch_s < found.usual_s <= found.touch_s + 1.0
+    ends = [t for t in calls if t <= found.break_even_s]
+    lost = sum(t > without.usual_s for t in calls)
+    held = sum(min(t, without.usual_s) for t in calls) / found.break_even_s
+    kept = sum(ends) / found.break_even_s + 2 * (len(calls) - len(ends))
+    fewest = touch * sum(t >= found.touch_s for t in ends)  # one at least for each call that is so long
+    assert (kept + fewest) / len(calls) + dead_s(found) < (held + lost) / len(calls) + dead_s(without) + 1e-9
+
+
+def test_touches_need_dead_kv_calls_that_outlast_it_and_to_be_cheap():
+    calls = [1.0] * 30 + [6.0] * 10
+    assert patience(calls, dead=0.5).touch_s is None
+    often, seldom = (patience(calls, dead=0.5, touch=touch) for touch in (0.001, 0.05))
+    assert often.touch_s < seldom.touch_s
+    assert often.usual_s <= seldom.usual_s
+    for other in (patience(calls, dead=0.0, touch=0.02), patience(calls, dead=0.5, touch=1.0)):
+        assert other.touch_s is None
+    assert patience([1.0] * 40, dead=0.5, touch=0.02).touch_s is None
 
 
 def test_calls_beyond_break_even_are_a_share_endless_ones_too():

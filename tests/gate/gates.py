@@ -25,6 +25,14 @@ class Impatient(SlotAdmission):
         self.heard.append((agent.order, "ended"))
 
 
+@dataclass(frozen=True)
+class Attentive(SlotAdmission):
+    """Whose KV has not been used for ten seconds of a tool call is touched."""
+
+    def touching(self, roster):
+        return [agent for agent in roster.active.values() if roster.now - (agent.touched or agent.tool_started) >= 10]
+
+
 def gate_of(agents=2, admission=None, **limit):
     records = []
     recorder = Recorder(asyncio.get_running_loop().time, records.append)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from gates import Impatient, gate_of, told, view, yielded
+from gates import Attentive, Impatient, gate_of, told, view, yielded
 
 from concur_batch.gate import Passage
 from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
@@ -145,3 +145,22 @@ def test_two_calls_of_one_that_was_away_wait_once():
 
 
 # A person takes a hand --------------------------------------------------------------------------------------------------
+
+
+def test_who_is_touched_is_so_from_then_on_and_nobody_once_draining():
+    async def story():
+        gate, _, _ = gate_of(2, Attentive())
+        agent = view(0)
+        gate.start(agent)
+        gate.tool_began(agent)
+        found = []
+        for _ in range(3):
+            await asyncio.sleep(6)
+            found.append(gate.touched())
+        gate.tool_ended(agent)
+        gate.tool_began(agent)
+        gate.drain()
+        await asyncio.sleep(60)
+        return found, agent.touched, gate.touched()
+
+    assert run_virtual(story()) == ([[], ["a#0"], []], None, [])

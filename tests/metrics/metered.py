@@ -46,7 +46,8 @@ STORY = [
         t=5.0, rollout="t4#0", engine="e", status="error", error=r.ErrorInfo(error_class="engine", message="no"), wall_s=4.0
     ),
     r.Sampled(t=6.0, engine="e", capacity_tokens=1000, locked=0.5, resident=0.75, running_requests=2, queued_requests=1,
-              prompt_tokens=200, cached_tokens=50, history_tokens=100, missed_tokens=25, active=2, waiting=1, lag_s=0.02),
+              prompt_tokens=200, cached_tokens=50, history_tokens=100, missed_tokens=25, active=2, waiting=1, lag_s=0.02,
+              touches=3),
     r.Decided(t=6.0, engine="e", agents=None, tokens=800, reason="hold"),
 ]  # fmt: skip
 

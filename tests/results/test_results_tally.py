@@ -51,7 +51,7 @@ def test_agents_of_one_step_recompute_nothing_and_have_no_miss_rate():
 
 def test_an_empty_run_has_counts_and_no_rates():
     found = figures()
-    counted = {"steps", "generated_tokens", "prompt_tokens", "pauses", "paused_max_s"}
+    counted = {"steps", "generated_tokens", "prompt_tokens", "pauses", "paused_max_s", "touches"}
     assert {name for name, value in found.items() if value is not None} == counted
     assert all(found[name] == 0 for name in counted)
 

@@ -98,6 +98,7 @@ class AgentView:
     calls: int = 0  # model calls under way
     tools: int = 0  # tool calls under way
     tool_started: float | None = None  # since when there is always one; None: not in a tool call
+    touched: float | None = None  # when its KV was last touched in these tool calls
     paused_since: float | None = None  # later by the time for which a person has held admission since
 
 
@@ -130,6 +131,10 @@ class Admission(Protocol):
 
     def yielding(self, roster: Roster) -> Iterable[AgentView]:
         """Of the active agents in tool calls, those that give up their slots now. Asked after every sample."""
+        return ()
+
+    def touching(self, roster: Roster) -> Iterable[AgentView]:
+        """Of the active agents in tool calls, those whose KV is touched now, so that it is not the oldest. Asked after every sample."""
         return ()
 
     def replied(self, agent: AgentView) -> None:

@@ -26,6 +26,8 @@ _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they a
 _LEAST_CYCLES = 8  # tool calls, before which their length is not known
 _LEAST_FIRST = 4  # agents, however small the pool
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
+_TOUCH_TOKENS = 500.0  # prefilled in the time of a touch, which is a pass of its own
+_CALM_S = 60.0  # without evictions, after which nothing has to be touched
 _WAVE_TOKENS = 16_384.0  # of the pool, for each agent that starts before one has been heard of
 
 
@@ -49,6 +51,10 @@ class ForecastParameters(BaseModel):
         1.0,
         ge=0,
         description="nobody is held back where the engine could prefill all contexts at every step in this share of its time",
+    )
+    touch: bool = Field(
+        default=True,
+        description="keep the KV of agents in tool calls recent, with requests for one token, where that leaves more room",
     )
     first: int = Field(16, ge=1, description="agents before the first sample; fewer in a pool that is small")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
@@ -80,6 +86,8 @@ class Forecast(Admission):
         self._samples = 0
         self._locked_tokens: float | None = None
         self._frees_ended = False
+        self._host_tokens = 0
+        self._evicted = -math.inf  # when the engine last was seen to evict
         self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._cycles = 0.0
@@ -102,7 +110,9 @@ class Forecast(Admission):
         """The limit from now on, in tokens."""
         interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
         self._now = self._sampled = sample.time
-        self._frees_ended = sample.frees_ended
+        self._frees_ended, self._host_tokens = sample.frees_ended, sample.host_tokens
+        if sample.evicted_tokens != 0:  # or it is not told
+            self._evicted = sample.time
         self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
         reason = self._room.sampled(sample, interval_s, used=self._used)
         pool = self._room.pool_tokens
@@ -121,7 +131,8 @@ class Forecast(Admission):
 
     def _settle(self) -> None:
         dead = 0.0 if self._frees_ended else _DEAD_LIVES / max(1.0, self._kinds.whole.survival.mean_steps)
-        self._patience.settle(dead)
+        touches = self._p.touch and not self._host_tokens  # a host tier brings back for little what was evicted
+        self._patience.settle(dead, _TOUCH_TOKENS / max(_TOUCH_TOKENS, self._kinds.whole.mean_tokens) if touches else None)
         easier = 0.8 if self._aside else 1.0  # to stay there
         self._aside = self._patience.long_share >= self._p.aside * easier or self._harmless_load() < self._harmless / easier
 
@@ -215,6 +226,15 @@ class Forecast(Admission):
             if not self._aside:
                 yield view
 
+    def touching(self, roster: Roster) -> Iterator[AgentView]:
+        """Whose KV has not been used for so long that an engine that evicts by age may throw it out before what is dead."""
+        every_s = self._patience.touch_s
+        if every_s is None or self._aside or roster.now - self._evicted > _CALM_S:
+            return
+        for view in roster.active.values():
+            if view.tool_started is not None and not view.calls and roster.now - (view.touched or view.tool_started) >= every_s:
+                yield view
+
     def replied(self, agent: AgentView) -> None:
         """Learn how contexts grow and that it goes on."""
         self._kinds.replied(agent)
@@ -277,9 +297,8 @@ class Forecast(Admission):
         pool, patience, whole = self._room.pool_tokens, self._patience, self._kinds.whole
         if patience.break_even_s is None or pool is None or self._cycles < _LEAST_CYCLES:
             return math.inf
-        context = whole.first_tokens - whole.shared_tokens + whole.growth_tokens * whole.survival.mean_steps / 2
         step_s = self._cycle_s / self._cycles
-        return self._agents * context * patience.break_even_s / pool / step_s if step_s else math.inf
+        return self._agents * whole.mean_tokens * patience.break_even_s / pool / step_s if step_s else math.inf
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""

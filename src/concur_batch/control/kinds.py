@@ -85,6 +85,11 @@ class Kind:
         return self.first_tokens + self.growth_tokens * self.survival.mean_steps
 
     @property
+    def mean_tokens(self) -> float:
+        """Of an agent's own context, without what is shared, over its steps."""
+        return self.first_tokens - self.shared_tokens + self.growth_tokens * self.survival.mean_steps / 2
+
+    @property
     def long_share(self) -> float:
         """Of tool calls, those in which agents give up their slots. 0 until eight have been seen."""
         if self._calls >= _LEAST_CALLS:

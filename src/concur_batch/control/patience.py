@@ -2,11 +2,14 @@
 
 Keeping c tokens for t seconds takes c t / P of the engine's time, as others could use their place in the pool of P tokens;
 letting them go costs c / r, to prefill them again at r tokens per second. So keeping pays for t < P / r, whatever c is.
+
+An engine that evicts by age keeps them if they are used now and then: a request for one token more touches them.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 
 from concur_batch.control.base import Sample
@@ -14,6 +17,8 @@ from concur_batch.control.base import Sample
 _LEAST_CALLS = 8  # before which nothing is said
 _LEAST_BUSY_S = 0.1  # of prefill, before which its rate is not known
 _MEMORY = 0.998  # of samples: the last eight minutes or so
+_LEAST_INTERVAL_S = 0.1
+_WIDER = 1.25  # from one interval between touches that is weighed to the next
 
 
 class Patience:
@@ -26,7 +31,10 @@ class Patience:
         self.break_even_s: float | None = None
         """P / r. None: the engine does not tell enough."""
         self.usual_s = 0.0
-        """Tool calls up to this long should find their KV again; see `settle`."""
+        """For so long KV should survive unused; see `settle`."""
+        self.touch_s: float | None = None
+        """KV that was not used for so long is touched. None: it is not worth it."""
+        self._interval_s = 1.0
         self.long_share = 0.0
         """Of tool calls, those beyond break-even."""
 
@@ -40,6 +48,7 @@ class Patience:
 
     def sampled(self, sample: Sample, pool_tokens: float | None, interval_s: float) -> None:
         """Learn the prefill rate. Without the seconds that the engine was busy with it, the fastest interval stands for it."""
+        self._interval_s = max(interval_s, _LEAST_INTERVAL_S)
         if sample.prefill_tokens and sample.prefill_busy_seconds:
             self._prefilled = _MEMORY * self._prefilled + sample.prefill_tokens
             self._busy = _MEMORY * self._busy + sample.prefill_busy_seconds
@@ -49,18 +58,21 @@ class Patience:
         if rate > 0 and pool_tokens is not None:
             self.break_even_s = pool_tokens / rate
 
-    def settle(self, dead_tokens_per_call: float) -> None:
-        """Choose `usual_s`. `dead_tokens_per_call`: KV that ended agents leave, per tool call and token of context.
+    def settle(self, dead_tokens_per_call: float, touch: float | None = None) -> None:
+        """Choose `usual_s` and `touch_s`. `dead_tokens_per_call`: KV that ended agents leave, per tool call and token of context.
+        `touch`: what a touch costs, in prefills of a whole context; None: there are none.
 
         A cache that keeps what was used in the last a seconds costs each tool call, in units of c / r: the place of its
-        agent's KV for min(t, a), that of the dead KV of a seconds, and a prefill if t > a. The least of it is taken.
+        agent's KV for min(t, a), that of the dead KV of a seconds, and a prefill if t > a. Touched every a seconds, KV stays
+        until break-even: its place for min(t, P / r), that of the dead KV of a seconds and of those to the next sample, the
+        touches, and a prefill if t > P / r. The least of all that is taken.
         """
         calls = len(self._seconds)
         if self.break_even_s is None or calls < _LEAST_CALLS:
             return
         ends = sorted(seconds for seconds in self._seconds if seconds <= self.break_even_s)
-        self.long_share = sum(seconds > self.break_even_s for seconds in self._seconds) / calls
-        least, self.usual_s, passed = 1.0, 0.0, 0.0
+        self.long_share = (calls - len(ends)) / calls
+        least, self.usual_s, self.touch_s, passed = 1.0, 0.0, None, 0.0
         for i, seconds in enumerate(ends):
             passed += seconds
             left = calls - i - 1
@@ -68,3 +80,21 @@ class Patience:
             cost = held / self.break_even_s + left / calls
             if cost < least:
                 least, self.usual_s = cost, seconds
+        if touch is None:
+            return
+        kept = passed / self.break_even_s / calls + 2 * self.long_share
+        every_s = self._interval_s
+        while every_s < self.break_even_s:
+            survives_s = every_s + self._interval_s
+            cost = kept + dead_tokens_per_call * survives_s / self.break_even_s + touch * self._touches(ends, every_s) / calls
+            if cost < least:
+                least, self.usual_s, self.touch_s = cost, survives_s, every_s
+            every_s *= _WIDER
+
+    def _touches(self, ends: list[float], every_s: float) -> int:
+        """In all tool calls that are remembered."""
+        touches, after = 0, every_s
+        while self.break_even_s is not None and after < self.break_even_s:
+            touches += len(self._seconds) - bisect_left(ends, after)
+            after += every_s + self._interval_s / 2
+        return touches

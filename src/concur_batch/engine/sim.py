@@ -26,7 +26,7 @@ class SimEngine:
         model: for replies.
         speed: engine seconds per second of the loop.
         tokenizer: how messages become tokens.
-        on_end: told of every call that has ended, with what only a simulation knows of it: for reports, not for controllers.
+        on_end: told of every call but touches that has ended, with what only a simulation knows of it: for reports, not for controllers.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class SimEngine:
             await self._pump.generate(call)
         except Refused as error:
             raise ContextLengthExceeded(f"{self._name}: {error}") from None
-        if self._on_end is not None:
+        if self._on_end is not None and not request.touch:
             self._on_end(call)
         if call.finish_reason == "abort":
             raise EngineBusy(f"{self._name}: the request was aborted: {call.message}")

@@ -34,6 +34,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pauses": ("Agents that gave their slot back at a boundary, by reason.", ("engine", "reason")),
     "yields": ("Agents that gave their slot up in a long tool call.", ("engine",)),
     "paused_seconds": ("Time that agents spent without a slot, counted when they hold one again.", ("engine",)),
+    "touches": ("Requests for one token that keep the KV of agents in tool calls in the cache.", ("engine",)),
     "decisions": ("Decisions of the controller, by reason.", ("engine", "reason")),
     "rollouts_ended": ("Rollouts that ended, by status.", ("status",)),
     "rollout_errors": ("Rollouts that ended in status error, by error class.", ("error_class",)),
@@ -83,6 +84,7 @@ class Tally:
             r.RolloutReturned: self._rollout_returned,
             r.RolloutFinished: self._rollout_finished,
             r.Decided: self._decided,
+            r.Sampled: self._sampled,
             r.EngineLost: self._engine_lost,
         }
 
@@ -132,6 +134,10 @@ class Tally:
 
     def _decided(self, x: r.Decided) -> None:
         self._count("decisions", (x.engine, x.reason))
+
+    def _sampled(self, x: r.Sampled) -> None:
+        if x.touches:
+            self._count("touches", (x.engine,), x.touches)
 
     def _engine_lost(self, x: r.EngineLost) -> None:
         self._count("engine_losses", (x.engine,))

@@ -99,6 +99,7 @@ def _groups(row: Row) -> list[list[tuple[str, str]]]:
             ("generated", f"{_count(row, 'generated_tokens')} tokens"),
             ("retractions", _retractions(row)),
             ("pauses", f"{_count(row, 'pauses')}, the longest {_time(row, 'paused_max_s')}"),
+            *([("touches", f"{_count(row, 'touches')} requests that only keep KV in the cache")] if row.get("touches") else []),
         ],
         [("simulated in", _time(row, "wall_s"))],
     ]

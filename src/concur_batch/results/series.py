@@ -29,6 +29,7 @@ _SAMPLE: Columns = [
     ("waiting", pa.int64()),
     ("committed_tokens", pa.int64()),
     ("steps", pa.int64()),
+    ("touches", pa.int64()),
     ("lag_s", pa.float64()),
     ("stale", pa.bool_()),
 ]

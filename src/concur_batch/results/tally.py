@@ -39,12 +39,15 @@ class Tally:
         self._paused: dict[str, float] = {}  # rollout -> since when, of those that have not returned
         self._pauses = 0
         self._longest_pause = 0.0
+        self._touches = 0
 
     def apply(self, record: r.Record) -> None:
         """Take one record in. Kinds that tell nothing here only let time pass."""
         at = self._elapsed.at(record)
         if isinstance(record, r.ReplyReceived):
             self._reply(record)
+        elif isinstance(record, r.Sampled):
+            self._touches += record.touches
         elif isinstance(record, r.Decided):
             for paths, limit in ((self.windows, record.agents), (self.tokens, record.tokens)):
                 path = paths.setdefault(record.engine, [])
@@ -108,7 +111,8 @@ class Tally:
         tell; `recomputed_tokens` is the missed history, also that of calls after a pause. `agent_*` is from an agent's
         first slot to its end, pauses included; `done_*`, `makespan_s` (the last end) and `first_result_s` (the first
         that is `completed`) are seconds of work since the batch's start. Agents of every status count. `pauses` leaves
-        out those of a drain; one that has not ended counts in `paused_max_s` up to the newest record.
+        out those of a drain; one that has not ended counts in `paused_max_s` up to the newest record. `touches` are requests
+        that only keep KV in the cache; no other figure counts them.
         """
         lives = sorted(end.wall_s for end in self._ends.values())
         ends = sorted(end.at for end in self._ends.values())
@@ -132,6 +136,7 @@ class Tally:
             "first_result_s": min((end.at for end in self._ends.values() if end.status == "completed"), default=None),
             "pauses": self._pauses,
             "paused_max_s": max(self._longest_pause, *open_pauses, 0.0),
+            "touches": self._touches,
         }
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
 
