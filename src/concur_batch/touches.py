@@ -2,6 +2,9 @@
 
 An engine that evicts by age cannot tell an agent that waits for its tool from one that has ended. Whoever sends the last
 prompt again uses its KV: all of it is found in the cache, one token is computed, and its age is 0 again.
+
+The reply to that prompt is not touched, and has to be computed again if it was evicted. It cannot be sent along: SGLang
+renders a conversation that ends with an assistant's message otherwise (openai/serving_chat.py).
 """
 
 from __future__ import annotations

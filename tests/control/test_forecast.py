@@ -355,6 +355,18 @@ def test_touches_leave_more_of_the_pool():
     assert sampled(touched, 40, 45).tokens > sampled(left, 40, 45).tokens
 
 
+def test_where_agents_grow_by_much_or_little_there_is_room_for_that():
+    def limit(growths):
+        it, one = law(), AgentView(rollout="one", order=0)
+        for step, growth in enumerate(growths, 1):
+            one.steps, one.growth_tokens, one.context_tokens = step, growth, one.context_tokens + growth
+            it.replied(one)
+        return sampled(it, active=25).tokens
+
+    assert limit([500] * 40) == int(0.94 * POOL)
+    assert limit([500] + [0, 1000] * 20) == pytest.approx(0.94 * POOL - 2 * 5 * 500, abs=10)
+
+
 def busy(it, agents, seconds=30):
     """A law that has seen agents of 5,000 tokens come and go, with so many active or waiting now."""
     lived(it, tool_s=2.0)

@@ -57,31 +57,28 @@ class Agent:
         return reply
 
 
-async def story(engine):
-    """The first and the next reply of an agent that is touched and of one that is not; each touch with the evictions before and after."""
+async def story(url):
+    """Their first replies, each touch between two counts of evictions, and their next replies."""
+    engine = Heard(url)
     touches = Touches(engine)
-    await engine.probe()
-    touched, left, *others = (Agent(letter) for letter in string.ascii_uppercase[: 2 + FILLERS])
-    first = [await agent.turn(engine, touches) for agent in (touched, left)]  # the one that is left is the younger
-    heard = []
-    for number, other in enumerate(others, 1):
-        await other.turn(engine, touches)
-        if number % PER_TOUCH == 0:
-            before = await engine.evicted()
-            touches.begin([touched.letter])
-            heard.append((before, await engine.touched.get(), await engine.evicted()))
-    return first, heard, [await agent.turn(engine, touches) for agent in (touched, left)]
+    try:
+        await engine.probe()
+        touched, left, *others = (Agent(letter) for letter in string.ascii_uppercase[: 2 + FILLERS])
+        first = [await agent.turn(engine, touches) for agent in (touched, left)]  # the one that is left is the younger
+        heard = []
+        for number, other in enumerate(others, 1):
+            await other.turn(engine, touches)
+            if number % PER_TOUCH == 0:
+                before = await engine.evicted()
+                touches.begin([touched.letter])
+                heard.append((before, await engine.touched.get(), await engine.evicted()))
+        return first, heard, [await agent.turn(engine, touches) for agent in (touched, left)]
+    finally:
+        await engine.aclose()
 
 
 def test_the_kv_of_an_agent_that_is_touched_stays_where_that_of_another_is_evicted(server):
-    async def bounded():
-        engine = Heard(server.url)
-        try:
-            return await asyncio.wait_for(story(engine), LIMIT_S)
-        finally:
-            await engine.aclose()
-
-    first, heard, (touched, left) = asyncio.run(bounded())
+    first, heard, (touched, left) = asyncio.run(asyncio.wait_for(story(server.url), LIMIT_S))
     (prompt_tokens,) = {reply.prompt_tokens for reply in first}
     assert prompt_tokens > PROMPT_CHARACTERS
     assert touched.cached_tokens >= prompt_tokens

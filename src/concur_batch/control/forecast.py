@@ -26,6 +26,7 @@ _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they a
 _LEAST_CYCLES = 8  # tool calls, before which their length is not known
 _LEAST_FIRST = 4  # agents, however small the pool
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
+_DEVIATIONS = 2.0  # of what active agents grow by in a step, for which there is room at least
 _TOUCH_TOKENS = 500.0  # prefilled in the time of a touch, which is a pass of its own
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
 _WAVE_TOKENS = 16_384.0  # of the pool, for each agent that starts before one has been heard of
@@ -122,7 +123,8 @@ class Forecast(Admission):
         if self._samples % _SETTLE_EVERY == 0:
             self._settle()
         self._samples += 1
-        tokens = self._room.tokens(sample.time, self._patience.usual_s)
+        spread = _DEVIATIONS * math.sqrt(sample.active) * self._kinds.whole.growth_deviation
+        tokens = self._room.tokens(sample.time, self._patience.usual_s, spread)
         if tokens is None:
             return self._blind(sample)
         if self._aside:

@@ -39,7 +39,7 @@ class Kind:
         self._firsts = 0
         self._first_sum = 0.0
         self._growths = 0
-        self._growth_sum = 0.0
+        self._growth_sum = self._growth_squares = 0.0
         self._shared: deque[int] = deque(maxlen=32)
         self._long = self._calls = 0.0
         self._grow()
@@ -50,6 +50,7 @@ class Kind:
         if agent.steps > 1:
             self._growths += 1
             self._growth_sum += agent.growth_tokens
+            self._growth_squares += agent.growth_tokens**2
         else:
             self._firsts += 1
             self._first_sum += agent.context_tokens
@@ -83,6 +84,14 @@ class Kind:
     def context_tokens(self) -> float:
         """At the end, in the mean."""
         return self.first_tokens + self.growth_tokens * self.survival.mean_steps
+
+    @property
+    def growth_deviation(self) -> float:
+        """Standard deviation of the growth per step; 0 until eight steps have been seen."""
+        if self._growths < _LEAST_CALLS:
+            return 0.0
+        mean = self._growth_sum / self._growths
+        return math.sqrt(max(0.0, self._growth_squares / self._growths - mean * mean))
 
     @property
     def mean_tokens(self) -> float:

@@ -66,12 +66,15 @@ class Room:
             self._dead.popleft()
         return fsum(tokens for _, tokens in self._dead) / window * seconds
 
-    def tokens(self, time: float, usual_s: float) -> float | None:
-        """For live contexts, so that who is `usual_s` in a tool call finds its KV again. None: nothing is known of the pool."""
+    def tokens(self, time: float, usual_s: float, spread_tokens: float = 0.0) -> float | None:
+        """For live contexts, so that KV which is not used for `usual_s` is found again, and so many more than foreseen have room.
+        None: nothing is known of the pool.
+        """
         pool = self.pool_tokens
         if pool is None:
             return None
-        return self.fill * pool - min(self.dead_tokens(time, usual_s), _MOST_DEAD * pool, 0.5 * self.fill * pool)
+        reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
+        return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
 
     def sampled(self, sample: Sample, interval_s: float, *, used: float | None) -> str:
         """Follow the misses; returns the reason. `used`: contexts at present, of the limit; None: they have none."""
