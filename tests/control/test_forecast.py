@@ -364,7 +364,7 @@ def test_where_agents_grow_by_much_or_little_there_is_room_for_that():
         return sampled(it, active=25).tokens
 
     assert limit([500] * 40) == int(0.94 * POOL)
-    assert limit([500] + [0, 1000] * 20) == pytest.approx(0.94 * POOL - 2 * 5 * 500, abs=10)
+    assert limit([500] + [0, 1000] * 20) == pytest.approx(0.94 * POOL - 3 * 5 * 500, abs=10)
 
 
 def busy(it, agents, seconds=30):
@@ -387,6 +387,15 @@ def test_where_history_is_computed_anew_and_calls_queue_it_was_not_harmless():
     assert sampled(it, 300, 600, missed_tokens=0, active=4, waiting=0, queued_requests=3).reason == "step-aside"
     assert sampled(it, 600, 900, **lost, queued_requests=3).tokens < POOL
     assert sampled(it, 900, 1200, missed_tokens=0, active=4, waiting=0).tokens < POOL  # and it is remembered
+
+
+def test_what_is_computed_anew_for_long_tools_says_nothing_of_what_is_harmless():
+    it = lived(law(harmless=1.0), tool_s=30.0)
+    strain = {"missed_tokens": 20_000, "queued_requests": 3, "active": 4, "waiting": 0}
+    assert sampled(it, 1, 300, **strain).reason == "step-aside"
+    for _ in range(40):
+        lived(it, tool_s=2.0)
+    assert sampled(it, 300, 310, active=4, waiting=0).reason == "step-aside"  # for it is harmless still
 
 
 def test_how_long_steps_are_is_learned_while_agents_are_held_back():

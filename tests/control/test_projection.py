@@ -57,7 +57,7 @@ def by_agent(kinds, agents, in_flight, later):
 
     def expected(one, tau):
         tokens = private(one, kinds, in_flight)
-        alive = math.prod(1 - survival.hazard(max(1, one.steps) + k) for k in range(tau))
+        alive = math.prod(1 - survival.hazard(one.steps + 1 + k) for k in range(tau))
         return alive * (later + (1 - later) * stay**tau) * (tokens + growth * tau)
 
     steps = [round(2 * survival.mean_steps * j / 15) for j in range(16)]

@@ -169,7 +169,7 @@ def test_the_guess_grows_while_full_and_is_cut_by_misses():
     cut = it.pool_tokens
     assert cut < 0.8 * grown
     told(it, missing(101, 131, missed=0, capacity=None))
-    assert cut < it.pool_tokens < 1.1 * cut  # from now on it feels its way
+    assert cut < it.pool_tokens < 1.15 * cut  # from now on it feels its way
 
 
 def test_once_told_the_guess_is_forgotten():

@@ -26,7 +26,7 @@ _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they a
 _LEAST_CYCLES = 8  # tool calls, before which their length is not known
 _LEAST_FIRST = 4  # agents, however small the pool
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
-_DEVIATIONS = 2.0  # of what active agents grow by in a step, for which there is room at least
+_DEVIATIONS = 3.0  # of what active agents grow by in a step, for which there is room at least
 _TOUCH_TOKENS = 500.0  # prefilled in the time of a touch, which is a pass of its own
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
 _WAVE_TOKENS = 16_384.0  # of the pool, for each agent that starts before one has been heard of
@@ -94,7 +94,7 @@ class Forecast(Admission):
         self._cycles = 0.0
         self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
-        self._aside = False
+        self._aside = self._light = False  # nobody is held back; because that is harmless
         self._harmless = parameters.harmless  # the load that is taken to be, until it proves not to be
         self._strained = 0.0  # share of the last samples in which nobody was held back and the engine fell behind
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
@@ -136,11 +136,13 @@ class Forecast(Admission):
         touches = self._p.touch and not self._host_tokens  # a host tier brings back for little what was evicted
         self._patience.settle(dead, _TOUCH_TOKENS / max(_TOUCH_TOKENS, self._kinds.whole.mean_tokens) if touches else None)
         easier = 0.8 if self._aside else 1.0  # to stay there
-        self._aside = self._patience.long_share >= self._p.aside * easier or self._harmless_load() < self._harmless / easier
+        long = self._patience.long_share >= self._p.aside * easier
+        self._light = not long and self._harmless_load() < self._harmless / easier
+        self._aside = long or self._light
 
     def _look_for_strain(self, sample: Sample) -> None:
         """Nobody is held back, history is computed anew, and calls queue for it: so much of that was not harmless."""
-        if not self._aside:
+        if not self._light:
             self._strained = 0.0
         elif sample.history_tokens and sample.missed_tokens is not None:
             missing = sample.missed_tokens > self._p.miss_high * sample.history_tokens
@@ -193,7 +195,7 @@ class Forecast(Admission):
         present = later = newer = own = 0.0
         oldest = True
         for view, kind, tokens in private_tokens(active.values(), self._kinds, in_flight):
-            key = kind, max(1, view.steps)
+            key = kind, view.steps + 1
             if key not in stays:
                 stays[key] = (1.0 - kind.survival.hazard(key[1])) * (1.0 - kind.long_share)
             present += tokens

@@ -23,8 +23,8 @@ class Crowd(NamedTuple):
 def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> float:
     """Tokens, each kind's shared prefix counted once. `in_flight_tokens`: of a model call, what its agent's context does not tell yet.
 
-    A step is the unit of time, the same for all. An agent that has made k steps and whose context is c will have, tau steps
-    from now, c + g tau with probability S(k + tau) / S(k). Hints of lengths make kinds.
+    A step is the unit of time, the same for all. An agent that has made k steps and whose context is c is about its next one,
+    and will have, tau steps from now, c + g tau with probability S(k + 1 + tau) / S(k + 1). Hints of lengths make kinds.
     """
     groups = _groups(crowds, kinds, in_flight_tokens)
     if not groups:
@@ -57,7 +57,7 @@ class _Row(NamedTuple):
     """Agents that are alike to the forecast."""
 
     shares: Sequence[float]  # S
-    steps: int  # made
+    steps: int  # made, and the one that they are about
     alive: float  # S of these steps
     now: float
     later: float
@@ -66,7 +66,7 @@ class _Row(NamedTuple):
     tokens: float  # contexts of all of them
 
 
-_Key = tuple[Kind, int, float, float]  # steps, now, later
+_Key = tuple[Kind, int, float, float]  # steps with the one they are about, now, later
 
 
 def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> dict[_Key, tuple[int, float]]:
@@ -74,7 +74,7 @@ def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> d
     groups: dict[_Key, tuple[int, float]] = {}
     for crowd in crowds:
         for agent, kind, tokens in private_tokens(crowd.agents, kinds, in_flight_tokens):
-            key = kind, max(1, agent.steps), crowd.now, crowd.later  # before its first reply it counts as what it is after that
+            key = kind, agent.steps + 1, crowd.now, crowd.later
             count, whole = groups.get(key, (0, 0.0))
             groups[key] = count + 1, whole + tokens
     return groups

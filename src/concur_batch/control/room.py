@@ -109,7 +109,7 @@ class Room:
         if not self._told:
             if not full:
                 return "hold"
-            speed = 0.05 if self._adjusted is None else 0.002
+            speed = 0.05 if self._adjusted is None else 0.004
             self._guess = self.pool_tokens = self._guess * (1.0 + speed * interval_s)
             return "grow"
         if full and sample.evicted_tokens == 0:
