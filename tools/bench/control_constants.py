@@ -35,6 +35,7 @@ KEYS: dict[str, tuple[float, ...]] = {
     "away": (0.0, 1.0),
     "aside": (0.3, 1.0),
     "harmless": (0.0,),
+    "touch": (0,),
     "first": (4, 64),
 }
 IN_CODE: dict[str, tuple[float, ...]] = {
@@ -42,6 +43,8 @@ IN_CODE: dict[str, tuple[float, ...]] = {
     "survival._PRIOR_AGENTS": (3.0, 20.0),
     "kinds._MOST_PRIOR_GROWTH": (900.0, 1e9),
     "forecast._DEAD_LIVES": (1.0, 2.0),
+    "forecast._DEVIATIONS": (0.0, 2.0),
+    "forecast._TOUCH_TOKENS": (200.0, 1000.0),
 }
 
 
