@@ -121,6 +121,7 @@ def decisions(name: str, active: int, room: float, rounds: int) -> dict[str, lis
         assert isinstance(limit, Limit)
         roster.limit = limit
         timed("yielding", lambda: list(law.yielding(roster)))
+        timed("touching", lambda: list(law.touching(roster)))
         view = crowd.reply()
         timed("may_continue", lambda view=view: law.may_continue(view, roster))
         crowd.call(view)
