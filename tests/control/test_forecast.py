@@ -5,63 +5,12 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from laws import POOL, agent, in_tool, law, lived, roster, sample, sampled
 
-from concur_batch.control.base import UNLIMITED, AgentView, Limit, Roster, Sample
+from concur_batch.control.base import UNLIMITED, AgentView, Limit, Sample
 from concur_batch.control.forecast import Forecast, ForecastParameters
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import InputError
-
-POOL = 100_000
-
-
-def law(max_agents=1024, **parameters):
-    """Few agents are enough for these stories: it holds them back although the engine could take them."""
-    return Forecast(ForecastParameters(**{"harmless": 0.0} | parameters), max_agents)
-
-
-def sample(time, **more):
-    """An engine whose prefill rate makes break-even ten seconds."""
-    fields = {"capacity_tokens": POOL, "prefill_tokens": 20_000, "prefill_busy_seconds": 2.0, "prompt_tokens": 30_000}
-    return Sample(engine="e", time=time, **fields | {"cached_tokens": 29_000, "history_tokens": 29_000} | more)
-
-
-def agent(order, context=1000, steps=3, **more):
-    return AgentView(rollout=f"a{order}", order=order, steps=steps, context_tokens=context if steps else 0, **more)
-
-
-def in_tool(order, since=0.0, **more):
-    return agent(order, tools=1, tool_started=since, **more)
-
-
-def roster(tokens=POOL, active=(), paused=(), away=(), now=0.0, agents=UNLIMITED):
-    return Roster(
-        limit=Limit(agents=agents, tokens=tokens),
-        now=now,
-        active={a.rollout: a for a in active},
-        paused={a.rollout: a for a in paused},
-        away={a.rollout: a for a in away},
-        committed_tokens=sum(a.context_tokens for a in active),
-    )
-
-
-def lived(it, count=20, steps=10, growth=400, first=1000, tool_s=1.0):
-    """So many agents that the policy has seen from beginning to end."""
-    for number in range(count):
-        one = AgentView(rollout=f"past{number}", order=-1)
-        for step in range(1, steps + 1):
-            one.steps, one.growth_tokens = step, first if step == 1 else growth
-            one.context_tokens += one.growth_tokens
-            it.replied(one)
-            if step < steps:
-                it.tool_ended(one, tool_s)
-        it.ended(one)
-    return it
-
-
-def sampled(it, start=1, stop=10, **more):
-    """The last limit of some seconds like this."""
-    return [it.update(sample(float(t), **more)) for t in range(start, stop)][-1]
-
 
 # How much ----------------------------------------------------------------------------------------------------------------
 
@@ -313,46 +262,6 @@ def test_by_name_with_checked_parameters():
 
 
 # Where nothing is to be gained --------------------------------------------------------------------------------------------
-
-
-def touching(it, since, now, **more):
-    return [a.order for a in it.touching(roster(active=[in_tool(n, since=s, **more) for n, s in enumerate(since)], now=now))]
-
-
-def evicting(it, start=1, stop=10, **more):
-    """A law whose agents end and whose engine evicts, with a tool call in ten of five seconds."""
-    for number in range(20):
-        lived(it, count=1, tool_s=5.0 if number % 10 == 0 else 0.5)
-        sampled(it, number * 2, number * 2 + 2, **{"evicted_tokens": 5_000} | more)
-    return it
-
-
-def test_kv_that_may_become_older_than_what_is_dead_is_touched():
-    it = evicting(law())
-    assert touching(it, [30.0, 36.0, 38.0], 40.0) == [0, 1]
-    assert touching(it, [30.0, 36.0], 40.0, touched=39.5) == []
-    assert touching(it, [30.0], 40.0, touched=35.0) == [0]
-    assert touching(it, [30.0], 40.0, calls=1) == []
-
-
-@pytest.mark.parametrize("more", [{"evicted_tokens": 0}, {"frees_ended": True}, {"host_tokens": POOL}, {"prefill_tokens": None}])
-def test_nobody_is_touched_where_nothing_is_gained_by_it(more):
-    assert touching(evicting(law(), **more), [30.0], 40.0) == []
-
-
-def test_touches_can_be_left_out():
-    assert touching(evicting(law(touch=False)), [30.0], 40.0) == []
-
-
-def test_a_minute_without_evictions_ends_the_touches():
-    it = evicting(law())
-    sampled(it, 40, 110, evicted_tokens=0)
-    assert touching(it, [100.0], 110.0) == []
-
-
-def test_touches_leave_more_of_the_pool():
-    touched, left = (evicting(law(touch=touch)) for touch in (True, False))
-    assert sampled(touched, 40, 45).tokens > sampled(left, 40, 45).tokens
 
 
 def test_where_agents_grow_by_much_or_little_there_is_room_for_that():
