@@ -1,6 +1,8 @@
 """The default policy as a whole: samples and rosters in, limits and decisions out."""
 
+import dataclasses
 import itertools
+import random
 
 import pytest
 from hypothesis import given
@@ -324,3 +326,41 @@ def test_agents_start_in_waves_until_some_have_been_heard():
         it.replied(agent(n, 1000, 1))
     assert it.may_start(new[8], roster(active=new[:5], tokens=10**9))
     assert not it.may_start(new[8], roster(active=new[:6], tokens=10**9))
+
+
+def test_those_that_will_end_with_their_first_step_need_not_be_heard_before():
+    it = law(first=4)
+    sampled(it, capacity_tokens=20_000)
+    new = [agent(n, steps=0) for n in range(30)]
+    for n in range(100, 110):
+        it.replied(agent(n, 1000, 1))
+        it.ended(agent(n, 1000, 1))
+    assert it.may_start(new[29], roster(active=new[:29], tokens=10**9))
+
+
+def test_where_the_pool_takes_many_steps_to_prefill_more_of_it_is_kept_free():
+    rng = random.Random(0)
+    limits = []
+    for tool_s in (0.5, 60.0):
+        it = law(touch=False)
+        for n in range(200):
+            one = agent(n, 2000 + rng.randrange(4000), 2)
+            one = dataclasses.replace(one, growth_tokens=rng.randrange(4000), tool_started=1.0)
+            it.replied(one)
+            it.tool_ended(one, tool_s)
+        for time in range(1, 9):
+            limit = it.update(
+                Sample(
+                    engine="e",
+                    time=time,
+                    capacity_tokens=1_000_000,
+                    prefill_tokens=10_000,
+                    prefill_busy_seconds=0.5,
+                    active=100,
+                    history_tokens=1000,
+                    missed_tokens=0,
+                )
+            )
+        limits.append(limit.tokens)
+    quick, slow = limits
+    assert 0.55 * 940_000 < quick < 0.93 * slow

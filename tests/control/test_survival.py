@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concur_batch.control.survival import Survival, prior_hazard
+from concur_batch.control.lengths import usual_hazard
+from concur_batch.control.survival import Survival
 
 
-def survival(ended=(), running=()):
-    found = Survival()
+def survival(ended=(), running=(), *, lengths=True):
+    found = Survival(lengths=lengths)
     for steps in (*ended, *running):
         for step in range(1, steps + 1):
             found.stepped(step)
@@ -26,8 +27,8 @@ def by_hand(ended, running, most):
     shares, prior = [1.0], 8.0
     for k in range(most):
         at_risk = sum(n >= k for n in ended) + sum(n > k for n in running) + prior
-        shares.append(shares[-1] * max(0.001, 1 - (ended.count(k) + prior * prior_hazard(k)) / at_risk))
-        prior *= 1 - prior_hazard(k)
+        shares.append(shares[-1] * max(0.001, 1 - (ended.count(k) + prior * usual_hazard(k)) / at_risk))
+        prior *= 1 - usual_hazard(k)
     return shares
 
 
@@ -37,7 +38,7 @@ lives = st.lists(st.integers(0, 40), max_size=30)
 @given(lives, lives)
 def test_equals_the_product_limit_estimate_with_the_priors_agents_among_them(ended, running):
     seen = max([12, *running, *(n + 1 for n in ended)])  # beyond it the last hazard goes on
-    assert list(survival(ended, running).shares(seen))[: seen + 1] == pytest.approx(by_hand(ended, running, seen))
+    assert list(survival(ended, running, lengths=False).shares(seen))[: seen + 1] == pytest.approx(by_hand(ended, running, seen))
 
 
 @given(lives, lives)
@@ -52,14 +53,27 @@ def test_shares_only_fall_and_hazards_are_shares(ended, running):
 
 @given(lives, lives, st.integers(1, 40))
 def test_agents_that_still_run_never_make_lives_look_shorter(ended, running, steps):
-    before, after = survival(ended, running), survival(ended, [*running, steps])
+    before, after = survival(ended, running, lengths=False), survival(ended, [*running, steps], lengths=False)
     seen = max([12, *running, *(n + 1 for n in ended)])
     assert all(after.hazard(k) <= before.hazard(k) + 1e-12 for k in range(seen))
 
 
+@given(lives, lives)
+def test_what_other_kinds_are_told_is_the_estimate_without_lengths(ended, running):
+    told, plain = survival(ended, running), survival(ended, running, lengths=False)
+    assert [told.plain_hazard(k) for k in range(60)] == pytest.approx([plain.hazard(k) for k in range(60)])
+
+
 def test_nothing_known_is_the_prior():
-    assert [Survival().hazard(k) for k in (0, 9, 10, 99)] == pytest.approx([0, 0, 0.1, 0.1])
-    assert Survival().mean_steps == pytest.approx(19.0, abs=0.5)
+    found = Survival(lengths=False)
+    assert [found.hazard(k) for k in (0, 9, 10, 99)] == pytest.approx([0, 0, 0.1, 0.1])
+    assert found.mean_steps == pytest.approx(19.0, abs=0.5)
+    assert Survival().mean_steps == pytest.approx(18.0, abs=0.5)  # they may be shorter
+
+
+def test_a_few_ends_after_the_first_step_tell_that_agents_are_short():
+    assert survival([1] * 6).mean_steps < 2.5
+    assert survival([1] * 6, lengths=False).mean_steps > 10
 
 
 @pytest.mark.parametrize("draw", [lambda rng: rng.randint(10, 30), lambda rng: 1 + int(rng.expovariate(1 / 12)), lambda _: 7])

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
-from concur_batch.control.kinds import Kind, Kinds
+from concur_batch.control.kinds import Kind, Kinds, own_tokens
 from concur_batch.control.patience import Patience
 from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
 from concur_batch.control.room import Feedback, Room
@@ -26,10 +26,12 @@ _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they a
 _LEAST_CYCLES = 8  # tool calls, before which their length is not known
 _LEAST_FIRST = 4  # agents, however small the pool
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
-_DEVIATIONS = 3.0  # of what active agents grow by in a step, for which there is room at least
+_LEAST_DEVIATIONS = 3.0  # of what active agents grow by in a step, for which there is room at least
+_MOST_DEVIATIONS = 8.0
+_DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the whole pool
 _TOUCH_TOKENS = 500.0  # prefilled in the time of a touch, which is a pass of its own
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
-_WAVE_TOKENS = 16_384.0  # of the pool, for each agent that starts before one has been heard of
+_WAVE_TOKENS = 8_192.0  # of the pool, for each agent that starts before one has been heard of
 
 
 class ForecastParameters(BaseModel):
@@ -123,7 +125,7 @@ class Forecast(Admission):
         if self._samples % _SETTLE_EVERY == 0:
             self._settle()
         self._samples += 1
-        spread = _DEVIATIONS * math.sqrt(sample.active) * self._kinds.whole.growth_deviation
+        spread = self._deviations * math.sqrt(sample.active) * self._kinds.whole.growth_deviation
         tokens = self._room.tokens(sample.time, self._patience.usual_s, spread)
         if tokens is None:
             return self._blind(sample)
@@ -248,19 +250,23 @@ class Forecast(Admission):
         if self._overdue.pop(agent.rollout, None) != agent.steps:
             self._patience.ended(seconds)
         held_s = seconds if self._patience.break_even_s is None else min(seconds, self._patience.break_even_s)
-        if not self._aside:  # with nobody held back, queues may make steps long, and that is no reason to hold nobody back
-            model_s = 0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary)
-            self._held_s = 0.999 * self._held_s + model_s + held_s
-            self._cycle_s = 0.999 * self._cycle_s + model_s + seconds
-            self._cycles = 0.999 * self._cycles + 1
+        self._passed(0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary), held_s, seconds)
         self._kinds.tool_ended(agent, long=held_s < seconds)
 
     def ended(self, agent: AgentView) -> None:
         """Learn how long agents live. Its KV is dead from now on; an engine that knows it lets it go first."""
         self._overdue.pop(agent.rollout, None)
         self._kinds.ended(agent)
+        self._passed(max(0.0, self._now - agent.last_boundary))
         if not self._frees_ended:
-            self._room.left(self._now, max(0.0, agent.context_tokens - self._kinds.of(agent).shared_tokens))
+            self._room.left(self._now, own_tokens(agent, self._kinds.of(agent)))
+
+    def _passed(self, model_s: float, held_s: float = 0.0, tool_s: float = 0.0) -> None:
+        """A step has been made. With nobody held back, queues may make it long, which is no reason to hold nobody back."""
+        if not self._aside:
+            self._held_s = 0.999 * self._held_s + model_s + held_s
+            self._cycle_s = 0.999 * self._cycle_s + model_s + tool_s
+            self._cycles = 0.999 * self._cycles + 1
 
     # What is there ---------------------------------------------------------------------------------------------------
 
@@ -291,18 +297,33 @@ class Forecast(Admission):
         self._used = None if limit >= UNLIMITED else present / limit
 
     def _too_many_unheard(self, roster: Roster) -> bool:
-        """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be."""
-        unheard = sum(view.steps == 0 for view in roster.active.values())
-        pool = self._room.pool_tokens or 0.0
-        return unheard >= max(self._first, pool / _WAVE_TOKENS, 2 * self._kinds.whole.heard)
+        """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be.
+
+        Those that will end with their first step do not count: they have nothing that could be lost.
+        """
+        unheard = 1 + sum(view.steps == 0 for view in roster.active.values())
+        pool, whole = self._room.pool_tokens or 0.0, self._kinds.whole
+        return unheard * whole.survival.shares(2)[2] > max(self._first, pool / _WAVE_TOKENS, 2 * whole.heard)
+
+    @property
+    def _step_s(self) -> float | None:
+        """Of a model call and its tools, in the mean. None: not known yet."""
+        return self._cycle_s / self._cycles if self._cycles >= _LEAST_CYCLES else None
+
+    @property
+    def _deviations(self) -> float:
+        """Where the pool takes many steps to prefill, to have it too full costs more than to have it too empty."""
+        step_s, whole_pool_s = self._step_s, self._patience.break_even_s
+        if not step_s or whole_pool_s is None:
+            return _LEAST_DEVIATIONS
+        return min(_MOST_DEVIATIONS, max(_LEAST_DEVIATIONS, _DEVIATIONS * whole_pool_s / step_s))
 
     def _harmless_load(self) -> float:
         """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back."""
         pool, patience, whole = self._room.pool_tokens, self._patience, self._kinds.whole
-        if patience.break_even_s is None or pool is None or self._cycles < _LEAST_CYCLES:
+        if patience.break_even_s is None or pool is None or not self._step_s:
             return math.inf
-        step_s = self._cycle_s / self._cycles
-        return self._agents * whole.mean_tokens * patience.break_even_s / pool / step_s if step_s else math.inf
+        return self._agents * whole.mean_tokens * patience.break_even_s / pool / self._step_s
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""

@@ -7,14 +7,17 @@ from collections import Counter, deque
 from collections.abc import Collection
 
 from concur_batch.control.base import AgentView
-from concur_batch.control.survival import Survival, prior_hazard
+from concur_batch.control.lengths import usual_hazard
+from concur_batch.control.survival import Survival
 
 _FIRST_TOKENS = 4096.0  # of an agent that has not been heard of
-_PRIOR_STEPS = 32.0  # what the prior of the growth counts for
+_PRIOR_STEPS = 8.0  # what the prior of the growth counts for
 _LEAST_GROWTH = 64.0
 _MOST_PRIOR_GROWTH = 1_800.0  # what public traces of coding agents show (TraceLab); a long first prompt tells nothing of steps
 _MEMORY = 0.995  # of tool calls: the last 200 or so
 _MOST_KINDS = 64
+_MOST_SHARED = 256  # first prompts that are remembered
+_ODD = 64  # one in so many may have found less than what is shared: it came while that was being computed
 _LEAST_CALLS = 8
 _HINT_TRUST = 1 / 3  # power of a hint beside what all tasks come to: the greatest hints are mostly too great
 
@@ -28,25 +31,26 @@ class Kind:
     def __init__(self, whole: Kind | None = None, expected_tokens: float | None = None) -> None:
         self._whole = whole
         self._expected_tokens = expected_tokens
-        self.survival: Survival = Survival(self._prior_hazard)
+        self.survival: Survival = Survival() if whole is None else Survival(self._prior_hazard, lengths=expected_tokens is None)
         self.first_tokens: float = _FIRST_TOKENS if whole is None else whole.first_tokens
         """Context after the first step, in the mean."""
         self.shared_tokens: int = 0 if whole is None else whole.shared_tokens
-        """Of every context, what all agents of the kind have in common: the median of what the cache held of their first prompts."""
+        """Of every context, what all agents of the kind have in common: the least that the cache held of a first prompt, but for one in 64."""
+        self.first_own_tokens: float = self.first_tokens - self.shared_tokens
+        """After the first step, in no other context, in the mean."""
         self.growth_tokens: float = max(_LEAST_GROWTH, self.first_tokens)
         """Per step, in the mean."""
         self._unheard = 0
         self._firsts = 0
-        self._first_sum = 0.0
+        self._first_sum = self._first_own_sum = 0.0
         self._growths = 0
         self._growth_sum = self._growth_squares = 0.0
-        self._shared: deque[int] = deque(maxlen=32)
+        self._shared: deque[int] = deque(maxlen=_MOST_SHARED)
         self._long = self._calls = 0.0
         self._grow()
 
     def replied(self, agent: AgentView) -> None:
         """A model call of this agent has been answered."""
-        self.survival.stepped(agent.steps)
         if agent.steps > 1:
             self._growths += 1
             self._growth_sum += agent.growth_tokens
@@ -57,8 +61,10 @@ class Kind:
             self.first_tokens = self._first_sum / self._firsts
             if agent.shared_tokens:
                 self._shared.append(agent.shared_tokens)
-                middle = sorted(self._shared)[len(self._shared) // 2]
-                self.shared_tokens = min(middle, int(self.first_tokens))
+                least = sorted(self._shared)[len(self._shared) // _ODD]
+                self.shared_tokens = min(least, int(self.first_tokens))
+            self._first_own_sum += own_tokens(agent, self)
+            self.first_own_tokens = self._first_own_sum / self._firsts
         self._grow()
 
     def tool_ended(self, *, long: bool) -> None:
@@ -107,12 +113,14 @@ class Kind:
 
     def _prior_hazard(self, steps: int) -> float:
         """As hinted: nobody ends in the first half of what is left after the first step, and half as much again is the mean."""
-        if self._expected_tokens is not None and self._whole is not None:
+        if self._whole is None:
+            return usual_hazard(steps)
+        if self._expected_tokens is not None:
             usual = self._whole.context_tokens
             expected = usual * (self._expected_tokens / usual) ** _HINT_TRUST
             half = max(1.0, (expected - self.first_tokens) / self.growth_tokens / 2)
             return 0.0 if steps < half else 1.0 / half
-        return prior_hazard(steps) if self._whole is None else self._whole.survival.hazard(steps)
+        return self._whole.survival.plain_hazard(steps)
 
     def _grow(self) -> None:
         if self._whole is None:
@@ -121,6 +129,11 @@ class Kind:
             prior = self._whole.growth_tokens
         weight = _PRIOR_STEPS + self._unheard
         self.growth_tokens = max(_LEAST_GROWTH, (self._growth_sum + weight * prior) / (self._growths + weight))
+
+
+def own_tokens(agent: AgentView, kind: Kind) -> float:
+    """Of this agent's context, what it has brought: not what its first prompt found in the cache, of all agents or of its siblings."""
+    return max(0.0, float(agent.context_tokens - max(kind.shared_tokens, agent.shared_tokens)))
 
 
 _Group = tuple[str, int | None]
@@ -140,6 +153,7 @@ class Kinds:
     def __init__(self) -> None:
         self.whole = Kind()
         self._groups: dict[_Group, Kind] = {}
+        self._gone_on: dict[str, int] = {}  # rollout -> the steps after which it did not end
 
     def of(self, agent: AgentView) -> Kind:
         """The kind of this agent, as it is known."""
@@ -151,18 +165,21 @@ class Kinds:
 
     def replied(self, agent: AgentView) -> None:
         """Told of every reply."""
+        self._goes_on(agent, agent.steps - 1)
         for kind in self._told(agent):
             kind.replied(agent)
 
     def tool_ended(self, agent: AgentView, *, long: bool) -> None:
         """Told of every tool call that has come back."""
+        self._goes_on(agent, agent.steps)
         for kind in self._told(agent):
             kind.tool_ended(long=long)
 
     def ended(self, agent: AgentView) -> None:
         """Told of every agent that has ended."""
+        steps = max(agent.steps, self._gone_on.pop(agent.rollout, -1) + 1)
         for kind in self._told(agent):
-            kind.survival.ended(agent.steps)
+            kind.survival.ended(steps)
 
     def count_unheard(self, active: Collection[AgentView]) -> None:
         """Look who of the active agents has not made its second step."""
@@ -170,6 +187,13 @@ class Kinds:
         self.whole.unheard(unheard.total())
         for group, kind in self._groups.items():
             kind.unheard(unheard[group])
+
+    def _goes_on(self, agent: AgentView, steps: int) -> None:
+        """Known as soon as its tools are back: by its next reply, those that end would long have been counted, and seem to be more."""
+        if self._gone_on.get(agent.rollout, -1) < steps:
+            self._gone_on[agent.rollout] = steps
+            for kind in self._told(agent):
+                kind.survival.stepped(steps + 1)
 
     def _told(self, agent: AgentView) -> tuple[Kind, ...]:
         own = self._own(_group(agent))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from concur_batch.control.base import AgentView
-from concur_batch.control.kinds import Kind, Kinds
+from concur_batch.control.kinds import Kind, Kinds, own_tokens
 
 _POINTS = 16  # of the steps to come, at which the sum is taken
 _HORIZON = 2.0  # mean lives
@@ -38,19 +38,13 @@ def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) 
 
 def private_tokens(agents: Iterable[AgentView], kinds: Kinds, in_flight_tokens: float) -> Iterator[tuple[AgentView, Kind, float]]:
     """Of each agent, its KV at present that is in no other context."""
-    facts: dict[Kind, tuple[float, int]] = {}
     for agent in agents:
         kind = kinds.of(agent)
-        fact = facts.get(kind)
-        if fact is None:
-            fact = facts[kind] = max(0.0, kind.first_tokens - kind.shared_tokens), kind.shared_tokens
-        first, shared = fact
         if agent.steps:
-            tokens = float(agent.context_tokens - shared)
-            tokens = max(tokens, 0.0)
+            tokens = own_tokens(agent, kind)
             yield agent, kind, tokens + in_flight_tokens if agent.calls else tokens
         else:
-            yield agent, kind, first
+            yield agent, kind, kind.first_own_tokens
 
 
 class _Row(NamedTuple):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-_SURE_STEPS = 10
-_HAZARD = 0.1
+from concur_batch.control.lengths import Lengths, usual_hazard
+
+_LEAST_STEPS = 10  # of the estimate
 _PRIOR_AGENTS = 8.0  # what the prior counts for
 _MOST_STEPS = 1_000  # told apart; whoever has made more is as one who has made so many
 _LEAST_HAZARD = 0.01  # of the tail that goes on for ever, when its mean is taken
@@ -13,21 +14,20 @@ _MOST_HAZARD = 0.999
 _LEAST_SHARE = 1e-200  # so that ratios of shares can be had
 
 
-def prior_hazard(steps: int) -> float:
-    """Before anything is known: nobody ends in the first ten steps, and from then on one in ten with each step."""
-    return 0.0 if steps < _SURE_STEPS else _HAZARD
-
-
 class Survival:
-    """Told of every agent by `stepped` and `ended`. `prior`: the hazard by steps where nothing is known."""
+    """Told of every agent by `stepped` and `ended`. `prior`: the hazard by steps where nothing is known; `lengths`: whether what is
+    seen at one step may tell of the others.
+    """
 
-    def __init__(self, prior: Callable[[int], float] = prior_hazard) -> None:
+    def __init__(self, prior: Callable[[int], float] = usual_hazard, *, lengths: bool = True) -> None:
         self._prior = prior
+        self._lengths = Lengths(prior) if lengths else None
         self._decided = [0, 0]  # by steps: agents that ended then, or made another
         self._ended = [0, 0]  # of them, those that ended
         self._shares: list[float] = []
         self._onwards = 1.0
         self._mean = 0.0
+        self._plain: tuple[list[float], float] | None = None
         self._stale = True
 
     def stepped(self, steps: int) -> None:
@@ -40,7 +40,7 @@ class Survival:
 
     def reconsider(self) -> None:
         """The prior may have changed."""
-        self._stale = True
+        self._stale, self._plain = True, None
 
     def shares(self, steps: int) -> Sequence[float]:
         """`shares[k]`, for k up to `steps` at least: of all agents, those who do not end in their first k-1 steps.
@@ -67,6 +67,14 @@ class Survival:
         shares = self.shares(k + 1)
         return 1.0 - shares[k + 1] / shares[k]
 
+    def plain_hazard(self, steps: int) -> float:
+        """The same without what one step tells of others: for agents of another kind, which may be of another length."""
+        if self._plain is None:
+            shares, onwards, _ = self._estimated(self._prior)
+            self._plain = shares, onwards
+        shares, onwards = self._plain
+        return 1.0 - (shares[steps + 1] / shares[steps] if steps + 1 < len(shares) else onwards)
+
     def _count(self, steps: int, ended: int) -> None:
         steps = min(max(steps, 0), _MOST_STEPS)
         while len(self._decided) <= steps:
@@ -74,12 +82,20 @@ class Survival:
             self._ended.append(0)
         self._decided[steps] += 1
         self._ended[steps] += ended
-        self._stale = True
+        if self._lengths is not None:
+            self._lengths.seen(steps, ended)
+        self._stale, self._plain = True, None
 
     def _estimate(self) -> None:
+        prior = self._prior if self._lengths is None else self._lengths.hazard()
+        self._shares, self._onwards, self._mean = self._estimated(prior)
+        self._stale = False
+
+    def _estimated(self, prior_hazard: Callable[[int], float]) -> tuple[list[float], float, float]:
+        """(shares, share of those beyond that go on with each step, mean steps)."""
         shares, share, prior_share, mean, hazard = [1.0], 1.0, 1.0, 0.0, 0.0
         for steps in range(_MOST_STEPS + 2):
-            prior = self._prior(steps)
+            prior = prior_hazard(steps)
             weight = _PRIOR_AGENTS * prior_share
             decided, ended = (self._decided[steps], self._ended[steps]) if steps < len(self._decided) else (0, 0)
             whole = decided + weight
@@ -89,8 +105,6 @@ class Survival:
             share = max(share * (1.0 - hazard), _LEAST_SHARE)
             prior_share *= 1.0 - prior
             shares.append(share)
-            if steps > max(len(self._decided) - 2, _SURE_STEPS) and prior > 0.0:  # from here on nothing changes
+            if steps > max(len(self._decided) - 2, _LEAST_STEPS) and prior > 0.0:  # from here on nothing changes
                 break
-        self._shares, self._stale = shares, False
-        self._onwards = 1.0 - hazard
-        self._mean = mean + share / max(hazard, _LEAST_HAZARD)
+        return shares, 1.0 - hazard, mean + share / max(hazard, _LEAST_HAZARD)
