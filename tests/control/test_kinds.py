@@ -129,20 +129,29 @@ def test_one_first_prompt_in_64_that_found_less_counts_for_nothing():
 
 
 def test_an_agent_is_known_to_go_on_when_its_tools_are_back():
-    kinds = Kinds()
-    view = AgentView(rollout="a", order=0, steps=1, context_tokens=1000)
-    kinds.replied(view)
-    before = kinds.whole.survival.mean_steps
-    kinds.tool_ended(view, long=False)
-    known = kinds.whole.survival.mean_steps
-    assert known > before
-    view.steps = 2
-    kinds.replied(view)
-    assert kinds.whole.survival.mean_steps == known  # not once more
-    kinds.tool_ended(view, long=False)
-    kinds.ended(view)  # it failed in the third step, which it had begun
-    assert kinds.whole.survival.hazard(3) > 0.05
-    assert kinds.whole.survival.hazard(2) < 0.05
+    """Before its next reply: so the first few that end are not taken for all."""
+    waited, told = Kinds(), Kinds()
+    for kinds in (waited, told):
+        for n in range(9):
+            kinds.replied(AgentView(rollout=str(n), order=n, steps=1, context_tokens=1000))
+    for n in range(6):
+        told.tool_ended(AgentView(rollout=str(n), order=n, steps=1, context_tokens=1000), long=False)
+    for kinds in (waited, told):
+        for n in range(6, 9):
+            kinds.ended(AgentView(rollout=str(n), order=n, steps=1, context_tokens=1000))
+    assert waited.whole.survival.mean_steps < 8
+    assert told.whole.survival.mean_steps > 11
+
+
+def test_that_an_agent_goes_on_counts_once():
+    once, twice = Kinds(), Kinds()
+    for kinds in (once, twice):
+        for steps in range(1, 4):
+            view = AgentView(rollout="a", order=0, steps=steps, context_tokens=1000 * steps)
+            kinds.replied(view)
+            for _ in range(2 if kinds is twice else 0):
+                kinds.tool_ended(view, long=False)
+    assert twice.whole.survival.hazard(2) == pytest.approx(once.whole.survival.hazard(2), abs=2e-3)
 
 
 def test_one_group_is_the_whole():

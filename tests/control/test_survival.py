@@ -16,6 +16,7 @@ def survival(ended=(), running=(), *, lengths=True):
     found = Survival(lengths=lengths)
     for steps in (*ended, *running):
         for step in range(1, steps + 1):
+            found.goes_on(step - 1)
             found.stepped(step)
     for steps in ended:
         found.ended(steps)

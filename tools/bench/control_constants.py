@@ -39,11 +39,15 @@ KEYS: dict[str, tuple[float, ...]] = {
     "first": (4, 64),
 }
 IN_CODE: dict[str, tuple[float, ...]] = {
-    "survival._SURE_STEPS": (6, 8, 14),
+    "lengths._BELIEF": (0.8, 0.99),
+    "lengths._EARLY": (0.03, 0.12),
     "survival._PRIOR_AGENTS": (3.0, 20.0),
+    "kinds._PRIOR_STEPS": (2.0, 32.0),
     "kinds._MOST_PRIOR_GROWTH": (900.0, 1e9),
     "forecast._DEAD_LIVES": (1.0, 2.0),
-    "forecast._DEVIATIONS": (0.0, 2.0),
+    "forecast._LEAST_DEVIATIONS": (0.0, 2.0),
+    "forecast._DEVIATIONS": (0.0, 2.5),
+    "forecast._WAVE_TOKENS": (4096.0, 16384.0),
     "forecast._TOUCH_TOKENS": (200.0, 1000.0),
 }
 

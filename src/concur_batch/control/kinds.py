@@ -51,6 +51,7 @@ class Kind:
 
     def replied(self, agent: AgentView) -> None:
         """A model call of this agent has been answered."""
+        self.survival.stepped(agent.steps)
         if agent.steps > 1:
             self._growths += 1
             self._growth_sum += agent.growth_tokens
@@ -177,9 +178,9 @@ class Kinds:
 
     def ended(self, agent: AgentView) -> None:
         """Told of every agent that has ended."""
-        steps = max(agent.steps, self._gone_on.pop(agent.rollout, -1) + 1)
+        self._gone_on.pop(agent.rollout, None)
         for kind in self._told(agent):
-            kind.survival.ended(steps)
+            kind.survival.ended(agent.steps)
 
     def count_unheard(self, active: Collection[AgentView]) -> None:
         """Look who of the active agents has not made its second step."""
@@ -189,11 +190,11 @@ class Kinds:
             kind.unheard(unheard[group])
 
     def _goes_on(self, agent: AgentView, steps: int) -> None:
-        """Known as soon as its tools are back: by its next reply, those that end would long have been counted, and seem to be more."""
-        if self._gone_on.get(agent.rollout, -1) < steps:
+        """Known as soon as its tools are back. By its next reply those that end would long have been counted, and the first few seem to be all."""
+        if self._gone_on.get(agent.rollout, 0) < steps:
             self._gone_on[agent.rollout] = steps
             for kind in self._told(agent):
-                kind.survival.stepped(steps + 1)
+                kind.survival.goes_on(steps)
 
     def _told(self, agent: AgentView) -> tuple[Kind, ...]:
         own = self._own(_group(agent))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from math import fsum  # sum() rounds otherwise since Python 3.12
 from typing import Final
 
 _LENGTHS: Final = (1, 2, 3, 5, 10)  # steps that agents are sure to make
@@ -28,15 +29,6 @@ def _hazard(steps: int, length: int) -> float:
     return 0.0 if steps < length else min(_MOST_HAZARD, 1.0 / length)
 
 
-def _likely(steps: int, length: int) -> tuple[float, float]:
-    """Logarithms: that an agent goes on after so many steps, that it ends."""
-    hazard = max(_EARLY, _hazard(steps, length))
-    return math.log(1.0 - hazard), math.log(hazard)
-
-
-_LIKELY: Final = [[_likely(steps, length) for length in _LENGTHS] for steps in range(_STEPS)]
-
-
 class Lengths:
     """Told of every agent at every step by `seen`. `usual`: hazard by steps, if the usual length is right."""
 
@@ -48,20 +40,21 @@ class Lengths:
     def seen(self, steps: int, ended: int) -> None:
         """An agent has ended after so many steps (1), or gone on (0)."""
         if steps > 0:
-            likely = _LIKELY[min(steps, _STEPS - 1)]
-            self._logs = [log + of_length[ended] for log, of_length in zip(self._logs, likely, strict=True)]
+            hazards = [max(_EARLY, _hazard(steps, length)) for length in _LENGTHS]
+            likely = [math.log(hazard if ended else 1.0 - hazard) for hazard in hazards]
+            self._logs = [log + one for log, one in zip(self._logs, likely, strict=True)]
 
     def hazard(self) -> Callable[[int], float]:
         """Of those who get so far, the share that ends after exactly so many steps, as is believed now."""
         most = max(self._logs)
         beliefs = [math.exp(log - most) for log in self._logs]
-        others = sum(beliefs) - beliefs[_LENGTHS.index(_USUAL)]
-        if others < _CERTAIN * sum(beliefs):
+        others = fsum(beliefs) - beliefs[_LENGTHS.index(_USUAL)]
+        if others < _CERTAIN * fsum(beliefs):
             return self._usual
         hazards: list[float] = []
         for steps in range(_STEPS):
             each = [self._usual(steps) if length == _USUAL else _hazard(steps, length) for length in _LENGTHS]
-            whole = sum(beliefs)
-            hazards.append(sum(belief * hazard for belief, hazard in zip(beliefs, each, strict=True)) / whole if whole else 0.0)
+            whole = fsum(beliefs)
+            hazards.append(fsum(belief * hazard for belief, hazard in zip(beliefs, each, strict=True)) / whole if whole else 0.0)
             beliefs = [belief * (1.0 - hazard) for belief, hazard in zip(beliefs, each, strict=True)]
         return lambda steps: hazards[min(max(steps, 0), _STEPS - 1)]

@@ -15,7 +15,7 @@ _LEAST_SHARE = 1e-200  # so that ratios of shares can be had
 
 
 class Survival:
-    """Told of every agent by `stepped` and `ended`. `prior`: the hazard by steps where nothing is known; `lengths`: whether what is
+    """Told of every agent by `goes_on`, `stepped` and `ended`. `prior`: the hazard by steps where nothing is known; `lengths`: whether what is
     seen at one step may tell of the others.
     """
 
@@ -30,12 +30,20 @@ class Survival:
         self._plain: tuple[list[float], float] | None = None
         self._stale = True
 
+    def goes_on(self, steps: int) -> None:
+        """An agent has not ended after so many steps, and is about the next."""
+        if self._lengths is not None:
+            self._lengths.seen(steps, 0)
+            self._stale = True
+
     def stepped(self, steps: int) -> None:
         """An agent has made its `steps`-th step: it did not end after the one before."""
         self._count(steps - 1, 0)
 
     def ended(self, steps: int) -> None:
         """An agent has ended after so many steps."""
+        if self._lengths is not None:
+            self._lengths.seen(steps, 1)
         self._count(steps, 1)
 
     def reconsider(self) -> None:
@@ -82,8 +90,6 @@ class Survival:
             self._ended.append(0)
         self._decided[steps] += 1
         self._ended[steps] += ended
-        if self._lengths is not None:
-            self._lengths.seen(steps, ended)
         self._stale, self._plain = True, None
 
     def _estimate(self) -> None:
