@@ -151,7 +151,7 @@ def test_rollouts_that_share_a_long_prompt_with_their_siblings():
 def test_ten_agents():
     """So few do not fill the engine's time, and the longest of them is the makespan: each draw gives or takes a tenth."""
     gains = []
-    for seed in range(6):
+    for seed in range(14):
         off, forecast = (run(agents(10, seed), server(), name) for name in ("off", "forecast"))
         gains.append(math.log(makespan(off) / makespan(forecast)))
     assert math.exp(sum(gains) / len(gains)) > 0.98
@@ -261,9 +261,14 @@ def test_statistics_that_stop(stats):
 
 
 def test_statistics_that_never_come():
-    done = run(agents(), Teller(server(), lambda *_: raising(1e9, None)))
-    assert makespan(done) <= HARDLY_WORSE * usual()[0]
-    assert "cut" in reasons(done)
+    """Over four draws, of which each takes a tenth more or less."""
+    off = forecast = 0.0
+    for seed in range(4):
+        off += makespan(run(agents(seed=seed), server(), "off"))
+        done = run(agents(seed=seed), Teller(server(), lambda *_: raising(1e9, None)))
+        forecast += makespan(done)
+        assert "cut" in reasons(done)
+    assert forecast <= HARDLY_WORSE * off
 
 
 @pytest.mark.parametrize("times", [3, 10])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from concur_batch.control.base import AgentView
-from concur_batch.control.kinds import Kind, Kinds, own_tokens
+from concur_batch.control.kinds import Kind, Kinds
 
 _POINTS = 16  # of the steps to come, at which the sum is taken
 _HORIZON = 2.0  # mean lives
@@ -41,7 +41,9 @@ def private_tokens(agents: Iterable[AgentView], kinds: Kinds, in_flight_tokens: 
     for agent in agents:
         kind = kinds.of(agent)
         if agent.steps:
-            tokens = own_tokens(agent, kind)
+            shared = kind.shared_tokens  # as in `own_tokens`, which would be called for each agent at each decision
+            tokens = float(agent.context_tokens - max(shared, agent.shared_tokens))
+            tokens = max(tokens, 0.0)
             yield agent, kind, tokens + in_flight_tokens if agent.calls else tokens
         else:
             yield agent, kind, kind.first_own_tokens
