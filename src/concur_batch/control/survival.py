@@ -111,6 +111,6 @@ class Survival:
             share = max(share * (1.0 - hazard), _LEAST_SHARE)
             prior_share *= 1.0 - prior
             shares.append(share)
-            if steps > max(len(self._decided) - 2, _LEAST_STEPS) and prior > 0.0:  # from here on nothing changes
+            if steps > max(len(self._decided) - 2, _LEAST_STEPS) and prior > 0.0:  # from here on hardly anything changes
                 break
         return shares, 1.0 - hazard, mean + share / max(hazard, _LEAST_HAZARD)
