@@ -31,7 +31,7 @@ class Kind:
     def __init__(self, whole: Kind | None = None, expected_tokens: float | None = None) -> None:
         self._whole = whole
         self._expected_tokens = expected_tokens
-        self.survival: Survival = Survival() if whole is None else Survival(self._prior_hazard, lengths=expected_tokens is None)
+        self.survival: Survival = Survival(self._prior_hazard, lengths=expected_tokens is None)
         self.first_tokens: float = _FIRST_TOKENS if whole is None else whole.first_tokens
         """Context after the first step, in the mean."""
         self.shared_tokens: int = 0 if whole is None else whole.shared_tokens
