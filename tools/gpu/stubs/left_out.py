@@ -27,12 +27,14 @@ class LeftOut(ModuleType):
 class LeftOutModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Answers for every module within one package; asked last."""
 
-    def __init__(self, package):
+    def __init__(self, package, missing):
         self._inside = f"{package}."
+        self._missing = {f"{package}.{name}" for name in missing}
 
     def find_spec(self, fullname, path=None, target=None):  # noqa: ARG002 - the protocol's
         """A spec for our names, None for all others."""
-        return ModuleSpec(fullname, self, is_package=True) if fullname.startswith(self._inside) else None
+        ours = fullname.startswith(self._inside) and fullname not in self._missing
+        return ModuleSpec(fullname, self, is_package=True) if ours else None
 
     def create_module(self, spec):
         """The module that has everything."""
@@ -42,7 +44,9 @@ class LeftOutModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Nothing is left to do."""
 
 
-def stand_in(package):
-    """Make the package under way, and all modules that are imported from it, ones that have everything."""
+def stand_in(package, missing=()):
+    """Make the package under way, and all modules that are imported from it, ones that have everything. Those of `missing` cannot
+    be imported: whoever asks for them has another way.
+    """
     sys.modules[package].__class__ = LeftOut
-    sys.meta_path.append(LeftOutModules(package))
+    sys.meta_path.append(LeftOutModules(package, missing))
