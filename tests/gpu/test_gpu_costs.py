@@ -10,7 +10,9 @@ def log(intervals=400, noise=0.0, seed=0):
     """What SGLang would have written, of an engine with these costs."""
     rng = random.Random(seed)
     running, context = 8, 20_000
-    lines = [f"[t] Decode batch, #running-req: {running}, #token: {context}, token usage: 0.3, gen throughput (token/s): 0.00, #q"]
+    lines = [
+        f"[t] Decode batch, #running-req: {running}, #token: {context}, token usage: 0.3, gen throughput (token/s): 0.00, #q"
+    ]
     for _ in range(intervals):
         prefills = [rng.randint(20, 3000) for _ in range(rng.randint(0, 9))]
         later = rng.randint(10_000, 60_000)
@@ -18,7 +20,9 @@ def log(intervals=400, noise=0.0, seed=0):
         seconds += costs.ITERATIONS * (DECODE_S + CONTEXT_S * (context + later) / 2)
         rate = costs.ITERATIONS * running / seconds * rng.uniform(1 - noise, 1 + noise)
         lines += [f"[t] Prefill batch, #new-seq: 1, #new-token: {tokens}, #cached-token: 9" for tokens in prefills]
-        lines.append(f"[t] Decode batch, #running-req: {running}, #token: {later}, x: 1, gen throughput (token/s): {rate:.4f}, #q")
+        lines.append(
+            f"[t] Decode batch, #running-req: {running}, #token: {later}, x: 1, gen throughput (token/s): {rate:.4f}, #q"
+        )
         context = later
     return lines
 
