@@ -6,7 +6,6 @@ It does what an `Admission` decides and keeps the facts that it decides on. A sh
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -44,8 +43,6 @@ class Gate:
         self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
         self._held: float | None = None  # since when a person lets nobody in
-        self._requests = 0
-        self._request_queue: deque[asyncio.Future[None]] = deque()
 
     @property
     def limit(self) -> Limit:
@@ -168,7 +165,6 @@ class Gate:
         for view in list(self._admission.yielding(self._seen())):
             self._yield(view)
         self._settle()
-        self._release_requests()
 
     def steer(self, limit: Limit, *, held: bool) -> None:
         """A person takes a hand: this limit from now on; and held, nobody starts and nobody returns, while the active go on."""
@@ -178,7 +174,6 @@ class Gate:
         elif not held and self._held is not None:
             self._let_go(self._held)
         self._settle()
-        self._release_requests()
 
     def _let_go(self, since: float) -> None:
         """The time for which admission was held is nobody's waiting for room."""
@@ -219,48 +214,13 @@ class Gate:
         return [view.rollout for view in views]
 
     def drain(self) -> None:
-        """From now on nobody continues past a boundary, nobody starts, nobody returns, and no model call is begun."""
+        """From now on nobody continues past a boundary, nobody starts and nobody returns."""
         self._draining = True
 
     async def pass_unless_draining(self) -> None:
         """Returns at once, or never."""
         if self._draining:
             await asyncio.get_running_loop().create_future()
-
-    # Requests in flight ----------------------------------------------------------------------------------------------
-
-    def took_request(self) -> bool:
-        """Whether one more model call may be in flight at once; then it is."""
-        if self._requests < self.limit.requests and not self._request_queue and not self._draining:
-            self._requests += 1
-            return True
-        return False
-
-    async def acquire_request(self) -> None:
-        """Wait until one more model call may be in flight, in order of asking."""
-        if self.took_request():
-            return
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._request_queue.append(future)
-        try:
-            await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self.release_request()
-            raise
-
-    def release_request(self) -> None:
-        """One model call has come back."""
-        self._requests -= 1
-        if self._request_queue:
-            self._release_requests()
-
-    def _release_requests(self) -> None:
-        while self._request_queue and self._requests < self.limit.requests and not self._draining:
-            future = self._request_queue.popleft()
-            if not future.done():
-                self._requests += 1
-                future.set_result(None)
 
     # Inside ----------------------------------------------------------------------------------------------------------
 

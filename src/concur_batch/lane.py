@@ -1,4 +1,4 @@
-"""One engine and all that belongs to it: its gate, meter, policy, and whether it is there.
+"""One engine and all that belongs to it: its gate, the calls in flight, meter, policy, and whether it is there.
 
 An agent is bound to one lane when admitted.
 """
@@ -23,6 +23,7 @@ from concur_batch.control.steering import Steering
 from concur_batch.engine.base import Engine, Reply, Request
 from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed
 from concur_batch.gate import Gate
+from concur_batch.in_flight import InFlight
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
 from concur_batch.retry import complete_with_retries
@@ -48,7 +49,7 @@ class Completed(NamedTuple):
 
     reply: Reply
     model_s: float  # last attempt
-    wait_s: float  # request limit, engine away
+    wait_s: float  # for others to begin with, request limit, engine away
     retries: int
     retry_s: float
 
@@ -92,6 +93,7 @@ class Lane:
         self._decided = self._bounded(policy.controller.first)
         self._steering = Steering()
         self.gate = Gate(engine.name, policy.admission, self._decided, recorder, on_room, self._clock)
+        self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
@@ -170,14 +172,14 @@ class Lane:
     async def complete(self, request: Request, deadline: Deadline | None = None) -> Completed:
         """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone."""
         clock = asyncio.get_running_loop().time
-        gate, presence, wait_s, breaks = self.gate, self.presence, 0.0, 0
+        in_flight, presence, wait_s, breaks = self._in_flight, self.presence, 0.0, 0
         while True:
             if presence.lost is not None:
                 wait_s += await presence.until_back(request.rollout, deadline)
             asked = clock()
-            if not gate.took_request():
+            if not in_flight.took():
                 with self._at_rest(request.rollout, deadline):
-                    await gate.acquire_request()
+                    await in_flight.acquire()
             sent = clock()
             try:
                 with presence.call(request.rollout, deadline):
@@ -203,7 +205,7 @@ class Lane:
                     self._record_engine()
                 return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
             finally:
-                gate.release_request()
+                in_flight.release()
 
     async def _rest(self, rollout: str, deadline: Deadline | None, seconds: float) -> None:
         """Between two attempts of a call: a boundary, too, where a drain finds the agent."""
@@ -227,6 +229,7 @@ class Lane:
     def drain(self) -> None:
         """Nobody makes another call; the wait for those who still do is nobody's time."""
         self.gate.drain()
+        self._in_flight.drain()
         for rest in self._resting:
             if rest.deadline is not None:
                 rest.deadline.suspend()
@@ -245,21 +248,25 @@ class Lane:
             can = self.engine.capabilities
             await asyncio.sleep(self._options.poll_s / can.speed)
             stats = await self._reading()
+            touches = self._touches.counted()
             sample = self.meter.sample(
                 self._clock(),
                 stats,
                 active=self.gate.active,
                 waiting=waiting() + self.gate.paused,
                 committed_tokens=self.gate.committed_tokens,
+                begun=self._in_flight.begun() + touches,
                 frees_ended=self.helps.sessions,
                 host_tokens=can.host_tokens or 0,
                 held=self._steering.held,
                 factor=self._steering.factor,
             )
-            self._record_sample(sample, lag())
+            self._record_sample(sample, lag(), touches)
             self._decided = self._bounded(self.policy.controller.update(sample))
             self._record_limit(self._decided)
-            self.gate.resize(self._steering.in_force(self._decided, self._max_agents))
+            limit = self._steering.in_force(self._decided, self._max_agents)
+            self.gate.resize(limit)
+            self._in_flight.resize(limit)
             if self.presence.lost is None:
                 self._touches.begin(self.gate.touched())
 
@@ -271,7 +278,9 @@ class Lane:
     def steer(self, steering: Steering) -> None:
         """What a person asks for, from now on. It stands beside what the controller decides, which goes on deciding."""
         self._steering = steering
-        self.gate.steer(steering.in_force(self._decided, self._max_agents), held=steering.held)
+        limit = steering.in_force(self._decided, self._max_agents)
+        self.gate.steer(limit, held=steering.held)
+        self._in_flight.resize(limit)
 
     async def _reading(self) -> EngineStats | None:
         try:
@@ -289,7 +298,7 @@ class Lane:
     def _bounded(self, limit: Limit) -> Limit:
         return limit._replace(agents=self._max_agents) if limit.agents > self._max_agents else limit
 
-    def _record_sample(self, sample: Sample, lag_s: float) -> None:
+    def _record_sample(self, sample: Sample, lag_s: float, touches: int) -> None:
         self._recorder.write(
             r.Sampled(
                 t=self._recorder.now(),
@@ -312,7 +321,7 @@ class Lane:
                 committed_tokens=sample.committed_tokens,
                 steps=self.meter.steps,
                 lag_s=round(lag_s, 4),
-                touches=self._touches.counted(),
+                touches=touches,
                 stale=self.meter.stale,
             )
         )
@@ -325,6 +334,7 @@ class Lane:
                 agents=None if limit.agents >= UNLIMITED else limit.agents,
                 tokens=None if limit.tokens >= UNLIMITED else limit.tokens,
                 requests=None if limit.requests >= UNLIMITED else limit.requests,
+                together=limit.together,
                 reason=limit.reason,
             )
         )

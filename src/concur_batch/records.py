@@ -113,7 +113,7 @@ class ReplyReceived(Record, tag="reply_received"):
     missed_tokens: int | None = None  # of the history, prefilled again; None: the engine does not tell
     after_pause: bool = False  # the first call after a pause, a yield or a resume: not the controller's fault
     model_s: float = 0.0  # from sending to the whole reply, last attempt
-    wait_s: float = 0.0  # before sending: request limit, engine away
+    wait_s: float = 0.0  # before sending: others to begin with, request limit, engine away
     retries: int = 0
     retry_s: float = 0.0  # lost in attempts that failed, and between them
 
@@ -251,6 +251,7 @@ class Decided(Record, tag="decided"):
     tokens: int | None = None
     requests: int | None = None
     reason: str = ""
+    together: int = 1  # model calls that begin while others are in flight wait for each other until they are so many
 
 
 class RunnerMeasured(Record, tag="runner_measured"):

@@ -189,6 +189,33 @@ def test_an_endless_call_that_comes_back_counts_once():
     assert sampled(it, 10, 20).reason != "step-aside"  # 7 of 15; twice they would be 14 of 22
 
 
+def begun_together(**parameters):
+    """The last limit of a minute with 20 replies a second, by an engine whose prefills take 20 ms and 30 µs for each token."""
+    it, rng = lived(law(**parameters)), random.Random(0)
+    for time in range(1, 60):
+        for n in range(20):
+            it.replied(agent(n, 2000, 3, growth_tokens=300))
+        tokens = [rng.randrange(20, 2000) for _ in range(rng.randrange(10, 30))]
+        busy = {
+            "prefill_tokens": sum(tokens),
+            "prefill_busy_seconds": sum(0.02 + 3e-5 * new for new in tokens),
+            "begun": len(tokens),
+        }
+        limit = it.update(sample(float(time), **busy, running_requests=16, active=24, missed_tokens=0))
+    return limit
+
+
+def test_calls_begin_together_where_prefills_are_dear():
+    limit = begun_together()
+    assert 3 <= limit.together <= 4
+    assert 0.15 < limit.hold_s < 0.4
+    assert limit.tokens < POOL  # it limits contexts as ever
+
+
+def test_calls_begin_alone_where_that_is_asked_for():
+    assert begun_together(together=False)[-2:] == (1, 0.0)
+
+
 # Whatever comes ----------------------------------------------------------------------------------------------------------
 
 tokens = st.one_of(st.none(), st.integers(0, 10**7))
@@ -198,6 +225,8 @@ samples = st.builds(
     locked=st.none() | st.floats(0, 1),
     prefill_tokens=tokens,
     prefill_busy_seconds=st.none() | st.floats(0, 10),
+    begun=st.integers(0, 500),
+    running_requests=st.none() | st.integers(0, 500),
     evicted_tokens=tokens,
     prompt_tokens=st.integers(0, 10**6),
     cached_tokens=tokens,

@@ -7,17 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concur_batch.control.base import Sample
 from concur_batch.control.patience import Patience
-
-
-def told(tokens, busy_s, time=1.0):
-    return Sample(engine="e", time=time, prefill_tokens=tokens, prefill_busy_seconds=busy_s)
 
 
 def patience(calls=(), break_even_s=10.0, dead=0.0, endless=0, touch=None):
     found = Patience()
-    found.sampled(told(100_000, 10.0), break_even_s * 10_000, 1.0)
+    found.sampled(break_even_s * 10_000, 1e-4, 1.0)
     for seconds in calls:
         found.ended(seconds)
     for _ in range(endless):
@@ -26,43 +21,20 @@ def patience(calls=(), break_even_s=10.0, dead=0.0, endless=0, touch=None):
     return found
 
 
-def test_break_even_is_the_pool_over_the_prefill_rate():
+def test_break_even_is_what_it_takes_to_prefill_the_pool():
     found = Patience()
-    found.sampled(told(40_000, 4.0), 500_000, 1.0)
+    found.sampled(500_000, 1e-4, 1.0)
     assert found.break_even_s == 50
-    found.sampled(told(40_000, 12.0), 500_000, 1.0)
-    assert found.break_even_s == pytest.approx(100, rel=0.01)
-
-
-def test_a_second_that_the_engine_did_not_prefill_in_says_nothing():
-    found = Patience()
-    found.sampled(told(40_000, 4.0), 500_000, 1.0)
-    for none in (told(0, 0.0), told(None, None)):
-        found.sampled(none, 500_000, 1.0)
-    assert found.break_even_s == 50
-
-
-def test_a_tenth_of_a_second_of_prefill_is_enough():
-    found = Patience()
-    found.sampled(told(900, 0.09), 500_000, 1.0)
-    assert found.break_even_s is None
-    found.sampled(told(900, 0.09), 500_000, 1.0)
-    assert found.break_even_s == pytest.approx(50)
-
-
-def test_without_busy_seconds_the_fastest_interval_is_the_rate():
-    found = Patience()
-    for tokens in (3_000, 20_000, 8_000):
-        found.sampled(told(tokens, None), 500_000, 2.0)
-    assert found.break_even_s == pytest.approx(50, rel=0.01)
+    found.sampled(500_000, 2e-4, 1.0)
+    assert found.break_even_s == 100
 
 
 def test_nothing_told_and_nobody_is_impatient():
     found = Patience()
     for _ in range(20):
         found.ended(1e6)
-    for sample, pool in ((told(None, None), 1e6), (told(10_000, 4.0), None)):
-        found.sampled(sample, pool, 1.0)
+    for pool, per_token_s in ((1e6, None), (None, 1e-4)):
+        found.sampled(pool, per_token_s, 1.0)
         found.settle(0.0)
         assert (found.break_even_s, found.usual_s, found.long_share) == (None, 0, 0)
 

@@ -107,37 +107,6 @@ def test_a_token_limit_pauses_by_contexts():
     run_virtual(story())
 
 
-def test_calls_in_flight_are_capped_in_order():
-    async def story():
-        gate, _, _ = gate_of(requests=2)
-        began = []
-
-        async def call(number):
-            await gate.acquire_request()
-            began.append((asyncio.get_running_loop().time(), number))
-            await asyncio.sleep(1)
-            gate.release_request()
-
-        await asyncio.gather(*(call(i) for i in range(5)))
-        return began
-
-    assert run_virtual(story()) == [(0, 0), (0, 1), (1, 2), (1, 3), (2, 4)]
-
-
-def test_a_cancelled_wait_for_a_call_leaves_its_place():
-    async def story():
-        gate, _, _ = gate_of(requests=1)
-        await gate.acquire_request()
-        waiting = [asyncio.create_task(gate.acquire_request()) for _ in range(2)]
-        await asyncio.sleep(0)
-        waiting[0].cancel()
-        gate.release_request()
-        await waiting[1]
-        return waiting[0].cancelled()
-
-    assert run_virtual(story())
-
-
 @given(st.integers(0, 10_000), st.integers(1, 12), st.lists(st.integers(0, 9), min_size=1, max_size=20))
 def test_everybody_gets_through_under_any_sequence_of_limits(seed, count, limits):
     """Random agents and limits that move: at each start, return and boundary passed, at most `limit` are active."""

@@ -91,18 +91,6 @@ def test_draining_goes_before_letting_go_on():
     assert run_virtual(story()) == (False, False)
 
 
-def test_a_larger_limit_on_calls_lets_those_who_wait_go_at_once():
-    async def story():
-        gate, _, _ = gate_of(requests=1)
-        await gate.acquire_request()
-        waiting = asyncio.create_task(gate.acquire_request())
-        await asyncio.sleep(1)
-        gate.steer(Limit(requests=2), held=True)
-        await waiting
-
-    run_virtual(story())
-
-
 @given(
     st.integers(0, 10_000),
     st.integers(1, 12),

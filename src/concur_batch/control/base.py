@@ -46,6 +46,7 @@ class Sample:
     generated_tokens: int = 0
     history_tokens: int = 0  # history sent again; calls right after a pause or yield left out
     missed_tokens: int | None = 0  # of it, prefilled again
+    begun: int = 0  # prefills that the runner has asked for over the interval: calls begun at one moment count once
     active: int = 0  # agents holding a slot
     waiting: int = 0  # new or paused
     committed_tokens: int = 0  # contexts of the active agents, as the runner knows them
@@ -67,6 +68,8 @@ class Limit(NamedTuple):
     tokens: int = UNLIMITED  # at most so many tokens in the contexts of the active agents
     requests: int = UNLIMITED  # at most so many model calls in flight
     reason: str = "hold"  # grow | cut | hold | cooldown | no-evidence | off | fixed | ...
+    together: int = 1  # model calls that begin while others are in flight wait until they are so many
+    hold_s: float = 0.0  # but for no longer than this, in seconds of the engine's clock
 
 
 class Controller(Protocol):

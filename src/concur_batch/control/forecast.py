@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
 from concur_batch.control.kinds import Kind, Kinds, own_tokens
 from concur_batch.control.patience import Patience
+from concur_batch.control.prefill import Company, PrefillCost
 from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
 from concur_batch.control.room import Feedback, Room
 
@@ -59,6 +60,10 @@ class ForecastParameters(BaseModel):
         default=True,
         description="keep the KV of agents in tool calls recent, with requests for one token, where that leaves more room",
     )
+    together: bool = Field(
+        default=True,
+        description="begin model calls together where so many prefills, each of which the others stand still for, cost more than waiting",
+    )
     first: int = Field(16, ge=1, description="agents before the first sample; fewer in a pool that is small")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
@@ -80,6 +85,8 @@ class Forecast(Admission):
         self._first = p.first if pool_tokens is None else min(p.first, max(_LEAST_FIRST, pool_tokens // _FIRST_TOKENS))
         self._max_agents = max_agents
         self._kinds = Kinds()
+        self._prefill = PrefillCost()
+        self._company = Company()
         self._patience = Patience()
         self._room = Room(
             Feedback(fill=p.fill, cut=p.cut, rise_per_s=p.rise_per_s, high=p.miss_high, low=p.miss_low, window_s=p.window_s)
@@ -120,7 +127,9 @@ class Forecast(Admission):
         reason = self._room.sampled(sample, interval_s, used=self._used)
         pool = self._room.pool_tokens
         self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
-        self._patience.sampled(sample, pool, interval_s)
+        self._prefill.sampled(sample, interval_s)
+        self._company.sampled(sample, interval_s, self._prefill.fixed_s if self._p.together else 0.0)
+        self._patience.sampled(pool, self._prefill.per_token_s, interval_s)
         self._look_for_strain(sample)
         if self._samples % _SETTLE_EVERY == 0:
             self._settle()
@@ -130,8 +139,10 @@ class Forecast(Admission):
         if tokens is None:
             return self._blind(sample)
         if self._aside:
-            return Limit(reason="step-aside")
-        return Limit(tokens=max(1, int(tokens)), reason=reason)
+            limit = Limit(reason="step-aside")
+        else:
+            limit = Limit(tokens=max(1, int(tokens)), reason=reason)
+        return limit._replace(together=self._company.calls, hold_s=self._company.hold_s)
 
     def _settle(self) -> None:
         dead = 0.0 if self._frees_ended else _DEAD_LIVES / max(1.0, self._kinds.whole.survival.mean_steps)
@@ -243,6 +254,7 @@ class Forecast(Admission):
 
     def replied(self, agent: AgentView) -> None:
         """Learn how contexts grow and that it goes on."""
+        self._company.replied()
         self._kinds.replied(agent)
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:

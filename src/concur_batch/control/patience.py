@@ -12,13 +12,10 @@ import math
 from bisect import bisect_left
 from collections import deque
 
-from concur_batch.control.base import Sample
-
 _LEAST_CALLS = 8  # before which nothing is said
-_LEAST_BUSY_S = 0.1  # of prefill, before which its rate is not known
-_MEMORY = 0.998  # of samples: the last eight minutes or so
 _LEAST_INTERVAL_S = 0.1
 _WIDER = 1.25  # from one interval between touches that is weighed to the next
+_ROUNDING = 1e-9  # of costs
 
 
 class Patience:
@@ -26,8 +23,6 @@ class Patience:
 
     def __init__(self) -> None:
         self._seconds: deque[float] = deque(maxlen=512)  # of tool calls; overdue: inf
-        self._prefilled = self._busy = 0.0
-        self._fastest = 0.0
         self.break_even_s: float | None = None
         """P / r. None: the engine does not tell enough."""
         self.usual_s = 0.0
@@ -46,17 +41,11 @@ class Patience:
         """A tool call has run for longer than break-even; how long does not matter. `ended` is not called for it."""
         self._seconds.append(math.inf)
 
-    def sampled(self, sample: Sample, pool_tokens: float | None, interval_s: float) -> None:
-        """Learn the prefill rate. Without the seconds that the engine was busy with it, the fastest interval stands for it."""
+    def sampled(self, pool_tokens: float | None, per_token_s: float | None, interval_s: float) -> None:
+        """`per_token_s`: of prefill. What a prefill takes besides does not count: the agent's next call has one anyhow."""
         self._interval_s = max(interval_s, _LEAST_INTERVAL_S)
-        if sample.prefill_tokens and sample.prefill_busy_seconds:
-            self._prefilled = _MEMORY * self._prefilled + sample.prefill_tokens
-            self._busy = _MEMORY * self._busy + sample.prefill_busy_seconds
-        elif sample.prefill_tokens and interval_s > 0:
-            self._fastest = max(_MEMORY * self._fastest, sample.prefill_tokens / interval_s)
-        rate = self._prefilled / self._busy if self._busy > _LEAST_BUSY_S else self._fastest
-        if rate > 0 and pool_tokens is not None:
-            self.break_even_s = pool_tokens / rate
+        if per_token_s is not None and pool_tokens is not None:
+            self.break_even_s = pool_tokens * per_token_s
 
     def settle(self, dead_tokens_per_call: float, touch: float | None = None) -> None:
         """Choose `usual_s` and `touch_s`. `dead_tokens_per_call`: KV that ended agents leave, per tool call and token of context.
@@ -87,7 +76,7 @@ class Patience:
         while every_s < self.break_even_s:
             survives_s = every_s + self._interval_s
             cost = kept + dead_tokens_per_call * survives_s / self.break_even_s + touch * self._touches(ends, every_s) / calls
-            if cost < least:
+            if cost < least - _ROUNDING:
                 least, self.usual_s, self.touch_s = cost, survives_s, every_s
             every_s *= _WIDER
 

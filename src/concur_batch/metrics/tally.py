@@ -27,7 +27,10 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "generated_tokens": ("Generated tokens of these calls.", ("engine",)),
     "model_call_retries": ("Attempts of model calls that failed and were made again.", ("engine",)),
     "model_call_retry_seconds": ("Time lost in these attempts and between them.", ("engine",)),
-    "model_call_wait_seconds": ("Time that model calls waited before they were sent: request limit, engine away.", ("engine",)),
+    "model_call_wait_seconds": (
+        "Time that model calls waited before they were sent: others to begin with, request limit, engine away.",
+        ("engine",),
+    ),
     "model_call_failures": ("Model calls that were given up, by the error.", ("engine", "error")),
     "engine_losses": ("Times that an engine stopped answering.", ("engine",)),
     "tool_calls": ("Tool calls that ended, by tool and outcome: ok, or an error class.", ("tool", "outcome")),
