@@ -138,10 +138,7 @@ class Forecast(Admission):
         tokens = self._room.tokens(sample.time, self._patience.usual_s, spread)
         if tokens is None:
             return self._blind(sample)
-        if self._aside:
-            limit = Limit(reason="step-aside")
-        else:
-            limit = Limit(tokens=max(1, int(tokens)), reason=reason)
+        limit = Limit(reason="step-aside") if self._aside else Limit(tokens=max(1, int(tokens)), reason=reason)
         return limit._replace(together=self._company.calls, hold_s=self._company.hold_s)
 
     def _settle(self) -> None:
