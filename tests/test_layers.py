@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "src"
 PURE = ("control", "records", "state", "task", "errors", "recorder", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
-FLOW = ("runner", "rollout", "plan", "lane", "presence", "gate", "retry", "touches", "agent")
+FLOW = ("runner", "rollout", "plan", "lane", "presence", "gate", "in_flight", "retry", "touches", "agent")
 EDGES = (
     "engine",
     "toolbox",

@@ -19,9 +19,9 @@ def sample(time, missed=0, history=10_000, capacity=POOL, **more):
     return Sample(engine="e", time=time, capacity_tokens=capacity, history_tokens=history, missed_tokens=missed, **fields)
 
 
-def told(it, samples, interval_s=1.0, *, used=1.0):
+def told(it, samples, interval_s=1.0, *, used=1.0, present=0.0):
     """The reasons."""
-    return [it.sampled(one, interval_s, used=used) for one in samples]
+    return [it.sampled(one, interval_s, used=used, present=present) for one in samples]
 
 
 def missing(start, stop, missed=5_000, **more):
@@ -87,19 +87,44 @@ def test_always_between_a_twentieth_and_where_it_began(path):
         assert 0 < it.tokens(float(time), 5.0) <= 0.9 * POOL
 
 
-def test_full_for_a_minute_and_nothing_evicted_the_pool_is_larger_than_told():
+def test_more_than_the_told_pool_can_hold_shows_that_it_is_larger():
+    """A fifth of the pool is resident, and that is all contexts, each of which has been found."""
     it = room()
-    told(it, missing(1, 200, missed=0, evicted_tokens=0))
+    told(it, missing(1, 200, missed=0, resident=0.2), present=0.85 * POOL)
     raised = it.fill
     assert raised > 1.5
     told(it, missing(200, 240))
     assert it.fill < 0.8 * raised
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"resident": 0.87},  # it is where it should be, though for minutes nothing has had to be evicted
+        {"resident": None},
+        {"resident": 0.2, "host_tokens": 3 * POOL, "capacity": 3 * POOL},  # the rest may be in host memory
+        {"resident": 0.2, "missed": 300},  # some of it is not there
+    ],
+)
+def test_a_pool_is_not_taken_for_larger_than_what_is_there_shows(more):
+    it = room()
+    told(it, missing(1, 200, **{"missed": 0, "evicted_tokens": 0} | more), present=0.85 * POOL)
+    assert it.fill <= 0.9
+
+
 def test_not_full_says_nothing_of_a_larger_pool():
     it = room()
-    told(it, missing(1, 200, missed=0, evicted_tokens=0), used=0.8)
+    told(it, missing(1, 200, missed=0, resident=0.2), used=0.8, present=0.85 * POOL)
     assert it.fill == 0.9
+
+
+def test_misses_that_go_on_cut_again_though_what_is_there_stays_above_the_limit():
+    """Agents that live for long hover where they do not pause yet, so that the first cut never drains."""
+    it = room()
+    assert told(it, missing(1, 2)) == ["cut"]
+    reasons = told(it, missing(2, 260), used=1.02)
+    assert reasons.count("cut") == 3
+    assert reasons.index("cut") >= 60
 
 
 def test_a_host_tier_raises_the_top():

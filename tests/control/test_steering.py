@@ -83,9 +83,9 @@ def test_aimd_still_cuts_while_a_person_holds_admission():
 
 def room_after(seconds, used, **more):
     it = Room(Feedback(fill=0.9, cut=0.9, rise_per_s=0.01, high=0.1, low=0.02, window_s=10.0))
-    fields = {"engine": "e", "capacity_tokens": 100_000, "prompt_tokens": 1000, "history_tokens": 1000, "evicted_tokens": 0}
+    fields = {"engine": "e", "capacity_tokens": 100_000, "prompt_tokens": 1000, "history_tokens": 1000, "resident": 0.1}
     for time in range(seconds):
-        it.sampled(Sample(time=time, missed_tokens=0, cached_tokens=1000, **fields, **more), 1.0, used=used)
+        it.sampled(Sample(time=time, missed_tokens=0, cached_tokens=1000, **fields, **more), 1.0, used=used, present=90_000)
     return it
 
 

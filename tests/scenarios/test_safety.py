@@ -329,6 +329,32 @@ def test_agents_that_grow_together_for_longer_than_was_foreseen_do_not_lead_into
     assert max(missed) < 0.1
 
 
+def test_agents_that_live_for_long_and_fill_the_pool_before_any_has_ended():
+    """Nothing is evicted for minutes, as nothing is dead, and once too much is there hardly anybody ends: it drains by pauses alone."""
+    crowd = generate(
+        WorkloadParameters(
+            agents=104,
+            shared_tokens=457,
+            start_tokens=15_400,
+            least_steps=40,
+            most_steps=120,
+            output_median=214,
+            output_sigma=0.79,
+            observation_median=120,
+            observation_sigma=0.53,
+            tool_median_s=0.12,
+            scale_sigma=0.4,
+            most_private_tokens=59_000,
+        ),
+        seed=0,
+    )
+    aimd, forecast = (
+        makespan(run(crowd, SimEngine(core(1_797_000, find_profile("qwen3-32b@h200x4").cost, log=False)), name))
+        for name in ("aimd", "forecast")
+    )
+    assert forecast < aimd
+
+
 def test_nobody_starves():
     """Who pauses is back at the latest when all have ended who were there then."""
     done = run(agents(64), server())

@@ -100,6 +100,7 @@ class Forecast(Admission):
         self._evicted = -math.inf  # when the engine last was seen to evict
         self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
+        self._present = 0.0  # of them, those that replies have told
         self._cycles = 0.0
         self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
@@ -124,7 +125,7 @@ class Forecast(Admission):
         if sample.evicted_tokens != 0:  # or it is not told
             self._evicted = sample.time
         self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
-        reason = self._room.sampled(sample, interval_s, used=self._used)
+        reason = self._room.sampled(sample, interval_s, used=self._used, present=self._present)
         pool = self._room.pool_tokens
         self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
         self._prefill.sampled(sample, interval_s)
@@ -303,7 +304,7 @@ class Forecast(Admission):
             before = found if self._in_flight is None else self._in_flight
             self._in_flight = before + _SMOOTHING * (found - before)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
-        self._used = None if limit >= UNLIMITED else present / limit
+        self._used, self._present = None if limit >= UNLIMITED else present / limit, known + idle
 
     def _too_many_unheard(self, roster: Roster) -> bool:
         """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be.

@@ -15,7 +15,8 @@ _LEAST_FILL = 0.05  # so that a pool told twenty times too large is found
 _NEARLY_FULL = 0.9  # of the limit
 _LOOSE = 1.2  # a limit that exceeds what is there by more is brought to that before it is cut
 _FIRST_GUESS = 65_536  # tokens of a pool of unknown size
-_CALM_S = 60.0  # full for so long, and nothing evicted: the pool is larger than told
+_DRAIN_S = 60.0  # after which misses are the new limit's fault, though there is more than it allows
+_SURELY = 1.1  # so much more KV than the told pool can hold shows that it is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,8 @@ class Room:
         self._counts = False  # replies do not tell what was cached: the engine's counters stand in
         self._uncounted = self._unfresh = 0  # history, and the rest of the prompts, since the last reading of them
         self._guess = float(_FIRST_GUESS)
-        self._calm_s = 0.0
+        self._over_s = 0.0  # missing, with more there than the limit allows
+        self._clean = 0  # history replied since the last that was missed
         self._larger = 1.0  # the pool, than told
         self._host = 1.0  # pools that a host tier holds
 
@@ -76,23 +78,32 @@ class Room:
         reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
         return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
 
-    def sampled(self, sample: Sample, interval_s: float, *, used: float | None) -> str:
-        """Follow the misses; returns the reason. `used`: contexts at present, of the limit; None: they have none."""
+    def sampled(self, sample: Sample, interval_s: float, *, used: float | None, present: float = 0.0) -> str:
+        """Follow the misses; returns the reason. `used`: contexts at present, of the limit; None: they have none. `present`: in
+        tokens, of those that replies have told.
+        """
         f = self._f
         self._size(sample)
+        if sample.missed_tokens is None or sample.missed_tokens > f.low * sample.history_tokens:
+            self._clean = 0
+        else:
+            self._clean += sample.history_tokens
         history, missed = self._misses(sample)
         if not self._evidence or self.pool_tokens is None:
             return "hold"
         if history and missed > f.high * history:
-            if used is None or used > 1.0 or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
+            if used is None or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
+                return "cooldown"
+            self._over_s = self._over_s + interval_s if used > 1.0 else 0.0
+            if 0.0 < self._over_s <= _DRAIN_S:
                 return "cooldown"  # the last cut still drains
-            self._adjusted = sample.time
+            self._adjusted, self._over_s = sample.time, 0.0
             return self._cut(1.0 if sample.held else used)  # held, that little is there says nothing
         if missed <= f.low * history:
+            self._over_s = 0.0
             if sample.held_back:
-                self._calm_s = 0.0
                 return "no-evidence"
-            return self._rise(sample, interval_s, full=used is not None and used >= _NEARLY_FULL)
+            return self._rise(sample, interval_s, present if used is not None and used >= _NEARLY_FULL else None)
         return "hold"
 
     def _cut(self, used: float) -> str:
@@ -104,20 +115,19 @@ class Room:
         self.fill = max(_LEAST_FILL, self.fill * min(1.0, _LOOSE * used) * self._f.cut)
         return "cut"
 
-    def _rise(self, sample: Sample, interval_s: float, *, full: bool) -> str:
+    def _rise(self, sample: Sample, interval_s: float, full: float | None) -> str:
+        """`full`: what is present, where that is about the limit."""
         f = self._f
         if not self._told:
-            if not full:
+            if full is None:
                 return "hold"
             speed = 0.05 if self._adjusted is None else 0.004
             self._guess = self.pool_tokens = self._guess * (1.0 + speed * interval_s)
             return "grow"
-        if full and sample.evicted_tokens == 0:
-            self._calm_s += interval_s
-            if self._calm_s > _CALM_S:
-                self._larger *= 1.0 + 2 * f.rise_per_s * interval_s
-        else:
-            self._calm_s = 0.0
+        if full is not None and sample.resident and self.pool_tokens and not sample.host_tokens:
+            shown = full / (sample.resident * self.pool_tokens)
+            if shown > _SURELY and self._clean > full:  # each context has been found since, so all are there
+                self._larger = max(self._larger, min(shown, self._larger * (1.0 + 2 * f.rise_per_s * interval_s)))
         top = f.fill * self._host * self._larger
         if self.fill >= top:
             return "hold"
