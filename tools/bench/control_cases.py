@@ -24,6 +24,7 @@ class Case(NamedTuple):
     engines: int = 1
     bulk: bool = False
     dead_first: bool = False
+    siblings: int = 1  # so many agents, one after the other, are rollouts of one task: their first prompts are the same
 
     @property
     def seeds(self) -> bool:

@@ -36,6 +36,7 @@ KEYS: dict[str, tuple[float, ...]] = {
     "aside": (0.3, 1.0),
     "harmless": (0.0,),
     "touch": (0,),
+    "together": (0,),
     "first": (4, 64),
 }
 IN_CODE: dict[str, tuple[float, ...]] = {
@@ -49,6 +50,9 @@ IN_CODE: dict[str, tuple[float, ...]] = {
     "forecast._DEVIATIONS": (0.0, 2.5),
     "forecast._WAVE_TOKENS": (4096.0, 16384.0),
     "forecast._TOUCH_TOKENS": (200.0, 1000.0),
+    "prefill._PRIOR_BEGUN": (5.0, 80.0),
+    "prefill._PATIENCE": (1.0, 4.0),
+    "room._DRAIN_S": (20.0, 180.0),
 }
 
 

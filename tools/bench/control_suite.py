@@ -83,7 +83,9 @@ def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], o
     sets = [f"controller.{key}={json.dumps(value)}" for key, value in parameters.items()]
     config = configured(resolve(options, sets, None, {}))
     began = time.process_time()
-    done = simulate(traces, list(tasks(traces)), config, progress=lambda _: None).figures
+    job = list(tasks(traces))
+    job = [dataclasses.replace(task, messages=job[i - i % case.siblings].messages) for i, task in enumerate(job)]
+    done = simulate(traces, job, config, progress=lambda _: None).figures
     return {**done, "cpu_s": round(time.process_time() - began, 2)}
 
 
@@ -93,7 +95,7 @@ def agents_of(case: Case, seed: int) -> list[AgentTrace]:
         return read_traces(TRACE, limit=case.agents, shared_tokens=None)
     first = generate(WorkloadParameters(agents=case.agents, **case.workload), seed)
     if case.second is None:
-        return first
+        return [dataclasses.replace(one, prompt_tokens=first[i - i % case.siblings].prompt_tokens) for i, one in enumerate(first)]
     other = generate(WorkloadParameters(agents=case.agents, **case.second), seed + 1000)
     return [dataclasses.replace(pair[i % 2], group="ab"[i % 2]) for i, pair in enumerate(zip(first, other, strict=True))]
 
