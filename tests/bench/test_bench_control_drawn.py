@@ -1,0 +1,21 @@
+from control_drawn import drawn
+from control_suite import agents_of
+
+from concur_batch.sim.workload import WorkloadParameters
+
+
+def test_each_number_is_one_workload_that_can_be_generated():
+    cases = [drawn(number) for number in range(200)]
+    assert cases == [drawn(number) for number in range(200)]
+    for case in cases:
+        assert WorkloadParameters(agents=case.agents, **case.workload).most_steps >= case.workload["least_steps"]
+        assert 24 <= case.agents <= 600
+    assert {case.siblings for case in cases} == {1, 8}
+    assert len({case.profile for case in cases}) == 6
+
+
+def test_siblings_have_first_prompts_of_one_length():
+    case = next(case for case in map(drawn, range(100)) if case.siblings == 8)
+    agents = agents_of(case, 0)
+    assert all(agent.prompt_tokens == agents[i - i % 8].prompt_tokens for i, agent in enumerate(agents))
+    assert len({agent.prompt_tokens for agent in agents}) > 1
