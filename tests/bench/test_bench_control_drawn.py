@@ -1,3 +1,9 @@
+"""Workloads drawn at random: each number is one, and it can be generated."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "bench"))
 from control_drawn import drawn
 from control_suite import agents_of
 
