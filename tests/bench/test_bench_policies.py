@@ -115,3 +115,9 @@ def test_the_table_has_medians_and_what_is_faster():
     ]
     assert policies.rows([figures("off", 9.0, finished=False)])[0][2] == "9.0 cut"
     assert policies.rows([]) == []
+
+
+def test_a_controller_may_have_settings():
+    load = served_run.Load(url="http://127.0.0.1:1", trace=Path("trace.jsonl"))
+    plain, tuned = (load.argv(told, Path("out")) for told in ("forecast", "forecast+touch=false+fill=0.9"))
+    assert [text for text in tuned if text not in plain] == ["--set", "controller.touch=false", "--set", "controller.fill=0.9"]

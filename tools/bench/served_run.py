@@ -43,8 +43,10 @@ class Load:
     more: Sequence[str] = ()
 
     def argv(self, controller: str, out: Path) -> list[str]:
-        """The command line."""
-        argv = [command(), "run", str(self.trace), "--agent", "replay", "--engine", self.url, "--controller", controller]
+        """The command line. `controller`: a name, with `+KEY=VALUE` for each of its settings, as in `forecast+touch=false`."""
+        name, *settings = controller.split("+")
+        argv = [command(), "run", str(self.trace), "--agent", "replay", "--engine", self.url, "--controller", name]
+        argv += [text for setting in settings for text in ("--set", f"controller.{setting}")]
         argv += ["--token-scale", str(self.token_scale), "--time-scale", str(self.time_scale), "--no-live", "--out", str(out)]
         return [*argv, *(["--limit", str(self.agents)] if self.agents else []), *self.more]
 
