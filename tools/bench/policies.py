@@ -129,7 +129,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", required=True, help="URL of a server that nobody else uses meanwhile")
     parser.add_argument("--trace", type=Path, required=True, help="JSON lines, docs/workloads.md")
-    parser.add_argument("--controllers", default="off,aimd", help="as of `concur run`, with commas; with settings: forecast+touch=false")
+    parser.add_argument(
+        "--controllers", default="off,aimd", help="as of `concur run`, with commas; with settings: forecast+touch=false"
+    )
     parser.add_argument("--runs", type=int, default=1, help="of each controller")
     parser.add_argument("--agents", type=int, help="the first N of the trace")
     parser.add_argument("--token-scale", type=float, default=1.0)

@@ -1,24 +1,32 @@
 """What it brings that model calls begin together, on simulated engines whose prefills are dear and on the usual ones.
 
-    python tools/bench/together.py [--seeds 3]
+    python tools/bench/together.py [--seeds 3] [--front US]
 
 `forecast` with and without `controller.together`. Dear are: Qwen3-8B on an H200 as tools/gpu/costs.py measured it, without CUDA
 graphs for prefill (docs/fidelity.md), with short agents in a pool for a quarter of them; and Qwen3-32B at TP4 and TP8 with 30 ms
 for each prefill, half a millisecond for launching each of its 64 layers, beside what its tokens take.
+
+--front: a server makes tokens of one prompt after another before its scheduler sees them. Then calls that are sent together do not
+arrive together, and several prefills are begun for them after all.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import geometric_mean
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from control_cases import Case
 from control_suite import run
 
+from concur_batch.engine.base import Reply, Request
+from concur_batch.engine.sim import SimEngine
+from concur_batch.sim.tokens import Tokenizer
 from report import show
 
 MEASURED = {
@@ -61,6 +69,7 @@ class Engine(NamedTuple):
         return Case(self.name, profile=profile, agents=self.agents, pool=self.pool_tokens, workload=self.workload)
 
 
+TURNS: WeakKeyDictionary[SimEngine, asyncio.Lock] = WeakKeyDictionary()
 ENGINES = (
     Engine("H200 measured", "qwen3-8b@h200x1", MEASURED, pool_tokens=69_873, agents=96, workload=SHORT),
     Engine("TP4 30 ms", "qwen3-32b@h100x4", TP4),
@@ -71,12 +80,31 @@ ENGINES = (
 )
 
 
+def front(us: float) -> None:
+    """In this process, simulated engines have a front end that takes so many microseconds for each token of a prompt."""
+    complete, tokenizer = SimEngine.complete, Tokenizer()
+
+    async def in_turn(self: SimEngine, request: Request) -> Reply:
+        turn = TURNS.setdefault(self, asyncio.Lock())
+        async with turn:
+            tokens = sum(run.stop - run.start for run in tokenizer.prompt(request.messages, request.tools))
+            await asyncio.sleep(tokens * us / 1e6)
+        return await complete(self, request)
+
+    if us > 0:
+        SimEngine.complete = in_turn  # type: ignore[method-assign]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = range(parser.parse_args().seeds)
+    parser.add_argument(
+        "--front", type=float, default=0.0, metavar="US", help="of a front end, microseconds per token of a prompt"
+    )
+    given = parser.parse_args()
+    seeds = range(given.seeds)
     rows, found = [], {}
-    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor() as workers:
+    with tempfile.TemporaryDirectory() as scratch, ProcessPoolExecutor(initializer=front, initargs=(given.front,)) as workers:
         cases = [engine.case(Path(scratch)) for engine in ENGINES]
         runs = {
             (case.name, together, seed): workers.submit(run, case, "forecast", seed, {"together": together})
