@@ -22,10 +22,13 @@ NAME = "qwen3-8b-dummy"
 FLAGS = shlex.split(
     "--load-format dummy --dtype bfloat16 --random-seed 1 --max-running-requests 128 "
     "--attention-backend triton --sampling-backend pytorch --grammar-backend none "
-    "--cuda-graph-backend-prefill disabled --cuda-graph-max-bs-decode 64 --enable-metrics --enable-cache-report"
+    "--cuda-graph-backend-prefill breakable --cuda-graph-max-bs-decode 64 --enable-metrics --enable-cache-report"
 )
 # Tried in turn where the one before does not start: the plain server, then without what compiles and captures most.
-FALLBACKS: tuple[tuple[str, ...], ...] = ((), ("--cuda-graph-backend-decode", "disabled", "--disable-overlap-schedule"))
+FALLBACKS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("--cuda-graph-backend-prefill", "disabled", "--cuda-graph-backend-decode", "disabled", "--disable-overlap-schedule"),
+)
 CPU_SERVE = CHECKOUT / "tools" / "sglang_cpu" / "serve"
 _PR_SET_PDEATHSIG = 1
 _POLL_S = 1.0
