@@ -43,12 +43,16 @@ class Load:
     more: Sequence[str] = ()
 
     def argv(self, controller: str, out: Path) -> list[str]:
-        """The command line. `controller`: a name, with `+KEY=VALUE` for each of its settings, as in `forecast+touch=false`."""
-        name, *settings = controller.split("+")
-        argv = [command(), "run", str(self.trace), "--agent", "replay", "--engine", self.url, "--controller", name]
-        argv += [text for setting in settings for text in ("--set", f"controller.{setting}")]
+        """The command line."""
+        argv = [command(), "run", str(self.trace), "--agent", "replay", "--engine", self.url, *options(controller)]
         argv += ["--token-scale", str(self.token_scale), "--time-scale", str(self.time_scale), "--no-live", "--out", str(out)]
         return [*argv, *(["--limit", str(self.agents)] if self.agents else []), *self.more]
+
+
+def options(controller: str) -> list[str]:
+    """Of the command line, for a name with `+KEY=VALUE` for each of its settings, as in `forecast+touch=false`."""
+    name, *settings = controller.split("+")
+    return ["--controller", name, *(text for setting in settings for text in ("--set", f"controller.{setting}"))]
 
 
 def run(load: Load, controller: str, out: Path) -> dict[str, Any]:

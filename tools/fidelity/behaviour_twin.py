@@ -15,6 +15,7 @@ from concur_batch import records as r
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 from program import command, journal
+from served_run import options
 
 
 class Twin(NamedTuple):
@@ -37,7 +38,7 @@ def twin(run_directory: Path, controller: str, profile: Path, scratch: Path) -> 
 
 def simulate(trace: Path, controller: str, profile: Path, out: Path) -> dict[str, Any]:
     """In virtual time, with the controller's own settings, as in the real runs."""
-    argv = [command(), "simulate", str(trace), "--profile", str(profile), "--controller", controller, "--json"]
+    argv = [command(), "simulate", str(trace), "--profile", str(profile), *options(controller), "--json"]
     argv += ["--set", "sampling.ignore_eos=true", "--out", str(out)]  # asks for lengths as the replay does
     figures: dict[str, Any] = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
     return figures
