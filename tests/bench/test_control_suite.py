@@ -11,7 +11,7 @@ import control_cpu
 import control_figures
 import control_suite
 from control_figures import Outcome, changes, outcome, verdicts
-from control_suite import Case, Job, Kept, attempt, cases, jobs, outcomes, quick_cases, run_all
+from control_suite import Case, Job, Kept, attempt, cases, jobs, other_cases, outcomes, quick_cases, run_all
 
 from concur_batch.control.policies import make_policy
 
@@ -124,7 +124,7 @@ def test_without_cases_there_is_nothing_to_tell():
 
 
 def test_names_of_cases_are_unique():
-    for found in (cases(), quick_cases()):
+    for found in (cases() + other_cases(), quick_cases()):
         names = [case.name for case in found]
         assert len(set(names)) == len(names)
     assert control_figures.THRASHING in [case.name for case in cases()]

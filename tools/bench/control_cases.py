@@ -20,6 +20,7 @@ class Case(NamedTuple):
     workload: Mapping[str, Any] = {}
     second: Mapping[str, Any] | None = None  # the other kind of agents, every second one
     trace: bool = False
+    first: int = 0  # of the recorded agents, so many are left out
     sim: Mapping[str, Any] = {}
     engines: int = 1
     bulk: bool = False
@@ -72,6 +73,24 @@ def cases() -> list[Case]:
         found += [Case(f"trace tp{tp} {n}", **_tp(tp), agents=n, trace=True, bulk=tp == 2 or n >= 512)
                   for tp in POOLS for n in (256, 1024)]  # fmt: skip
     found += [case._replace(name=f"{case.name}, dead first", dead_first=True) for case in found if case.bulk]
+    return found
+
+
+def other_cases() -> list[Case]:
+    """Values between and beyond those of the table, other models, and other agents of the recorded ones: no constant was chosen by these."""
+    varied: dict[str, dict[str, Any]] = {f"tool {s:g} s": {"tool_median_s": s} for s in (1.0, 10.0, 35.0)}
+    varied |= {f"output {n}": {"output_median": n} for n in (150, 500)}
+    varied |= {f"observation {n}": {"observation_median": n} for n in (150, 2500)}
+    varied |= {f"steps {a}-{b}": {"least_steps": a, "most_steps": b} for a, b in ((20, 40), (3, 20))}
+    varied |= {"start 12000": {"start_tokens": 12000}}
+    found = [Case(name, workload=workload) for name, workload in varied.items()]
+    found += [Case(f"{n} agents", agents=n) for n in (128, 400)]
+    profiles = ("qwen3-32b@h200x4", "qwen3-8b@h200x1", "llama-3.1-70b@h100x4")
+    found += [Case(profile, profile, None) for profile in profiles]
+    if TRACE:
+        found += [
+            Case(f"trace tp{tp} from {first}", **_tp(tp), trace=True, first=first) for tp in POOLS for first in (1100, 1400, 1700)
+        ]
     return found
 
 

@@ -1,6 +1,7 @@
 """Policies over the whole suite: every kind of workload once, in virtual time, so that the figures are the same on every machine.
 
     python tools/bench/control_suite.py [--only PART] [--controllers off,fixed:auto,aimd,forecast] [--seeds 3] [--keep FILE]
+    python tools/bench/control_suite.py --others           # workloads by which no constant was chosen
     python tools/bench/control_suite.py --check            # a minute: small generated workloads, against control_suite.json
     python tools/bench/control_suite.py --check --record   # after a change that is meant to move them
     python tools/bench/control_suite.py --cpu              # what one decision costs with 1,024 active agents
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import control_cpu
-from control_cases import TRACE, Case, cases, quick_cases
+from control_cases import TRACE, Case, cases, other_cases, quick_cases
 from control_figures import SUBJECT, Outcome, against, changes, outcome, verdicts
 
 from concur_batch.cli.parts import simulated_urls
@@ -92,7 +93,7 @@ def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], o
 def agents_of(case: Case, seed: int) -> list[AgentTrace]:
     if case.trace:
         assert TRACE is not None
-        return read_traces(TRACE, limit=case.agents, shared_tokens=None)
+        return read_traces(TRACE, limit=case.first + case.agents, shared_tokens=None)[case.first :]
     first = generate(WorkloadParameters(agents=case.agents, **case.workload), seed)
     if case.second is None:
         return [dataclasses.replace(one, prompt_tokens=first[i - i % case.siblings].prompt_tokens) for i, one in enumerate(first)]
@@ -314,6 +315,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PART", default="", help="cases whose names contain it")
     parser.add_argument("--controllers", type=_names, default="off,fixed:auto,aimd,forecast", help="as of `concur compare`")
+    parser.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
     parser.add_argument("--seeds", type=int, default=3, help="0 to N-1 of each generated workload (default 3)")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="JSON lines: runs found there are not run again")
     parser.add_argument("--again", type=_names, default="", metavar="NAMES", help="controllers to be run anew all the same")
@@ -331,7 +333,7 @@ def main() -> None:
         return
     if given.check:
         raise SystemExit(check(given.workers, record=given.record))
-    found = [case for case in cases() if given.only in case.name]
+    found = [case for case in (other_cases() if given.others else cases()) if given.only in case.name]
     if not found:
         parser.error(f"--only {given.only}: no case has that in its name")
     try:
