@@ -28,22 +28,23 @@ def rollout(name, began, calls):
         "prompt_tokens": 9,
         "completion_tokens": 1,
     }
+    start = began
     for n, (wait_s, model_s) in enumerate(calls, 1):
         began += wait_s + model_s
         records.append(
             r.ReplyReceived(t=began, rollout=name, engine="e", step=n, n=n, hash="", wait_s=wait_s, model_s=model_s, **said)
         )
-    return [*records, r.RolloutFinished(t=began, rollout=name, engine="e", status="completed")]
+    return [*records, r.RolloutFinished(t=began, rollout=name, engine="e", status="completed", wall_s=began - start)]
 
 
 def test_waiting_counts_and_is_told_apart(tmp_path):
-    write(tmp_path / "run", [*rollout("a#0", 0.0, [(0.0, 1.0)] * 19), *rollout("b#0", 0.0, [(2.0, 3.0)])])
-    told = dict(zip(call_times.HEADING[:6], call_times.row(tmp_path / "run"), strict=False))
-    assert told == {"run": "run", "calls": "20", "mean s": "1.200", "of it waiting": "0.100", "p95 s": "5.000", "p99 s": "5.000"}
-    assert call_times.row(tmp_path / "run")[6:] == ["12.0", "19.0", "19.0", "19.0"]
+    write(tmp_path / "run", [*rollout("a#0", 0.0, [(0.0, 1.0)] * 20), *rollout("b#0", 0.0, [(2.0, 3.0)])])
+    told = call_times.row(tmp_path / "run")
+    assert told[:6] == ["run", "21", "1.190", "0.095", "1.000", "4.200"]  # .99 is four fifths of the way from 1 to 5 s
+    assert told[6:] == ["12.5", "19.2", "12.5", "19.2", "20.0"]  # between the two agents, which ended after 5 and 20 s
 
 
-def test_a_run_without_an_end_is_refused(tmp_path):
-    write(tmp_path / "run", rollout("a#0", 0.0, [(0.0, 1.0)])[:-1])
-    with pytest.raises(SystemExit, match="no agent has ended"):
+def test_a_run_without_a_reply_is_refused(tmp_path):
+    write(tmp_path / "run", rollout("a#0", 0.0, []))
+    with pytest.raises(SystemExit, match="there is no reply"):
         call_times.row(tmp_path / "run")

@@ -12,11 +12,24 @@ from pathlib import Path
 
 from program import journal
 
-from concur_batch.records import ReplyReceived, RolloutFinished, RolloutStarted
-from concur_batch.results.tally import Tally
+from concur_batch.records import ReplyReceived
+from concur_batch.results.tally import Tally, percentile
 from report import show
 
-HEADING = ["run", "calls", "mean s", "of it waiting", "p95 s", "p99 s", "agent mean s", "p95 s", "3 in 4 done s", "makespan s"]
+HEADING = [
+    "run",
+    "calls",
+    "mean s",
+    "of it waiting",
+    "p95 s",
+    "p99 s",
+    "agent p50 s",
+    "p95 s",
+    "half done s",
+    "95 % done s",
+    "makespan s",
+]
+AGENTS = ("agent_p50_s", "agent_p95_s", "done_p50_s", "done_p95_s", "makespan_s")
 
 
 def row(out: Path) -> list[str]:
@@ -24,31 +37,20 @@ def row(out: Path) -> list[str]:
     tally = Tally()
     calls: list[float] = []
     waited = 0.0
-    began: dict[str, float] = {}
-    ended: dict[str, float] = {}
     for record in journal(out):
         tally.apply(record)
         if isinstance(record, ReplyReceived):
             calls.append(record.model_s + record.wait_s)
             waited += record.wait_s
-        elif isinstance(record, RolloutStarted):
-            began.setdefault(record.rollout, record.t)
-        elif isinstance(record, RolloutFinished):
-            ended[record.rollout] = record.t
-    if not calls or not ended:
-        raise SystemExit(f"{out}: no agent has ended in its journal")
-    lives = sorted(at - began[rollout] for rollout, at in ended.items())
-    done = sorted(at - min(began.values()) for at in ended.values())
-    calls.sort()
-    told = [sum(calls) / len(calls), waited / len(calls), _share(calls, 0.95), _share(calls, 0.99)]
-    figures = [f"{value:.3f}" for value in told]
-    times = [sum(lives) / len(lives), _share(lives, 0.95), _share(done, 0.75), tally.figures()["makespan_s"]]
-    return [out.name, str(len(calls)), *figures, *(f"{value:.1f}" for value in times)]
+    if not calls:
+        raise SystemExit(f"{out}: there is no reply in its journal")
+    told = [sum(calls) / len(calls), waited / len(calls), percentile(calls, 0.95), percentile(calls, 0.99)]
+    found = tally.figures()
+    return [out.name, str(len(calls)), *(_seconds(value, 3) for value in told), *(_seconds(found[name], 1) for name in AGENTS)]
 
 
-def _share(ordered: list[float], share: float) -> float:
-    """That of which so many are at most as long."""
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def _seconds(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def main() -> None:
