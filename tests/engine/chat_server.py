@@ -11,6 +11,8 @@ from multidict import CIMultiDict
 from concur_batch.engine.base import Request
 
 CAPTURES = Path(__file__).parent / "captures"
+LATIN = '{"message": "café", "choices": [{"message": {"content": "café"}}]}'.encode("latin-1")  # no UTF-8
+DEEP = b'{"choices": [{"message": {"content": ' + b"[" * 100_000 + b"]" * 100_000 + b"}}]}"
 HTML = "<!doctype html><html><head><title>It works!</title></head><body>Apache</body></html>"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -25,12 +27,13 @@ def request(step: int = 1, **fields) -> Request:
     return Request(**(given | {"messages": [{"role": "user", "content": "Hi"}]} | fields))
 
 
-def says(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Handler:
+def says(what: str | bytes, status: int = 200, headers: dict[str, str] | None = None) -> Handler:
     """Always this; JSON unless it looks like a page."""
+    body = what.encode() if isinstance(what, str) else what
 
     async def handler(_: web.Request) -> web.StreamResponse:
-        kind = "text/html" if text.startswith("<") else "application/json"
-        return web.Response(text=text, status=status, headers=headers, content_type=kind)
+        kind = "text/html" if body.startswith(b"<") else "application/json"
+        return web.Response(body=body, status=status, headers=headers, content_type=kind)
 
     return handler
 

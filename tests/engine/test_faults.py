@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from chat_server import HTML, captured
+from chat_server import DEEP, HTML, LATIN, captured
 
 from concur_batch.engine.faults import fault, retry_after, room_for_completion
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineFailed, EngineRefused
@@ -32,7 +32,11 @@ def nested(message, **fields):
         (408, b"slow", EngineFailed, "slow"),
         (500, HTML.encode(), EngineFailed, "an HTML page"),
         (502, b"[1]", EngineFailed, "[1]"),
+        (503, LATIN, EngineBusy, "caf\ufffd"),
+        (500, DEEP, EngineFailed, "[[["),
+        (400, LATIN, EngineRefused, "caf\ufffd"),
     ],
+    ids=lambda value: value[:20] if isinstance(value, bytes) else None,
 )
 def test_classes_answers(status, body, kind, text):
     error = fault(status, {"location": "https://there"}, body, "http://engine")

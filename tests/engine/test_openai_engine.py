@@ -4,7 +4,9 @@ import socket
 
 import pytest
 from chat_server import (
+    DEEP,
     HTML,
+    LATIN,
     ChatServer,
     breaks_off,
     captured,
@@ -16,6 +18,7 @@ from chat_server import (
     sglang_routes,
 )
 
+from concur_batch.agent.react import react
 from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineDown, EngineError, EngineFailed, EngineRefused
 from concur_batch.task import ScriptedTurn
@@ -123,6 +126,14 @@ def test_a_proxy_of_the_environment_does_not_concern_loopback(monkeypatch):
         (breaks_off, EngineDown, "broke the connection in the middle of a reply"),
         (says(HTML), EngineFailed, "expected a chat completion, but got an HTML page ('It works!')"),
         (says("{}"), EngineFailed, "expected a chat completion, but got '{}'"),
+        (says(LATIN), EngineFailed, "expected a chat completion, but got"),
+        (says(DEEP), EngineFailed, "expected a chat completion, but got"),
+        (says(LATIN, 503), EngineBusy, "HTTP 503"),
+        (
+            says(f'{{"choices": [{{"message": {{}}}}], "usage": {{"prompt_tokens": {10**20}}}}}'),
+            EngineFailed,
+            "a chat completion",
+        ),
         (says(HTML, 500), EngineFailed, "HTTP 500: an HTML page"),
         (says("", 502), EngineFailed, "HTTP 502: an empty body"),
         (says("{}", 503), EngineBusy, "HTTP 503"),
@@ -301,6 +312,8 @@ def test_our_simulators_server_gets_the_turn():
         ({}, True),  # no /ready: the list of models stands for it
         ({"/v1/models": says(HTML)}, False),
         ({"/v1/models": says("{}", 500)}, False),
+        ({"/v1/models": says(LATIN)}, False),
+        ({"/v1/models": says(DEEP)}, False),
         ({"/ready": hangs}, False),
         ({"/ready": hangs_up}, False),
     ],
@@ -310,6 +323,17 @@ def test_readiness(routes, is_ready):
         return await engine.ready()
 
     assert with_engine(ChatServer(routes=routes), story, ready_timeout_s=0.1) is is_ready
+
+
+def test_readiness_is_told_whatever_goes_wrong():
+    """Even of connections that are closed: a watch may ask once more while the run ends."""
+
+    async def story(engine, _):
+        ready = await engine.ready()
+        await engine.aclose()
+        return ready, await engine.ready()
+
+    assert with_engine(ChatServer(), story) == (True, False)
 
 
 def test_takes_an_address_with_v1_and_a_name():
@@ -330,3 +354,35 @@ def test_sends_the_history_as_it_is():
         return server.bodies[0]
 
     assert with_engine(ChatServer(), story) == {"model": "tiny", "messages": messages, "temperature": 0.5}
+
+
+class Desk:
+    """The part of a context that `react` needs for an answer without tools."""
+
+    plan_first = False
+
+    def __init__(self, engine):
+        self.engine, self.prompt = engine, [{"role": "user", "content": "Hi"}]
+
+    async def complete(self, messages):
+        return await self.engine.complete(request(messages=messages))
+
+
+@pytest.mark.parametrize(
+    ("content", "output"),
+    [
+        ([{"type": "text", "text": "4"}, {"type": "thinking", "thinking": []}, {"type": "text", "text": "2"}], "42"),
+        ([], ""),
+        ("42", "42"),
+        (None, ""),
+    ],
+)
+def test_an_answer_in_parts_is_their_text(content, output):
+    """The history keeps the parts: the server's cache knows the prompt by them."""
+
+    async def story(engine, _):
+        desk = Desk(engine)
+        return await react(None, desk), desk.prompt[-1]["content"]
+
+    told = says(json.dumps({"choices": [{"message": {"content": content}}]}))
+    assert with_engine(ChatServer(told), story) == (output, "" if content is None else content)

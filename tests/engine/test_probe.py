@@ -1,7 +1,7 @@
 import asyncio
 
 import pytest
-from chat_server import HTML, ChatServer, hangs, says, sglang_routes
+from chat_server import DEEP, HTML, LATIN, ChatServer, hangs, says, sglang_routes
 
 from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.errors import EngineDown, EngineError, EngineFailed, EngineRefused
@@ -53,6 +53,21 @@ def test_any_other_server():
     assert (can.kind, can.statistics, can.models, can.cache_report, can.abort) == ("openai", "replies", ("tiny",), None, False)
 
 
+@pytest.mark.parametrize("body", [LATIN, DEEP], ids=["not UTF-8", "too deep"])
+def test_an_answer_that_cannot_be_decoded_tells_nothing(body):
+    routes = sglang_routes() | {"/v1/loads": says(body)}
+    assert probe(routes).statistics == "metrics"
+    assert probe({"/server_info": says(body)}).kind == "openai"
+
+
+def test_numbers_of_another_type_are_not_taken_over():
+    routes = sglang_routes(version=0.5, context_length=131072.0, max_total_num_tokens=20000.0, dp_size="2")
+    routes["/v1/loads"] = says('{"loads": [{"memory": "much", "num_running_reqs": 1.0}]}')
+    can = probe(routes)
+    assert (can.version, can.context_length, can.capacity_tokens, can.statistics) == (None, 131072, 20000, "loads")
+    assert (type(can.context_length), type(can.capacity_tokens)) == (int, int)
+
+
 @pytest.mark.parametrize(
     ("routes", "kind", "text"),
     [
@@ -62,6 +77,8 @@ def test_any_other_server():
         ({"/v1/models": says('{"detail": "Not Found"}', 404)}, EngineError, "HTTP 404"),
         ({"/v1/models": says('{"error": "Unauthorized"}', 401)}, EngineRefused, "SGLANG_API_KEY"),
         ({"/v1/models": says(HTML, 500)}, EngineFailed, "HTTP 500"),
+        ({"/v1/models": says(LATIN)}, EngineError, "answers HTTP 200 with"),
+        ({"/v1/models": says(LATIN, 500)}, EngineFailed, "HTTP 500"),
         ({"/v1/models": hangs}, EngineDown, "no answer to /models within 0.1 s"),
     ],
 )

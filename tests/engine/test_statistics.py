@@ -1,5 +1,8 @@
 import json
+import math
+from dataclasses import asdict
 
+import msgspec
 import pytest
 from chat_server import HTML, captured
 from hypothesis import given
@@ -7,6 +10,20 @@ from hypothesis import strategies as st
 
 from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.statistics import from_get_load, from_loads, from_metrics, from_models, from_server_info, is_server_info
+
+ODD = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=2) | st.lists(st.floats(), max_size=2)
+MEMORY = ODD | st.fixed_dictionaries({"token_capacity": ODD})
+
+
+def odd(*names, **others):
+    """A dict with these keys, and values as no server should send them."""
+    return st.fixed_dictionaries({}, optional=dict.fromkeys(names, ODD) | others)
+
+
+def may_be_recorded(told):
+    """Whether each field has the very type it says, as reading a record back demands."""
+    assert msgspec.convert(asdict(told), type(told)) == told
+    return all(math.isfinite(value) for value in asdict(told).values() if isinstance(value, float))
 
 
 def loads(name):
@@ -105,6 +122,10 @@ def test_metrics_of_anything_else_are_none(text):
     assert from_metrics(HTML) is None
 
 
+def test_metrics_that_break_off_in_a_line_are_none():
+    assert from_metrics('sglang:num_running_reqs{model_name="m"} 3.0\nsglang:token_usage{model_na') is None
+
+
 def test_server_info_becomes_capabilities():
     info = json.loads(captured("server_info.json"))
     can = from_server_info(info, Capabilities())
@@ -122,3 +143,90 @@ def test_models_become_capabilities():
     can = from_models(json.loads(captured("models.json")), Capabilities())
     assert (can.models, can.context_length) == (("tiny",), 16384)
     assert from_models({"data": [{"id": "gpt"}]}, Capabilities()) == Capabilities(models=("gpt",))
+
+
+@given(
+    st.lists(
+        odd(
+            "max_total_num_tokens",
+            "token_usage",
+            "num_running_reqs",
+            "num_waiting_reqs",
+            "total_prefill_uncached_tokens",
+            "total_prefill_busy_us",
+            "timestamp",
+            memory=MEMORY,
+        ),
+        min_size=1,
+        max_size=2,
+    )
+)
+def test_odd_loads_do_not_reach_the_records(rows):
+    assert may_be_recorded(from_loads({"loads": rows}))
+
+
+@given(odd("num_waiting_reqs", "num_tokens", "ts_tic"), ODD)
+def test_odd_old_loads_do_not_reach_the_records(row, requests):
+    assert may_be_recorded(from_get_load([row | {"num_reqs": requests}], 20000))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["max_total_num_tokens", "token_usage", "num_running_reqs"]), st.floats())))
+def test_odd_metrics_do_not_reach_the_records(samples):
+    told = from_metrics("\n".join(f'sglang:{name}{{dp_rank="{i}"}} {value}' for i, (name, value) in enumerate(samples)))
+    assert told is None or may_be_recorded(told)
+
+
+@given(
+    odd(
+        "max_total_num_tokens",
+        "version",
+        "context_length",
+        "dp_size",
+        "concur_simulator",
+        "concur_speed",
+        internal_states=ODD | st.tuples(odd("max_total_num_tokens", memory_usage=MEMORY)).map(list),
+    ),
+    ODD,
+)
+def test_odd_capabilities_do_not_reach_the_records(info, length):
+    can = from_models({"data": [{"id": "m", "max_model_len": length}]}, from_server_info(info, Capabilities()))
+    assert may_be_recorded(can)
+    assert can.capacity_tokens is None or can.capacity_tokens > 0
+    assert can.context_length is None or can.context_length > 0
+
+
+def test_numbers_written_as_floats_are_read_as_what_they_are():
+    row = {
+        "num_running_reqs": 1.0,
+        "num_waiting_reqs": 2.6,
+        "max_total_num_tokens": 20000.0,
+        "total_prefill_uncached_tokens": 7.0,
+    }
+    stats = from_loads({"loads": [row]})
+    assert stats == EngineStats(capacity_tokens=20000, running_requests=1, queued_requests=3, prefill_tokens_total=7)
+    can = from_server_info({"max_total_num_tokens": 20000.0, "dp_size": 2.0, "context_length": 131072.0}, Capabilities())
+    assert (can.capacity_tokens, can.context_length) == (40000, 131072)
+
+
+@pytest.mark.parametrize(
+    "value", [math.inf, -math.inf, math.nan, 10**20, 10**400, True, "7", [7], {}], ids=lambda value: repr(value)[:22]
+)
+def test_what_is_no_number_counts_as_not_told(value):
+    names = ("num_running_reqs", "max_total_num_tokens", "token_usage", "total_prefill_busy_us", "timestamp", "memory")
+    assert from_loads({"loads": [dict.fromkeys(names, value)]}) == EngineStats()
+    one, other = {"num_running_reqs": value, "token_usage": value}, {"num_running_reqs": 4, "token_usage": 0.5}
+    assert from_loads({"loads": [one, other]}) == EngineStats(running_requests=4, locked=0.5)
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.5, math.inf, 10**20, True, "7", None])
+def test_a_length_or_a_pool_that_cannot_be_is_left_out(value):
+    info = {"max_total_num_tokens": value, "context_length": value, "dp_size": value}
+    assert from_server_info(info, Capabilities(context_length=9)).context_length == 9
+    assert from_server_info(info, Capabilities()).capacity_tokens is None
+    assert from_server_info(info | {"max_total_num_tokens": 7}, Capabilities()).capacity_tokens == 7
+    assert from_models({"data": [{"id": "m", "max_model_len": value}]}, Capabilities()).context_length is None
+
+
+def test_a_version_is_text():
+    assert from_server_info({"version": "0.5.20"}, Capabilities()).version == "0.5.20"
+    assert from_server_info({"version": 0.5}, Capabilities()).version is None

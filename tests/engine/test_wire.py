@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from chat_server import captured, request
+from chat_server import DEEP, LATIN, captured, request
 
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.wire import chat_body, read_reply
@@ -77,6 +77,38 @@ def test_reads_openais_reasoning_tokens():
     assert read_reply(completion({"content": None}, usage=usage), "r").message == {"role": "assistant", "content": ""}
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"{}", b'{"choices": []}', b'{"choices": [{"message": 1}]}', b'{"cho'])
+def test_content_in_parts_goes_back_into_the_history_as_it_came():
+    parts = [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]
+    assert read_reply(completion({"content": parts}), "r").message == {"role": "assistant", "content": parts}
+
+
+def counting(count):
+    """One reply for each place where a count is told."""
+    yield completion({"content": "x"}, usage={"prompt_tokens": count})
+    yield completion({"content": "x"}, usage={"completion_tokens": count})
+    yield completion({"content": "x"}, usage={"prompt_tokens_details": {"cached_tokens": count}})
+    yield completion({"content": "x"}, usage={"reasoning_tokens": count})
+    yield completion({"content": "x"}, usage={"completion_tokens_details": {"reasoning_tokens": count}})
+
+
+@pytest.mark.parametrize("count", [10**20, 2**53 + 2, 1e300, -1, -1.0, 12.5, True, "12"])
+def test_a_reply_with_a_count_that_cannot_be_is_none(count):
+    assert [read_reply(body, "r") for body in counting(count)] == [None] * 5
+
+
+@pytest.mark.parametrize("count", [0, 12, 12.0, 2**53])
+def test_a_count_is_a_whole_number_however_it_is_written(count):
+    replies = [read_reply(body, "r") for body in counting(count)]
+    told = [replies[0].prompt_tokens, replies[1].completion_tokens, replies[2].cached_tokens]
+    told += [reply.reasoning_tokens for reply in replies[3:]]
+    assert told == [count] * 5
+    assert {type(number) for number in told} == {int}  # 12.0 == 12, but no record takes it
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"null", b"{}", b'{"choices": []}', b'{"choices": [{"message": 1}]}', b'{"cho', LATIN, DEEP],
+    ids=lambda body: body[:12],
+)
 def test_knows_what_is_no_reply(body):
     assert read_reply(body, "r") is None

@@ -23,14 +23,20 @@ async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every
         messages.append(reply.message)
         calls = reply.message.get("tool_calls")
         if not calls:
-            content: str | None = reply.message.get("content")
-            return content
+            return _text(reply.message.get("content"))
         answer = _finish(calls)
         others = [call for call in calls if answer is None or call["function"]["name"] != FINISH]
         if others:
             messages.extend(observation.message for observation in await ctx.call_all(others))
         if answer is not None:
             return answer
+
+
+def _text(content: str | list[Any] | None) -> str | None:
+    """The text of an answer; some servers send it in parts."""
+    if not isinstance(content, list):
+        return content
+    return "".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
 async def _plan(messages: list[Message], ctx: Context) -> None:

@@ -11,6 +11,9 @@ import msgspec
 
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineError, EngineFailed, EngineRefused
 
+# What msgspec raises for bytes that are no JSON or not the JSON asked for, not UTF-8, or nested too deeply.
+NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _BUSY = {429, 503, 529}
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
 _CONTEXT = re.compile(r"context length|context window|context size|maximum model length", re.IGNORECASE)
@@ -94,7 +97,7 @@ def _told(body: bytes) -> tuple[str, str | None]:
     """The server's own message and error code, out of the forms in use (flat, nested under `error`, FastAPI's `detail`)."""
     try:
         data: Any = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except NO_JSON:
         return describe(body), None
     if isinstance(data, dict):
         error = data.get("error", data)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from concur_batch.engine.base import Capabilities
-from concur_batch.engine.faults import describe, fault
+from concur_batch.engine.faults import NO_JSON, describe, fault
 from concur_batch.engine.statistics import from_get_load, from_loads, from_metrics, from_models, from_server_info, is_server_info
 from concur_batch.engine.transport import Answer, Transport
 from concur_batch.errors import EngineDown, EngineError
@@ -28,7 +28,7 @@ def read_json(answer: Answer) -> Any:
         return None
     try:
         return msgspec.json.decode(answer.body)
-    except msgspec.DecodeError:
+    except NO_JSON:
         return None
 
 

@@ -2,11 +2,13 @@
 
 Shares are those of the fullest data-parallel rank, token counts are summed over ranks. Of tensor- and pipeline-parallel
 ranks all report the same pool, so they are never summed.
+
+What comes out has the types it says, whatever came in: records are read back strictly, and one number of another type would
+make a whole journal unreadable. Numbers that cannot be are left out, as if the server had not told them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +30,7 @@ _GAUGES = {
 }
 _EVICTED = "sglang:evicted_tokens_total"
 _REALTIME = "sglang:realtime_tokens_total"
+_MOST = 2**53  # nothing told here comes near it; beyond, floats are not exact, and sums outgrow the columns of our results
 _WANTED = tuple(f"{name}{end}" for name in (*sorted(_GAUGES), _EVICTED, _REALTIME) for end in "{ ")
 
 
@@ -38,23 +41,24 @@ def is_server_info(info: Any) -> bool:
 
 def from_server_info(info: dict[str, Any], capabilities: Capabilities) -> Capabilities:
     """`capabilities` with what /server_info adds. The pool is given per rank there."""
-    pool = info.get("max_total_num_tokens")
+    pool = _positive(info.get("max_total_num_tokens"))
     states = info.get("internal_states")
-    if not isinstance(pool, int) and isinstance(states, list) and states and isinstance(states[0], dict):
-        pool = states[0].get("max_total_num_tokens") or (states[0].get("memory_usage") or {}).get("token_capacity")
-    ranks = info.get("dp_size") or 1
+    if pool is None and isinstance(states, list) and states and isinstance(states[0], dict):
+        pool = _pool(states[0], "memory_usage")
+    ranks = _positive(info.get("dp_size")) or 1
+    version = info.get("version")
     return replace(
         capabilities,
         kind="sim" if info.get(SIMULATOR_KEY) else "sglang",
-        version=info.get("version"),
-        context_length=info.get("context_length") or capabilities.context_length,
-        capacity_tokens=pool * ranks if isinstance(pool, int) else None,
+        version=version if isinstance(version, str) else None,
+        context_length=_positive(info.get("context_length")) or capabilities.context_length,
+        capacity_tokens=_positive((pool or 0) * ranks),
         cache_report=bool(info.get("enable_cache_report")),
         session_close=bool(info.get("enable_session_radix_cache")),
         # ours are larger for more urgent; a server set the other way round is better left without
         priority=bool(info.get("enable_priority_scheduling")) and not info.get("schedule_low_priority_values_first"),
         abort=True,
-        speed=float(info.get("concur_speed") or 1.0) if info.get(SIMULATOR_KEY) else 1.0,
+        speed=float(_number(info.get("concur_speed")) or 1.0) if info.get(SIMULATOR_KEY) else 1.0,
     )
 
 
@@ -64,7 +68,7 @@ def from_models(data: Any, capabilities: Capabilities) -> Capabilities | None:
     if not isinstance(rows, list):
         return None
     models = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    lengths = [length for row in models if isinstance(length := row.get("max_model_len"), int)]
+    lengths = [length for row in models if (length := _positive(row.get("max_model_len"))) is not None]
     return replace(
         capabilities,
         models=tuple(row["id"] for row in models),
@@ -77,14 +81,13 @@ def from_loads(data: Any) -> EngineStats | None:
     loads = data.get("loads") if isinstance(data, dict) else None
     if not isinstance(loads, list) or not loads or not all(isinstance(load, dict) for load in loads):
         return None
-    capacity = _sum(load.get("max_total_num_tokens") or (load.get("memory") or {}).get("token_capacity") for load in loads)
     busy_us = _sum(load.get("total_prefill_busy_us") for load in loads)
     return EngineStats(
-        capacity_tokens=capacity,
+        capacity_tokens=_count(_pool(load, "memory") for load in loads),
         locked=_max(load.get("token_usage") for load in loads),
-        running_requests=_sum(load.get("num_running_reqs") for load in loads),
-        queued_requests=_sum(load.get("num_waiting_reqs") for load in loads),
-        prefill_tokens_total=_sum(load.get("total_prefill_uncached_tokens") for load in loads),
+        running_requests=_count(load.get("num_running_reqs") for load in loads),
+        queued_requests=_count(load.get("num_waiting_reqs") for load in loads),
+        prefill_tokens_total=_count(load.get("total_prefill_uncached_tokens") for load in loads),
         prefill_busy_seconds_total=None if busy_us is None else busy_us / 1e6,
         epoch=_max(load.get("timestamp") for load in loads),
     )
@@ -98,14 +101,15 @@ def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
     loads = [data] if isinstance(data, dict) else data
     if not isinstance(loads, list) or not loads or not all(isinstance(x, dict) and "num_reqs" in x for x in loads):
         return None
-    waiting = _sum(load.get("num_waiting_reqs") for load in loads) or 0
+    requests = _count(load.get("num_reqs") for load in loads)
+    waiting = _count(load.get("num_waiting_reqs") for load in loads) or 0
     rank_capacity = capacity_tokens / len(loads) if capacity_tokens else None
     fullest = _max(load.get("num_tokens") for load in loads)
     known = rank_capacity is not None and fullest is not None and not waiting
     return EngineStats(
         capacity_tokens=capacity_tokens,
         locked=min(1.0, fullest / rank_capacity) if known and fullest is not None and rank_capacity else None,
-        running_requests=(_sum(load.get("num_reqs") for load in loads) or 0) - waiting,
+        running_requests=None if requests is None else requests - waiting,
         queued_requests=waiting,
         epoch=_max(load.get("ts_tic") for load in loads),
     )
@@ -122,11 +126,15 @@ class _Rank:
 
 
 def from_metrics(text: str) -> EngineStats | None:
-    """A reading from /metrics; None where nothing of SGLang's is in it. The rate of cache hits there is not used: it is
+    """A reading from /metrics; None where nothing of SGLang's is in it, or a line of it is broken off. The rate of cache hits there is not used: it is
     that of the last batch only, and older releases overwrite it with 0 at every decode report.
     """
+    try:
+        samples = list(_samples(text))
+    except ValueError:
+        return None
     ranks: dict[str, _Rank] = {}
-    for name, labels, value in _samples(text):
+    for name, labels, value in samples:
         if labels.get("priority"):  # "" is the total over all priorities
             continue
         if name == _REALTIME:
@@ -134,19 +142,19 @@ def from_metrics(text: str) -> EngineStats | None:
                 continue
         elif name != _EVICTED and name not in _GAUGES:
             continue
-        if not math.isnan(value):
+        if _number(value) is not None:
             ranks.setdefault(labels.get("dp_rank", "0"), _Rank({})).keep(name, value)
     if not ranks:
         return None
     rows = [rank.values for rank in ranks.values()]
     return EngineStats(
-        capacity_tokens=_whole(_sum(_capacity(row) for row in rows)),
+        capacity_tokens=_positive(_count(_capacity(row) for row in rows)),
         locked=_max(row.get("sglang:token_usage") for row in rows),
         resident=_max(_resident(row) for row in rows),
-        running_requests=_whole(_sum(row.get("sglang:num_running_reqs") for row in rows)),
-        queued_requests=_whole(_sum(row.get("sglang:num_queue_reqs") for row in rows)),
+        running_requests=_count(row.get("sglang:num_running_reqs") for row in rows),
+        queued_requests=_count(row.get("sglang:num_queue_reqs") for row in rows),
         evicted_tokens_total=_evicted(rows),
-        prefill_tokens_total=_whole(_sum(row.get(_REALTIME) for row in rows)),
+        prefill_tokens_total=_count(row.get(_REALTIME) for row in rows),
     )
 
 
@@ -174,20 +182,44 @@ def _resident(row: dict[str, float]) -> float | None:
 
 def _evicted(rows: list[dict[str, float]]) -> int | None:
     """The counter shows up with the first eviction; where the pool's gauges are there and it is not, it stands at 0."""
-    total = _sum(row.get(_EVICTED) for row in rows)
+    total = _count(row.get(_EVICTED) for row in rows)
     if total is None and any("sglang:kv_evictable_tokens" in row for row in rows):
         return 0
-    return _whole(total)
+    return total
 
 
-def _sum(values: Iterable[Any]) -> Any:
-    known = [value for value in values if isinstance(value, (int, float))]
+def _pool(told: dict[str, Any], memory: str) -> int | None:
+    """One rank's tokens: told flat, or by some releases under `memory`."""
+    parts = told.get(memory)
+    nested = parts.get("token_capacity") if isinstance(parts, dict) else None
+    return _positive(told.get("max_total_num_tokens")) or _positive(nested)
+
+
+def _sum(values: Iterable[Any]) -> float | None:
+    known = _numbers(values)
     return sum(known) if known else None
 
 
+def _count(values: Iterable[Any]) -> int | None:
+    total = _sum(values)
+    return None if total is None else round(total)
+
+
 def _max(values: Iterable[Any]) -> float | None:
-    return max((float(value) for value in values if isinstance(value, (int, float))), default=None)
+    return max(map(float, _numbers(values)), default=None)
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
+def _numbers(values: Iterable[Any]) -> list[float]:
+    return [number for value in values if (number := _number(value)) is not None]
+
+
+def _number(value: Any) -> float | None:
+    """The value if it is a number that can be: NaN, infinities and absurd sizes are none, and a bool is no number either."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number and abs(value) <= _MOST else None
+
+
+def _positive(value: Any) -> int | None:
+    """The value if it is a whole number above 0, also where it is written as 131072.0."""
+    number = _number(value)
+    return int(number) if number is not None and number > 0 and number % 1 == 0 else None

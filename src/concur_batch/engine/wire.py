@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
 from concur_batch.engine.base import Capabilities, Reply, Request
+from concur_batch.engine.faults import NO_JSON
 from concur_batch.task import Message, ScriptedTurn
 
 
@@ -39,6 +40,10 @@ def turn_fields(turn: ScriptedTurn) -> dict[str, Any]:
     return fields
 
 
+# A whole number, also where a gateway writes it as 12.0. Beyond 2**53 floats are not exact, and sums outgrow the columns of our results.
+_Count: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2**53, multiple_of=1)]
+
+
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: Any = None
@@ -61,19 +66,19 @@ class _Choice(msgspec.Struct):
 
 
 class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: int | None = None
+    cached_tokens: _Count | None = None
 
 
 class _CompletionDetails(msgspec.Struct, gc=False):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: _Count | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: _Count = 0
+    completion_tokens: _Count = 0
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
-    reasoning_tokens: int | None = None  # SGLang puts it here
+    reasoning_tokens: _Count | None = None  # SGLang puts it here
 
 
 class _Completion(msgspec.Struct):
@@ -89,12 +94,13 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     """The reply in a chat completion; None where the bytes are not one. `finish_reason` may be `abort`: no answer."""
     try:
         completion = _decoder.decode(body)
-    except msgspec.DecodeError:  # msgspec.ValidationError is one
+    except NO_JSON:
         return None
     if not completion.choices:
         return None
     choice, usage = completion.choices[0], completion.usage or _NO_USAGE
     prompt_details, completion_details = usage.prompt_tokens_details, usage.completion_tokens_details
+    cached = prompt_details.cached_tokens if prompt_details is not None else None
     reasoning = usage.reasoning_tokens or (completion_details.reasoning_tokens if completion_details else None)
     finish_reason = choice.finish_reason or "stop"
     if choice.message.tool_calls and finish_reason == "stop":
@@ -102,10 +108,10 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     return Reply(
         message=_message(choice.message, request_id),
         finish_reason=finish_reason,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        cached_tokens=prompt_details.cached_tokens if prompt_details is not None else None,
-        reasoning_tokens=reasoning or 0,
+        prompt_tokens=int(usage.prompt_tokens),
+        completion_tokens=int(usage.completion_tokens),
+        cached_tokens=None if cached is None else int(cached),
+        reasoning_tokens=int(reasoning or 0),
         model=completion.model or "",
     )
 
