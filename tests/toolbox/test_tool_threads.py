@@ -72,3 +72,23 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "gave up\n"
+
+
+def test_who_waited_behind_hanging_calls_runs_though_nobody_calls_any_more() -> None:
+    release = threading.Event()
+
+    async def story() -> list[int]:
+        threads = DaemonThreads(2)
+
+        async def hang() -> None:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await threads.run(release.wait)
+
+        async with asyncio.timeout(20):
+            *_, first, second = await asyncio.gather(hang(), hang(), threads.run(lambda: 1), threads.run(lambda: 2))
+        release.set()
+        threads.close()
+        return [first, second]
+
+    assert asyncio.run(story()) == [1, 2]

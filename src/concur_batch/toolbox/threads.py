@@ -48,6 +48,7 @@ class DaemonThreads:
                         self._lost += 1
                         self._threads -= 1
                         job.lost = True
+                        self._start()
 
     def submit(self, function: Callable[[], Any]) -> Future[Any]:
         """What will come of it, for whoever does not give up."""
@@ -57,10 +58,14 @@ class DaemonThreads:
         job = _Job(Future(), contextvars.copy_context(), function)
         self._jobs.put(job)
         with self._lock:
-            if self._idle < self._jobs.qsize() and self._threads < self._size:
-                self._threads += 1
-                threading.Thread(target=self._work, name="concur-tool", daemon=True).start()
+            self._start()
         return job
+
+    def _start(self) -> None:
+        """One more, if a job waits for it. Holding the lock."""
+        if self._idle < self._jobs.qsize() and self._threads < self._size:
+            self._threads += 1
+            threading.Thread(target=self._work, name="concur-tool", daemon=True).start()
 
     def close(self) -> None:
         """Let idle threads end."""
