@@ -110,3 +110,8 @@ def test_what_was_long_ago_is_forgotten():
         found.ended(1.0)
     found.settle(0.0)
     assert (found.usual_s, found.long_share) == (1.0, 0)
+
+
+def test_a_pool_that_takes_days_to_prefill_is_settled_at_once():
+    found = patience([1.0, 2.0, 30.0] * 20, break_even_s=1e12, dead=0.5, endless=3, touch=1e-3)
+    assert found.break_even_s == pytest.approx(1e12)

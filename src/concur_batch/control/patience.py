@@ -82,8 +82,11 @@ class Patience:
 
     def _touches(self, ends: list[float], every_s: float) -> int:
         """In all tool calls that are remembered."""
-        touches, after = 0, every_s
-        while self.break_even_s is not None and after < self.break_even_s:
+        if self.break_even_s is None:
+            return 0
+        touches, after, stride = 0, every_s, every_s + self._interval_s / 2
+        while after < self.break_even_s and ends and after <= ends[-1]:
             touches += len(self._seconds) - bisect_left(ends, after)
-            after += every_s + self._interval_s / 2
-        return touches
+            after += stride
+        alike = math.ceil(max(0.0, self.break_even_s - after) / stride)  # from here on only of those that outlast break-even
+        return touches + alike * (len(self._seconds) - len(ends))
