@@ -90,3 +90,11 @@ def named(name: str, message: str) -> EngineError:
     """The engine's error of that class name, as a journal tells it; the base of them where the name is not known."""
     kinds = (EngineDown, EngineBusy, EngineFailed, EngineRefused, ContextLengthExceeded)
     return next((kind for kind in kinds if kind.__name__ == name), EngineError)(message)
+
+
+class LimitReached(BaseException):
+    """Ends the rollout with `status`. Not an Exception, so that an agent's own `except Exception` cannot swallow it."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status

@@ -26,7 +26,7 @@ from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
-from concur_batch.retry import complete_with_retries
+from concur_batch.retry import backoff_s, complete_with_retries
 from concur_batch.touches import Touches
 
 _log = logging.getLogger(__name__)
@@ -96,6 +96,7 @@ class Lane:
         self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
+        self._uncounted = False  # a reply has come without token counts
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
         self._touches = Touches(engine)
         self._misses = 0  # failed readings in a row
@@ -134,6 +135,8 @@ class Lane:
             notes.append(f"tells no cache statistics: {self.policy.blind}")
         if can.refused:
             notes.append(f"refuses {' and '.join(can.refused)}, so requests go without")
+        if self._uncounted:
+            notes.append("its replies tell no token counts, so limits on tokens do not bind")
         return "; ".join(notes) or None
 
     @property
@@ -175,7 +178,12 @@ class Lane:
         in_flight, presence, wait_s, breaks = self._in_flight, self.presence, 0.0, 0
         while True:
             if presence.lost is not None:
+                generation = presence.generation
                 wait_s += await presence.until_back(request.rollout, deadline)
+                if breaks and generation == presence.generation:  # it was there all along: as after any failed attempt
+                    broke = clock()
+                    await self._rest(request.rollout, deadline, backoff_s(self._random, breaks))
+                    wait_s += clock() - broke
             asked = clock()
             if not in_flight.took():
                 with self._at_rest(request.rollout, deadline):
@@ -192,8 +200,9 @@ class Lane:
                         sleep=partial(self._rest, request.rollout, deadline),
                     )
             except (EngineDown, EngineBusy, EngineFailed) as error:
-                if presence.lost is None and not isinstance(error, EngineDown):
-                    raise  # it is there, and fails; away, it does not answer in time, or says that it is not ready
+                there = presence.lost is None and not isinstance(error, EngineDown)
+                if there and await self.engine.ready():
+                    raise  # it is there, and fails; away, it does not answer in time, says that it is not ready, or a proxy says so
                 breaks += 1
                 if breaks > self._options.attempts:  # there each time one looks, and gone in every call
                     raise
@@ -201,7 +210,9 @@ class Lane:
                 presence.lose(str(error))
             else:
                 self._touches.answered(request)
-                if self.helps != self._announced:  # one of them has just been refused
+                uncounted = not self._uncounted and reply.prompt_tokens == reply.completion_tokens == 0
+                self._uncounted = self._uncounted or uncounted
+                if uncounted or self.helps != self._announced:  # one of them has just been refused
                     self._record_engine()
                 return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
             finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from concur_batch import records as r
 from concur_batch.engine.base import Engine
 from concur_batch.errors import ConcurError
 from concur_batch.recorder import Recorder
+
+_log = logging.getLogger(__name__)
 
 
 class EngineGone(ConcurError):
@@ -80,7 +83,7 @@ class Presence:
             self.lost = message
             loop = asyncio.get_running_loop()
             self._back = loop.create_future()
-            self._watch = loop.create_task(self._watch_return(), name=f"watch {self._engine.name}")
+            self._watch = loop.create_task(self._watched(), name=f"watch {self._engine.name}")
 
     @contextlib.contextmanager
     def call(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
@@ -117,6 +120,13 @@ class Presence:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def _watched(self) -> None:
+        try:
+            await self._watch_return()
+        except Exception as error:  # noqa: BLE001 - whoever waits would wait for ever
+            _log.exception("%s: the watch for its return failed", self._engine.name)
+            self._on_gone(EngineGone(f"{self._engine.name}: whether it is there cannot be told: {type(error).__name__}: {error}"))
 
     async def _watch_return(self) -> None:
         """Poll until it is ready; an engine that only dropped connections is ready at once and nobody is told."""

@@ -28,16 +28,21 @@ class Completed(NamedTuple):
     seconds_lost: float  # in attempts that failed, and between them
 
 
+def backoff_s(rng: random.Random, number: int, first_s: float = 0.5, longest_s: float = 30.0) -> float:
+    """Before the retry of that number, from 1: doubling waits, each shortened by up to half at random."""
+    return min(longest_s, first_s * 2.0 ** (number - 1)) * rng.uniform(0.5, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Wait:
-    """Doubling waits, each shortened by up to half at random; never shorter than what the server asked for."""
+    """As `backoff_s`, but never shorter than what the server asked for."""
 
     rng: random.Random
     first_s: float
     longest_s: float
 
     def __call__(self, state: tenacity.RetryCallState) -> float:
-        wait = min(self.longest_s, self.first_s * 2.0 ** (state.attempt_number - 1)) * self.rng.uniform(0.5, 1.0)
+        wait = backoff_s(self.rng, state.attempt_number, self.first_s, self.longest_s)
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after if isinstance(error, EngineBusy) else None
         if asked is None:

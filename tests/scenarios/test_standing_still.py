@@ -1,6 +1,7 @@
 """An engine that stands still: connections stay open, and nobody answers."""
 
 import asyncio
+import dataclasses
 
 import pytest
 from stage import Stage, tasks, turns
@@ -109,3 +110,54 @@ def test_a_drain_does_not_wait_for_an_engine_that_is_away():
     stage = Stage(Frozen(3.0, 1e9, delay_s=2.0), tasks(4)).run(meanwhile)
     assert not stage.complete
     assert stage.of(r.Decided)[-1].t < 70
+
+
+def test_a_rollout_whose_time_is_up_while_it_is_found_away_hides_its_return_from_nobody():
+    """Its last call ends slowly, since what stands still does not answer an abort either."""
+
+    class SlowToLeave(Frozen):
+        async def complete(self, request):
+            try:
+                return await super().complete(request)
+            except asyncio.CancelledError:
+                await asyncio.sleep(5.0)
+                raise
+
+    job = [dataclasses.replace(task, limits=Limits(timeout_s=4.0 + i / 2)) if i < 4 else task for i, task in enumerate(tasks(8))]
+    stage = Stage(SlowToLeave(3.0, 63.0, delay_s=2.0), job).run()
+    assert len(stage.of(r.EngineReturned)) == 1
+    assert stage.complete
+    assert [x.status for x in stage.of(r.RolloutFinished)].count("completed") >= 4
+
+
+def test_a_watch_that_fails_ends_the_run_resumable():
+    class Lying(ScriptedEngine):
+        async def ready(self):
+            raise ValueError("cannot tell")
+
+    def outcome(request):
+        return EngineDown("reset") if len(stage.engine.requests) == 3 else turns("once")(request)
+
+    stage = Stage(Lying(outcome, delay_s=2.0), tasks(2))
+    with pytest.raises(EngineGone, match="cannot tell"):
+        stage.run()
+    stage.engine = ScriptedEngine(turns("once"))
+    stage.run()
+    assert stage.complete
+
+
+def test_a_proxy_that_answers_for_an_engine_that_is_away_fails_nobody():
+    """It has no statistics whose loss could tell; what fails for good is looked at before it is believed."""
+
+    class Proxied(Frozen):
+        async def complete(self, request):
+            if not self.is_ready:
+                raise EngineFailed("HTTP 502")
+            return await ScriptedEngine.complete(self, request)
+
+        async def stats(self):
+            return EngineStats()
+
+    stage = Stage(Proxied(3.0, 303.0, delay_s=2.0), tasks(5)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    assert len(stage.of(r.EngineLost)) == len(stage.of(r.EngineReturned)) == 1

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import types
-from collections.abc import Awaitable, Generator
-from functools import partial
+from collections.abc import Awaitable
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
+
+from concur_batch.errors import LimitReached
+from concur_batch.held import hold
 
 T = TypeVar("T")
 
 _SLOW_S = 1.0
-
-
-class LimitReached(BaseException):
-    """Ends the rollout with `status`. Not an Exception, so that an agent's own `except Exception` cannot swallow it."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class WallTime:
@@ -51,8 +43,8 @@ class WallTime:
             raise LimitReached("timeout") from late
 
     def suspend(self) -> None:
-        """Stop the clock."""
-        if self._left is not None and self._since is not None:
+        """Stop the clock. Once it has run out it is left alone: the rollout may take a while to end."""
+        if self._left is not None and self._since is not None and not self._timeout.expired():
             self._left -= asyncio.get_running_loop().time() - self._since
             self._since = None
             self._timeout.reschedule(None)
@@ -83,28 +75,7 @@ class Leash:
         self._limit = limit
         await asyncio.sleep(0)
 
-    @types.coroutine
-    def hold(self, work: Awaitable[T]) -> Generator[Any, Any, T]:
+    async def hold(self, work: Awaitable[T]) -> T:
         """What the work comes to."""
         self._task = asyncio.current_task()
-        inner: Any = work.__await__()
-        go_on = partial(next, inner)
-        while True:
-            try:
-                waits_for = go_on()
-            except StopIteration as end:
-                return cast("T", end.value)
-            if self._limit is not None:
-                _keep_for_ever(inner)
-                raise self._limit
-            try:
-                answer = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the agent
-                go_on = partial(inner.throw, error)
-            else:
-                go_on = partial(next, inner) if answer is None else partial(inner.send, answer)
-
-
-def _keep_for_ever(work: object) -> None:
-    """It must not be deallocated: Python would raise GeneratorExit in it, which it would catch, and go round for ever."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(work))
+        return await hold(work, lambda: self._limit)
