@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "src"
-PURE = ("control", "records", "state", "task", "errors", "recorder", "sim")
+PURE = ("control", "records", "state", "task", "errors", "recorder", "held", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
 FLOW = ("runner", "rollout", "plan", "lane", "presence", "gate", "in_flight", "retry", "touches", "agent")
 EDGES = (

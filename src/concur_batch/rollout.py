@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from concur_batch import records as r
 from concur_batch.agent.base import Agent
 from concur_batch.agent.context import Context
-from concur_batch.agent.limits import LimitReached
 from concur_batch.agent.replay import Past
 from concur_batch.agent.setting import Setting, Spent
 from concur_batch.control.base import AgentView
-from concur_batch.errors import AgentError, ConcurError, ContextLengthExceeded, RunDirectoryError
+from concur_batch.errors import AgentError, ConcurError, ContextLengthExceeded, LimitReached, RunDirectoryError
 from concur_batch.lane import Lane
 from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
@@ -51,7 +50,7 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
     """Run it with a slot of `lane` already taken. Raises what ends the whole run (journal, lost engine), and CancelledError."""
     started = recorder.now()
     setting, past = rollout.setting, rollout.past
-    tools = toolbox.open(rollout.id, setting.seed)
+    tools = toolbox.open(rollout.id, setting.seed, rollout.attempt)
     ended = False
     try:
         recorder.write(_started(rollout, lane, started))
@@ -93,7 +92,9 @@ async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.E
         return _of_group(rollout, group)
     except ConcurError as error:
         return "error", None, _info(error)
-    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
+    except GeneratorExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
         _log.exception("rollout %s: the agent raised", rollout.id)
         return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
     if output is not None and not isinstance(output, str):

@@ -33,7 +33,7 @@ class Tools:
         self.ran = []
         self.running = 0
 
-    def open(self, rollout, seed):
+    def open(self, rollout, seed, attempt=1):
         return Opened(self, rollout)
 
     async def aclose(self):

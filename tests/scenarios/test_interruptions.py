@@ -9,10 +9,12 @@ from stage import Stage, rng, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.agent.context import INTERRUPTED
+from concur_batch.agent.replay import History
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineDown, EngineRefused
 from concur_batch.plan import Retry
 from concur_batch.presence import EngineGone
+from concur_batch.task import Limits
 
 
 def after(seconds, action):
@@ -210,8 +212,6 @@ def test_a_lost_engine_is_waited_for_and_nobody_fails():
 
 
 def test_waiting_for_the_engine_is_not_the_rollouts_time():
-    from concur_batch.task import Limits
-
     engine = Flaky(turns("once", "once"), since=3.0, until=90.0, delay_s=2.0)
     stage = Stage(engine, tasks(1), limits=Limits(timeout_s=30)).run()
     assert stage.of(r.RolloutFinished)[0].status == "completed"
@@ -258,6 +258,50 @@ def test_dropped_connections_with_a_ready_engine_are_tried_again_and_then_an_err
     (end,) = stage.of(r.RolloutFinished)
     assert (end.status, end.error.error_class, end.error.retryable) == ("error", "engine_down", True)
     assert len(stage.engine.requests) == 4
+
+
+def test_connections_that_drop_for_a_moment_fail_nobody():
+    """The server says that it is ready all the while, so no watch would be waited for."""
+
+    def outcome(request):
+        early = asyncio.get_running_loop().time() - begun < 1.0
+        return EngineDown("reset") if early else turns("once")(request)
+
+    begun = 0.0
+    stage = Stage(ScriptedEngine(outcome), tasks(50)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    assert stage.of(r.EngineLost) == []
+    assert len(stage.engine.requests) < 50 * 2 + 50 * 6
+    assert all(x.wait_s > 0 for x in stage.of(r.ReplyReceived) if x.retries)
+
+
+@pytest.mark.parametrize("end", [drain, stop])
+def test_waiting_for_the_engine_is_not_the_rollouts_time_after_a_resume_either(end):
+    engine = Flaky(turns("once", "once"), since=3.0, until=90.0, delay_s=2.0)
+    stage = Stage(engine, tasks(1), limits=Limits(timeout_s=30)).run(after(92.5, end))
+    assert stage.complete is False
+    stage.engine = ScriptedEngine(turns("once", "once"), delay_s=2.0)
+    stage.run()
+    assert [x.status for x in stage.of(r.RolloutFinished)] == ["completed"]
+
+
+def test_what_a_rollout_used_of_its_time_counts_over_a_resume():
+    """Pauses and absence may overlap; each second is left out once."""
+    history = History()
+    story = [
+        r.SegmentStarted(t=0, epoch=0, host="h", pid=1, version="1"),
+        r.RolloutStarted(t=10, rollout="a#0", engine="e", task="a", k=0, index=0, seed=0),
+        r.EngineLost(t=20, engine="other", message=""),
+        r.EngineLost(t=30, engine="e", message=""),
+        r.RolloutReturned(t=50, rollout="a#0", engine="e", step=1, paused_s=30),
+        r.EngineReturned(t=60, engine="e", away_s=30),
+        r.EngineReturned(t=70, engine="other", away_s=50),
+        r.ToolStarted(t=80, rollout="a#0", step=1, n=1, tool="look", hash="h"),
+    ]
+    for record in story:
+        history.apply(record)
+    history.close()
+    assert history.unfinished["a#0"].used_s == (80 - 10) - (60 - 20)
 
 
 def test_a_journal_that_breaks_stops_the_run():

@@ -58,6 +58,29 @@ def test_the_output_budget_bounds_each_call():
     assert [q.sampling["max_tokens"] for q in stage.engine.requests] == [100, 95]
 
 
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ({"max_tokens": 60}, {"max_tokens": 60}),
+        ({"max_completion_tokens": 4096}, {"max_completion_tokens": 100}),
+        ({"max_completion_tokens": 60, "max_tokens": None}, {"max_completion_tokens": 60, "max_tokens": None}),
+        ({"max_completion_tokens": 200, "max_tokens": 300}, {"max_completion_tokens": 100, "max_tokens": 100}),
+    ],
+)
+def test_the_output_budget_bounds_the_limit_that_is_said(said, sent):
+    stage = Stage(ScriptedEngine(turns()), tasks(1, sampling=said), limits=Limits(max_output_tokens=100)).run()
+    assert stage.engine.requests[0].sampling == {"seed": 0} | sent
+
+
+def test_an_engine_that_counts_no_tokens_is_noted_once():
+    """Limits on tokens cannot bind there."""
+    stage = Stage(ScriptedEngine([reply("a", prompt_tokens=0, completion_tokens=0)] * 3), tasks(3)).run()
+    notes = [x.note for x in stage.of(r.EngineSeen)]
+    assert len(notes) == 2
+    assert notes[0] is None
+    assert "no token counts" in notes[1]
+
+
 def test_a_finish_call_ends_with_its_answer():
     script = [reply(None, ("wait", {}), ("finish", {"answer": "42"}))]
     stage = Stage(ScriptedEngine(script), tasks(1)).run()
@@ -90,13 +113,18 @@ def test_what_may_pass_is_tried_again_and_told_in_the_log(caplog):
     assert "rollout t0#0, step 1: later; retry 1 in 7." in caplog.text
 
 
-def test_an_agent_that_raises_fails_alone():
+class Panic(BaseException):
+    """As what some compiled extensions raise."""
+
+
+@pytest.mark.parametrize("kind", [KeyError, SystemExit, KeyboardInterrupt, Panic])
+def test_an_agent_that_raises_fails_alone(kind):
     async def broken(task, ctx):
-        raise KeyError(task.id)
+        raise kind(task.id)
 
     stage = Stage(ScriptedEngine(turns()), tasks(2), agents={"broken": broken}, agent="broken").run()
     assert [x.error.error_class for x in stage.of(r.RolloutFinished)] == ["agent", "agent"]
-    assert "KeyError" in stage.of(r.RolloutFinished)[0].error.message
+    assert kind.__name__ in stage.of(r.RolloutFinished)[0].error.message
 
 
 def test_messages_that_are_no_list_are_the_agents_fault():

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from concur_batch.toolbox import ToolContext, ToolError, tool
+from concur_batch.toolbox import within as within_module
 from concur_batch.toolbox.base import OpenToolbox, Toolbox, ToolOutput
 from concur_batch.toolbox.limits import ToolLimits
 from concur_batch.toolbox.signature import read_tool
@@ -100,7 +101,19 @@ def test_what_a_tool_raises_is_told_without_a_traceback(error: Exception, conten
     assert call(raising(error, sync=sync)) == ToolOutput(content=content, ok=False, error_class="tool")
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), StopIteration()])
+class Panic(BaseException):
+    """As what some compiled extensions raise."""
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit(3), asyncio.CancelledError(), StopIteration(), Panic("index out of bounds"), Unspeakable(), KeyboardInterrupt()],
+)
 @pytest.mark.parametrize("sync", [False, True])
 def test_a_tool_ends_nothing_but_its_call(error: BaseException, sync: bool) -> None:
     output = call(raising(error, sync=sync))
@@ -223,3 +236,48 @@ def test_sandbox_and_warnings_are_told() -> None:
     tools = Tools([], offered=[], workspaces=Path("/nonexistent/w"), limits=ToolLimits(sandbox="off"))
     assert tools.sandbox == "unsafe"
     assert tools.warnings[0].startswith("UNSAFE: ")
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_tool_that_will_not_be_cancelled_is_left_where_it_stands(monkeypatch: pytest.MonkeyPatch, *, stopped: bool) -> None:
+    monkeypatch.setattr(within_module, "_LEAVE_S", 0.05)
+    swallowed: list[int] = []
+
+    @tool(timeout_s=60 if stopped else 0.05)
+    async def stubborn() -> str:
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except:  # noqa: E722 - as people write it
+                swallowed.append(1)
+
+    async def story(tools: OpenTools) -> ToolOutput | None:
+        calling = asyncio.ensure_future(tools.call("stubborn", "{}"))
+        if not stopped:
+            return await calling
+        await asyncio.sleep(0.05)
+        calling.cancel()
+        await asyncio.wait((calling,), timeout=20)
+        assert calling.cancelled()
+        return None
+
+    output = use([stubborn], story)  # the event loop ends, too
+    assert swallowed == [1]
+    if output is not None:
+        assert (output.ok, output.content) == (False, "The tool `stubborn` did not end within 0.05 s and was given up.")
+
+
+def test_a_tool_may_clean_up_when_its_time_is_over() -> None:
+    cleaned: list[int] = []
+
+    @tool(timeout_s=0.05)
+    async def careful() -> str:
+        try:
+            await asyncio.sleep(1000)
+        finally:
+            await asyncio.sleep(0.02)
+            cleaned.append(1)
+        return ""
+
+    assert not call(careful).ok
+    assert cleaned == [1]

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 
 from concur_batch import errors
 from concur_batch import records as r
-from concur_batch.agent.limits import Leash, LimitReached, WallTime
+from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.replay import Past, PastCall, PastCalls
 from concur_batch.agent.requests import Conversation, hash_call
 from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
-from concur_batch.errors import AgentError
+from concur_batch.errors import AgentError, LimitReached
 from concur_batch.lane import Completed, Lane
 from concur_batch.recorder import Recorder
 from concur_batch.task import Message
@@ -36,6 +36,7 @@ INTERRUPTED = (
 # agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
 _PRIORITIES = 10
 
+_MOST_TOKENS = ("max_tokens", "max_completion_tokens")  # the second is OpenAI's newer name
 _TOLD = 10  # who goes on calling after a limit was raised so often will not be ended by raising it
 
 _LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
@@ -186,7 +187,8 @@ class Context:
         budget = setting.limits.max_output_tokens
         if budget is not None:
             left = budget - spent.completion_tokens
-            merged = {**merged, "max_tokens": min(merged.get("max_tokens") or left, left)}
+            said = [name for name in _MOST_TOKENS if merged.get(name)] or _MOST_TOKENS[:1]
+            merged = {**merged, **{name: min(merged.get(name) or left, left) for name in said}}
         script, helps = self.task.script, self._lane.helps
         return Request(
             rollout=setting.rollout,
@@ -393,4 +395,4 @@ def _left(timeout_s: float | None, past: Past | None) -> float | None:
     """Of the wall-time limit, what earlier segments have not used up."""
     if timeout_s is None or past is None:
         return timeout_s
-    return max(0.0, timeout_s - max(0.0, past.wall_s - past.paused_s))
+    return max(0.0, timeout_s - past.used_s)

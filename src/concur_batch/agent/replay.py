@@ -27,16 +27,34 @@ class Past:
     """One unfinished rollout: its calls by number, and what is kept over segments."""
 
     started: r.RolloutStarted
+    engine: str | None  # of the present segment; None: it has not been taken up in it
     calls: dict[int, r.ReplyReceived | r.CallFailed | PastCall] = field(default_factory=dict)
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
+    used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
+    stood: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # from and to t of the present segment: paused, or its engine away
     since: float = 0.0  # t of the present segment from which its wall time counts
     seen: float = 0.0  # t of its newest record
 
     def close_segment(self) -> None:
         """The segment broke off: its time up to the last record counts."""
-        self.wall_s += max(0.0, self.seen - self.since)
+        wall_s = max(0.0, self.seen - self.since)
+        self.wall_s += wall_s
+        self.used_s += max(0.0, wall_s - self._stood_s())
         self.since = self.seen = 0.0
+        self.engine = None
+        self.stood.clear()
+
+    def _stood_s(self) -> float:
+        """Each second once, up to the last record."""
+        whole, until = 0.0, self.since
+        for begin, end in sorted(self.stood):
+            seen = min(end, self.seen)
+            whole += max(0.0, seen - max(begin, until))
+            until = max(until, seen)
+        return whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +118,7 @@ class History:
     def __init__(self) -> None:
         self.ended: dict[str, Ended] = {}
         self.unfinished: dict[str, Past] = {}
+        self._lost: dict[str, float] = {}  # engine that is away -> since t
 
     def apply(self, x: Record) -> None:
         """Take one record in; records must come in the journal's order."""
@@ -124,23 +143,36 @@ class History:
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
                     past.since = past.seen = x.t
+                    past.engine = x.engine
             case r.RolloutStarted():
                 self.ended.pop(x.rollout, None)
-                self.unfinished[x.rollout] = Past(started=x, since=x.t, seen=x.t)
+                self.unfinished[x.rollout] = Past(started=x, engine=x.engine, since=x.t, seen=x.t)
             case r.RolloutReturned():
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
                     past.paused_s += x.paused_s
+                    past.stood.append((x.t - x.paused_s, x.t))
                     past.seen = x.t
+            case r.EngineLost():
+                self._lost[x.engine] = x.t
+            case r.EngineReturned():
+                self._returned(x)
             case r.RolloutFinished():
                 self.unfinished.pop(x.rollout, None)
                 error_class = x.error.error_class if x.error is not None else None
                 self.ended[x.rollout] = Ended(x.status, error_class, x.attempt)
             case r.SegmentStarted():
+                self._lost.clear()
                 for past in self.unfinished.values():
                     past.close_segment()
             case _:
                 pass
+
+    def _returned(self, x: r.EngineReturned) -> None:
+        lost = self._lost.pop(x.engine, x.t)
+        for past in self.unfinished.values():
+            if past.engine == x.engine:
+                past.stood.append((max(lost, past.since), x.t))
 
     def close(self) -> None:
         """All segments have been read."""

@@ -68,8 +68,8 @@ class Toolbox(Protocol):
         """Names offered to a task that names no tools itself."""
         ...
 
-    def open(self, rollout: str, seed: int) -> OpenToolbox:
-        """The tools of one rollout. Makes the workspace when first needed; cheap."""
+    def open(self, rollout: str, seed: int, attempt: int = 1) -> OpenToolbox:
+        """The tools of one rollout. Makes the workspace when first needed, of each attempt its own; cheap."""
         ...
 
     async def aclose(self) -> None:

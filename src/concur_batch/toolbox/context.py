@@ -16,21 +16,26 @@ if TYPE_CHECKING:
     from concur_batch.toolbox.processes.command import Commands
 
 
-def workspace_name(rollout: str) -> str:
-    """A folder name for any rollout id: readable, safe, and different for different ids, also where case is ignored."""
+def workspace_name(rollout: str, attempt: int = 1) -> str:
+    """A folder name for any rollout id: readable, safe, and different for different ids, also where case is ignored. A retried
+    attempt has its own: what the failed one left would be in its way.
+    """
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", rollout)[:48].strip("_")
     digest = hashlib.sha256(rollout.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return f"{readable}-{digest}" if readable else digest
+    name = f"{readable}-{digest}" if readable else digest
+    return name if attempt == 1 else f"{name}-{attempt}"
 
 
 class ToolContext:
     """Given to a tool that has a parameter of this type; the model does not see that parameter."""
 
-    def __init__(self, *, rollout: str, seed: int, workspaces: Path, commands: Commands, limits: ToolLimits) -> None:
+    def __init__(
+        self, *, rollout: str, seed: int, workspaces: Path, commands: Commands, limits: ToolLimits, attempt: int = 1
+    ) -> None:
         self.rollout = rollout
         self.seed = seed
         self.limits = limits
-        self._folder = workspaces / workspace_name(rollout)
+        self._folder = workspaces / workspace_name(rollout, attempt)
         self._made = False
         self._random: random.Random | None = None
         self._commands = commands

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from concur_batch.errors import ToolError
+from concur_batch.errors import LimitReached, ToolError
 from concur_batch.toolbox.arguments import BadArgumentsError
 from concur_batch.toolbox.base import ToolOutput
 from concur_batch.toolbox.context import ToolContext
@@ -20,6 +19,7 @@ from concur_batch.toolbox.rate import RateGate
 from concur_batch.toolbox.signature import Tool
 from concur_batch.toolbox.threads import DaemonThreads
 from concur_batch.toolbox.truncate import head_and_tail
+from concur_batch.toolbox.within import Late, within
 
 _log = logging.getLogger("concur_batch.toolbox")
 
@@ -70,27 +70,23 @@ class OpenTools:
         await self._commands.end(self._context.rollout)
 
     async def _bounded(self, tool: Tool, values: dict[str, Any], *, repaired: bool) -> ToolOutput:
-        limit = tool.options.timeout_s or self._context.limits.timeout_s
-        clock = asyncio.timeout(None if math.isinf(limit) else limit)
+        limit_s = tool.options.timeout_s or self._context.limits.timeout_s
         try:
-            async with clock:
-                if tool.is_async:
-                    result = await tool.function(**values)
-                else:
-                    result = await self._threads.run(functools.partial(tool.function, **values))
+            work = tool.function(**values) if tool.is_async else self._threads.run(functools.partial(tool.function, **values))
+            result = await within(limit_s, work)
             return self._returned(tool, result, repaired=repaired)
+        except Late:
+            return failure(
+                f"The tool `{tool.spec.name}` did not end within {limit_s:g} s and was given up.", "tool", repaired=repaired
+            )
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             return self._raised(tool, error, repaired=repaired)  # the tool's own doing: nobody cancelled this call
-        except TimeoutError as error:
-            if not clock.expired():
-                return self._raised(tool, error, repaired=repaired)
-            return failure(
-                f"The tool `{tool.spec.name}` did not end within {limit:g} s and was given up.", "tool", repaired=repaired
-            )
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever a tool raises is the call's outcome)
+        except (LimitReached, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001  (whatever else a tool raises is the call's outcome)
             return self._raised(tool, error, repaired=repaired)
 
     def _returned(self, tool: Tool, result: Any, *, repaired: bool) -> ToolOutput:
@@ -105,7 +101,10 @@ class OpenTools:
 
     def _raised(self, tool: Tool, error: BaseException, *, repaired: bool) -> ToolOutput:
         _log.debug("tool %s of %s raised", tool.spec.name, self._context.rollout, exc_info=error)
-        told = str(error)
+        try:
+            told = str(error)
+        except Exception:  # noqa: BLE001  (an error that cannot even say what it is)
+            told = ""
         text = told if isinstance(error, ToolError) else f"{type(error).__name__}: {told}" if told else type(error).__name__
         cut = head_and_tail(writable(text), self._most(tool))
         kind = error.error_class if isinstance(error, ToolError) else "tool"

@@ -40,7 +40,7 @@ class RecordedTools:
         """`wait`."""
         return (WAIT.name,)
 
-    def open(self, rollout: str, seed: int) -> OpenRecordedTools:  # noqa: ARG002 - there is nothing to draw
+    def open(self, rollout: str, seed: int, attempt: int = 1) -> OpenRecordedTools:  # noqa: ARG002 - there is nothing to draw
         """The tools of one rollout."""
         return OpenRecordedTools(rollout)
 

@@ -51,10 +51,15 @@ class Tools:
         warning = self._commands.sandbox.warning
         return () if warning is None else (warning,)
 
-    def open(self, rollout: str, seed: int) -> OpenTools:
+    def open(self, rollout: str, seed: int, attempt: int = 1) -> OpenTools:
         """The tools of one rollout. Makes nothing yet."""
         context = ToolContext(
-            rollout=rollout, seed=seed, workspaces=self._workspaces, commands=self._commands, limits=self._limits
+            rollout=rollout,
+            seed=seed,
+            attempt=attempt,
+            workspaces=self._workspaces,
+            commands=self._commands,
+            limits=self._limits,
         )
         return OpenTools(self._tools, self._gates, self._threads, context, self._commands)
 
