@@ -62,3 +62,13 @@ def test_a_reading_as_old_as_the_last_is_stale():
     close(meter, 1.0, EngineStats(locked=0.5, epoch=17.0))
     assert close(meter, 2.0, EngineStats(locked=0.5, epoch=17.0)).locked is None
     assert meter.stale
+
+
+def test_what_is_begun_without_a_reading_goes_with_the_next():
+    """As the prefills of that time do, which the engine's counters tell then."""
+    meter, readings = CacheMeter("e"), [EngineStats(), None, None, EngineStats(), EngineStats()]
+    begun = [
+        meter.sample(float(i), reading, active=3, waiting=1, committed_tokens=500, begun=2).begun
+        for i, reading in enumerate(readings)
+    ]
+    assert begun == [2, 0, 0, 6, 2]

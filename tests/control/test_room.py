@@ -236,3 +236,11 @@ def test_neither_replies_nor_counters_change_nothing():
     it = room()
     assert set(told(it, counted(1, 60, None))) == {"hold"}
     assert it.fill == 0.9
+
+
+def test_another_pool_is_not_larger_than_told_because_the_last_one_was():
+    it = room()
+    told(it, missing(1, 200, missed=0, resident=0.2), present=0.85 * POOL)
+    assert it.fill > 1.5
+    told(it, missing(200, 201, missed=0, resident=0.2, capacity=2 * POOL))
+    assert it.fill <= 0.9

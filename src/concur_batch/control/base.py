@@ -46,7 +46,7 @@ class Sample:
     generated_tokens: int = 0
     history_tokens: int = 0  # history sent again; calls right after a pause or yield left out
     missed_tokens: int | None = 0  # of it, prefilled again
-    begun: int = 0  # prefills that the runner has asked for over the interval: calls begun at one moment count once
+    begun: int = 0  # prefills that the runner has asked for since the last reading: calls begun at one moment count once
     active: int = 0  # agents holding a slot
     waiting: int = 0  # new or paused
     committed_tokens: int = 0  # contexts of the active agents, as the runner knows them

@@ -32,6 +32,7 @@ _MOST_DEVIATIONS = 8.0
 _DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the whole pool
 _TOUCH_TOKENS = 500.0  # prefilled in the time of a touch, which is a pass of its own
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
+_EACH_STEPS = 5  # for which all agents of a batch must fit if all are to start: half of the usual length
 _WAVE_TOKENS = 8_192.0  # of the pool, for each agent that starts before one has been heard of
 
 
@@ -188,7 +189,9 @@ class Forecast(Admission):
             later = self._p.away * self._holding_share()
             others = tuple(roster.away.values())
         crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
-        return peak_tokens(crowds, self._kinds, self._in_flight_tokens) <= limit.tokens
+        if peak_tokens(crowds, self._kinds, self._in_flight_tokens) <= limit.tokens:
+            return True
+        return agent.steps == 0 and not others and self._all_fit(roster)
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
         """False for the newest whose contexts cover what is too much at present, or will be a step from now.
@@ -314,6 +317,20 @@ class Forecast(Admission):
         unheard = 1 + sum(view.steps == 0 for view in roster.active.values())
         pool, whole = self._room.pool_tokens or 0.0, self._kinds.whole
         return unheard * whole.survival.shares(2)[2] > max(self._first, pool / _WAVE_TOKENS, 2 * whole.heard)
+
+    def _all_fit(self, roster: Roster) -> bool:
+        """Whether all agents, those that wait too, would fit if each made so many steps more.
+
+        Then all may start. Should they prove to be longer, the newest pause, which with so few costs less than the last to start
+        having started late.
+        """
+        whole, active = self._kinds.whole, roster.active
+        agents = max(self._agents, len(active) + 1)
+        coming = (agents - len(active)) * whole.first_own_tokens + agents * _EACH_STEPS * whole.growth_tokens
+        room = min(roster.limit.tokens, self._p.fill * (self._room.pool_tokens or 0.0)) - whole.shared_tokens - coming
+        if roster.committed_tokens - len(active) * whole.shared_tokens > room:  # at least so much is there: spares the sum
+            return False
+        return sum(tokens for *_, tokens in private_tokens(active.values(), self._kinds, 0.0)) <= room
 
     @property
     def _step_s(self) -> float | None:

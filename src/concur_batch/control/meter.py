@@ -27,6 +27,7 @@ class CacheMeter:
     engine: str
     _tally: _Tally = field(default_factory=_Tally)
     _last: EngineStats | None = None
+    _begun: int = 0  # since the last reading
     steps: int = 0  # replies in the interval that the last sample covers
     stale: bool = False  # whether the last sample had no fresh reading
 
@@ -59,17 +60,22 @@ class CacheMeter:
         held: bool = False,
         factor: float = 1.0,
     ) -> Sample:
-        """Close the interval. `stats` None: no reading came; a reading as old as the last one counts as none."""
+        """Close the interval. `stats` None: no reading came; a reading as old as the last one counts as none, and what is begun
+        until the next one goes with that, as the counters do.
+        """
         last, tally = self._last, self._tally
         if stats is not None and last is not None and stats.epoch is not None and stats.epoch == last.epoch:
             stats = None
         self._tally = _Tally()
+        self._begun += begun
         self.steps = tally.replies
         self.stale = stats is None
         now = stats or EngineStats()
         before = last if stats is not None and last is not None else EngineStats()
+        told = 0
         if stats is not None:
             self._last = stats
+            told, self._begun = self._begun, 0
         return Sample(
             engine=self.engine,
             time=time,
@@ -86,7 +92,7 @@ class CacheMeter:
             generated_tokens=tally.generated,
             history_tokens=tally.history,
             missed_tokens=tally.missed,
-            begun=begun,
+            begun=told,
             active=active,
             waiting=waiting,
             committed_tokens=committed_tokens,

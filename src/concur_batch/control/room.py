@@ -136,8 +136,10 @@ class Room:
 
     def _size(self, sample: Sample) -> None:
         if sample.capacity_tokens:
-            self._told = True
-            pool = self.pool_tokens = float(sample.capacity_tokens)
+            pool = float(sample.capacity_tokens)
+            if self._told and pool != self.pool_tokens:  # another server stands there
+                self._larger, self.fill = 1.0, min(self.fill, self._f.fill * self._host)
+            self._told, self.pool_tokens = True, pool
             host = max(1.0, sample.host_tokens / pool)  # a host tier holds what the pool holds, and more
             if host != self._host:
                 self._host, self.fill = host, self.fill * host / self._host
