@@ -10,6 +10,7 @@ from concur_batch.config import Config, from_saved, resolve, to_json
 from concur_batch.config.keys import KEYS
 from concur_batch.config.model import SECTIONS
 from concur_batch.config.resolve import SHORT
+from concur_batch.config.saved import was_redacted
 from concur_batch.config.secrets import redact
 from concur_batch.errors import InputError
 from concur_batch.toolbox.limits import ToolLimits
@@ -123,6 +124,13 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         ("run.max_agents", "must be key=value"),
         ("run.max_agents=many", "run.max_agents must be a whole number, not 'many'"),
         ("run.max_agents=0", "run.max_agents must be at least 1, not '0'"),
+        ("run.n=9223372036854775807", "run.n must be at most 1,000,000, not '9223372036854775807'"),
+        ("run.max_agents=9007199254740993", "run.max_agents must be at most 9,007,199,254,740,992"),
+        ("tools.memory_mb=9007199254740992", "tools.memory_mb must be at most 1,073,741,824"),
+        (f"run.seed={'9' * 5000}", f"run.seed must be a whole number of fewer digits, not '{'9' * 78}…"),
+        (f"run.fail_on_error={'9' * 5000}", "a count such as 3"),
+        (f"sampling.seed={'9' * 5000}", "sampling.seed holds a number of more than 4,300 digits; write it as text"),
+        (f"sampling.stop={'[' * 5000}", "sampling.stop is nested too deeply to be read"),
         ("run.output_format=csv", "run.output_format must be 'parquet', 'jsonl' or 'openai', not 'csv'"),
         ("run.filter=(", "regular expression"),
         ("run.fail_on_error=150%", "a share such as 5%"),
@@ -163,6 +171,7 @@ def test_refusals_on_the_command_line(sets, said):
         ("[limits]\nmax_steps = 3\nmax_turns = 4\n", "limits.max_steps is given twice"),
         ("[sampling]\nuntil = 2024-01-01\n", "sampling.until must be text, a number"),
         ("[run\n", "is not valid TOML"),
+        (f"[run]\nseed = {'9' * 5000}\n", "concur.toml: holds a number of more than 4,300 digits; write it as text"),
     ],
 )
 def test_refusals_in_the_file(file, said, tmp_path):
@@ -192,6 +201,11 @@ def test_files_that_cannot_be_read(tmp_path):
 )
 def test_refusals_in_the_environment(env, said):
     assert said in refusal(env=env)
+
+
+def test_the_scheme_of_an_engine_may_be_written_in_capitals():
+    assert made(sets=["engine.urls=HTTP://127.0.0.1:1,https://b/v1"]).engine.urls == ["http://127.0.0.1:1", "https://b/v1"]
+    assert "names http://a:1 more than once" in refusal(sets=["engine.urls=HTTP://a:1,http://a:1"])
 
 
 def test_empty_and_foreign_variables_are_left_alone():
@@ -246,6 +260,50 @@ def test_resume_asks_for_secrets_that_were_not_saved():
     assert again.sampling == {"extra_body": {"token": "abc"}}
 
 
+@pytest.mark.parametrize(
+    ("given", "ways"),
+    [
+        ("sampling.api_key=abc", "with --set sampling.api_key=... or by CONCUR_SAMPLING_API_KEY=..."),
+        ("sampling.apiKey=abc", "with --set sampling.apiKey=..."),  # no variable has a key in capitals
+        (
+            "sampling.extra_body.api_key=abc",
+            """with --set sampling.extra_body.api_key=... or by CONCUR_SAMPLING_EXTRA_BODY='{"api_key": "..."}'""",
+        ),
+        ('sampling.extra_body={"a.key": "abc"}', """by CONCUR_SAMPLING_EXTRA_BODY='{"a.key": "..."}'"""),
+        ("engine.urls=http://abc@h:1", "with --set engine.urls=... or by CONCUR_ENGINE=..."),
+        ("agent.system=see http://abc@h", "with --set agent.system=... or by CONCUR_AGENT_SYSTEM=..."),
+    ],
+)
+def test_a_secret_can_be_given_again_in_each_way_that_the_refusal_names(given, ways):
+    first = made(sets=[given])
+    saved = json.loads(json.dumps(to_json(first)))
+    with pytest.raises(InputError) as caught:
+        from_saved(saved, cli={}, env={})
+    assert str(caught.value).endswith(f" was saved without its secret; give it again, {ways}.")
+    value = given.partition("=")[2].removeprefix('{"a.key": "').removesuffix('"}')
+    for way in ways.split(" or "):
+        key, _, shape = way.removeprefix("with --set ").removeprefix("by ").partition("=")
+        filled = shape.strip("'").replace("...", value)
+        again = (
+            from_saved(saved, cli={}, sets=[f"{key}={filled}"], env={})
+            if way.startswith("with")
+            else from_saved(saved, cli={}, env={key: filled})
+        )
+        assert (again.sampling, again.engine, again.agent) == (first.sampling, first.engine, first.agent)
+
+
+def test_only_a_value_saved_without_its_secret_counts_as_redacted():
+    saved = to_json(made(sets=['sampling.extra_body={"token": "abc", "top_k": 4}', "sampling.temperature=1"]))
+    assert was_redacted(saved, ("sampling", "extra_body", "token"))
+    for path in (
+        ("sampling", "extra_body", "top_k"),
+        ("sampling", "extra_body"),
+        ("sampling", "temperature"),
+        ("run", "seed", "x"),
+    ):
+        assert not was_redacted(saved, path)
+
+
 def test_resume_refuses_a_key_it_does_not_know():
     saved = to_json(made())
     saved["run"]["max_agentz"] = 3
@@ -280,6 +338,26 @@ def test_redaction_leaves_everything_else_as_it_was(value):
         "Authorization": ["***"],
         "max_tokens": 3,
     }
+
+
+SECRETS = (
+    "api_key apikey apiKey OPENAI_API_KEY X-Api-Key Authorization accessToken authtoken TOKENs hf.token client_secret clientSecret "
+    "passwd db_password credentials bearer Set-Cookie auth private_key max_token_secret my_unknown_key stop_token_idx"
+)
+NO_SECRETS = (
+    "prompt_cache_key promptCacheKey max_tokens maxTokens max_completion_tokens min_new_tokens stop_token_ids tokenizer keywords "
+    "author skip_special_tokens eos_token"
+)
+
+
+@pytest.mark.parametrize("name", SECRETS.split())
+def test_names_with_a_word_for_a_secret(name):
+    assert redact({name: "x", "deeper": [{name: {"value": "y"}}]}) == {name: "***", "deeper": [{name: {"value": "***"}}]}
+
+
+@pytest.mark.parametrize("name", NO_SECRETS.split())
+def test_names_that_only_look_like_one(name):
+    assert redact({name: "x"}) == {name: "x"}
 
 
 def test_tool_bounds_are_by_default_those_of_the_toolbox():

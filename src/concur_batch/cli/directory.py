@@ -21,6 +21,7 @@ INDEX = "job.index"
 LOGS = "logs"
 WORKSPACES = "workspaces"
 WORDING = "wording.json"  # of a replay: how the server counts
+_RESTORE = "put back what `concur run` wrote there, or start a new run"
 _LEFTOVERS = ("lock", WORDING, "stdin.part", "checked-job.index", "ordered-rows.jsonl")  # of a start that was killed
 
 
@@ -42,18 +43,19 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
         return directory
     directory = Path(out)
     try:
-        directory.exists()
-    except OSError as error:  # a name that is too long
+        described = (directory / CONFIG).exists()
+        others = directory.is_dir() and any(path.name not in _LEFTOVERS for path in directory.iterdir())
+    except OSError as error:  # a name that is too long, or a folder that may not be read
         raise RunDirectoryError(f"{directory}: cannot be a run directory ({error.strerror}); give another --out") from error
-    if (directory / CONFIG).exists() and read(directory).get("simulated"):
+    if described and read(directory).get("simulated"):
         raise RunDirectoryError(f"{directory}: holds a simulation already; give another --out")
-    if (directory / CONFIG).exists() or segments(directory):
+    if described or segments(directory):
         raise RunDirectoryError(
             f"{directory}: holds a run already; go on with it by `{resuming(directory)}`, or give another --out"
         )
     if directory.exists() and not directory.is_dir():
         raise RunDirectoryError(f"{directory}: is a file; give another --out")
-    if directory.is_dir() and any(path.name not in _LEFTOVERS for path in directory.iterdir()):
+    if others:
         raise RunDirectoryError(f"{directory}: is not empty and holds no run of ours; give another --out")
     return directory
 
@@ -93,22 +95,38 @@ def describe(directory: Path, config: Config, jobs: Sequence[str], *, simulated:
         new.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         new.replace(path)
     except OSError as error:
-        raise RunDirectoryError(f"{path}: cannot be written ({error.strerror}); give another --out") from error
+        raise RunDirectoryError(
+            f"{path}: cannot be written ({error.strerror}); mend that, or start a new run with another --out"
+        ) from error
 
 
 def read(directory: Path) -> dict[str, Any]:
-    """What `describe` wrote. Raises RunDirectoryError where there is no run."""
+    """What `describe` wrote. Raises RunDirectoryError where there is no run, or another file in its place."""
     path = directory / CONFIG
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunDirectoryError(
             f"{directory}: holds no run (there is no {CONFIG}); give the directory that `concur run` named"
         ) from None
     except NotADirectoryError:
         raise RunDirectoryError(f"{directory}: is a file; give the directory that `concur run` named") from None
-    except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"{path}: cannot be read ({error})") from error
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read ({error.strerror or error}); mend its permissions") from error
+    except (ValueError, RecursionError) as error:
+        raise RunDirectoryError(f"{path}: is no sound JSON ({error}); {_RESTORE}") from error
+    return _checked(content, path)
+
+
+def _checked(content: Any, path: Path) -> dict[str, Any]:
+    """The same, if it has the shape that `describe` gave it; what the configuration says is checked where it is used."""
+    if not isinstance(content, dict):
+        raise RunDirectoryError(f"{path}: is no JSON object; {_RESTORE}")
+    jobs, config = content.get("jobs"), content.get("config")
+    if not isinstance(jobs, list) or not all(isinstance(job, str) for job in jobs):
+        raise RunDirectoryError(f"{path}: jobs should be the list of the job files; {_RESTORE}")
+    if not isinstance(config, dict) or not isinstance(config.get("sources", {}), dict):
+        raise RunDirectoryError(f"{path}: config should be an object, and its sources another; {_RESTORE}")
     return content
 
 

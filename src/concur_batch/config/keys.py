@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS
+from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, shortened
 from concur_batch.config.secrets import redact
 from concur_batch.errors import InputError
 
@@ -23,7 +24,7 @@ _WORDS = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a finite number",
@@ -64,7 +65,7 @@ def checked(given: Given) -> Iterator[Given]:
     elif path[0] == "sampling" and len(path) > 1 and path[1] in RESERVED:
         raise InputError(f"{given.source}: {given.dotted} cannot be set here; {RESERVED[path[1]]}.")
     elif len(path) > 1 and path[0] in FREE and all(path):
-        yield from _leaves(replace(given, value=_free(given.value) if given.text else given.value, text=False))
+        yield from _leaves(replace(given, value=_free(given) if given.text else given.value, text=False))
     else:
         raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}")
 
@@ -100,7 +101,7 @@ def _value(given: Given) -> Any:
     """The value of a known key, in its type."""
     section, key = given.path
     model = SECTIONS[section]
-    value = _from_text(given.value, model.model_fields[key].annotation) if given.text else given.value
+    value = _from_text(given, model.model_fields[key].annotation) if given.text else given.value
     try:
         checked = model.model_validate({key: value}, strict=not given.text)
     except ValidationError as problem:
@@ -116,36 +117,47 @@ def _sentence(dotted: str, problem: ValidationError) -> str:
     bounds = {
         "greater_than_equal": f"at least {context.get('ge')}",
         "greater_than": f"greater than {context.get('gt')}",
-        "less_than_equal": f"at most {context.get('le')}",
+        "less_than_equal": f"at most {context.get('le', 0):,}",
     }
     expected = _WORDS.get(kind) or bounds.get(kind) or context.get("expected") or error["msg"]
     secret = dotted == "engine.api_key"
-    return f"{dotted} must be {expected}" + ("" if secret else f", not {redact(value)!r}")
+    return f"{dotted} must be {expected}" + ("" if secret else f", not {shortened(redact(value))}")
 
 
-def _from_text(text: str, annotation: Any) -> Any:
+def _from_text(given: Given, annotation: Any) -> Any:
     """What was typed, with lists split and an empty or `none` value understood; pydantic reads the rest."""
+    text: str = given.value
     choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     if type(None) in choices and (not text or (str not in choices and text.lower() in ("none", "null"))):
         return None
     if any(get_origin(choice) is list for choice in choices):
         if text.startswith("["):
-            return _free(text)
+            return _free(given)
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
 
 
-def _free(text: str) -> Any:
+def _free(given: Given) -> Any:
     """A typed value without a declared type: JSON or a TOML value where it reads as one, else the text itself."""
+    text: str = given.value
     try:
         return json.loads(text, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         pass
     try:
         value = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{given.source}: {given.dotted} {too_much(error)}.") from None
     return value["value"] if len(value) == 1 and _is_wire_data(value["value"]) else text
+
+
+def too_much(error: Exception) -> str:
+    """What is said of a value that a parser gives up on though there is no fault in it."""
+    if isinstance(error, RecursionError):
+        return "is nested too deeply to be read"
+    return f"holds a number of more than {sys.get_int_max_str_digits():,} digits; write it as text"
 
 
 def _refuse(constant: str) -> Any:

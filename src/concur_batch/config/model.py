@@ -10,6 +10,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from concur_batch.task import Limits as TaskLimits
 
 NO_KEY = "EMPTY"  # what local servers that want no key are given by convention
+MOST_ROLLOUTS = 1_000_000  # of one task
+_MOST = 2**53  # what every JSON reader holds exactly
+
+
+def shortened(value: Any) -> str:
+    """What a person typed, as it is told back in a sentence."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _pattern(text: str) -> str:
@@ -22,18 +30,19 @@ def _pattern(text: str) -> str:
 
 def _allowance(value: Any) -> int | str | None:
     """A count or a share of failed rollouts; the text of a count becomes the count."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST):
         return value
     if isinstance(value, str):
         text = value.strip()
-        if text.isdecimal():
+        if text.isdecimal() and len(text) <= len(str(_MOST)) and int(text) <= _MOST:
             return int(text)
         if re.fullmatch(r"\d+(\.\d+)?%", text) and float(text[:-1]) <= 100:
             return text
-    raise ValueError(f"must be a count such as 3 or a share such as 5%, not {value!r}")
+    raise ValueError(f"must be a count such as 3 or a share such as 5%, not {shortened(value)}")
 
 
 def _engine_urls(urls: list[str]) -> list[str]:
+    urls = [re.sub(r"^https?:", lambda scheme: scheme[0].lower(), url, flags=re.IGNORECASE) for url in urls]
     for url in urls:
         shown = re.sub(r"//[^/@]*@", "//***@", url)
         is_simulated = url == "sim" or (url.startswith("sim:") and len(url) > 4)
@@ -48,7 +57,9 @@ def _engine_urls(urls: list[str]) -> list[str]:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Allowance = Annotated[int | str | None, BeforeValidator(_allowance)]
 EngineUrls = Annotated[list[str], Field(min_length=1), AfterValidator(_engine_urls)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=_MOST)]
+Rollouts = Annotated[int, Field(ge=1, le=MOST_ROLLOUTS)]
+Mebibytes = Annotated[int, Field(ge=1, le=2**30)]  # as bytes still a limit that an operating system can be told
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -63,8 +74,8 @@ class Run(Section):
 
     out: str | None = Field(None, description="Run directory. None: a new one under `runs/`.")
     max_agents: Count = Field(1024, description="At most so many live agents, under every controller.")
-    n: Count = Field(1, description="Rollouts per task, where the row does not say.")
-    seed: int = Field(0, ge=-(2**53), le=2**53, description="Base seed; rollout k of a task uses seed + k.")
+    n: Rollouts = Field(1, description="Rollouts per task, where the row does not say; at most 1,000,000.")
+    seed: int = Field(0, ge=-_MOST, le=_MOST, description="Base seed; rollout k of a task uses seed + k.")
     limit: Count | None = Field(None, description="Run only the first so many tasks.")
     filter: Pattern | None = Field(None, description="Run only tasks whose id contains a match of this regular expression.")
     shuffle: int | None = Field(None, description="Seed of a random task order. None: see `run.order`.")
@@ -163,8 +174,8 @@ class Tools(Section):
     timeout_s: Seconds = Field(60.0, description="Seconds of wall time for one call.")
     max_output_chars: Count = Field(16_000, description="Characters of output shown to the model; head and tail are kept.")
     cpu_s: Count = Field(60, description="Seconds of CPU time for the processes of one `shell` or `python` call.")
-    memory_mb: Count = Field(2048, description="Memory of those processes, in MiB.")
-    output_mb: Count = Field(10, description="Most that they may print, in MiB.")
+    memory_mb: Mebibytes = Field(2048, description="Memory of those processes, in MiB.")
+    output_mb: Mebibytes = Field(10, description="Most that they may print, in MiB.")
     processes: Count = Field(128, description="Most processes of one call at the same time.")
     sandbox: Literal["auto", "bubblewrap", "off"] = Field(
         "auto", description="`auto`: bubblewrap where it works; `bubblewrap`: refuse to run without; `off`."
@@ -221,7 +232,7 @@ class Replay(Section):
 
     token_scale: Annotated[float, Field(ge=0.001, le=1000)] = Field(1.0, description="All recorded token counts times this.")
     time_scale: Annotated[float, Field(ge=0, le=1000)] = Field(1.0, description="All recorded tool times times this.")
-    shared_tokens: Annotated[int, Field(ge=0)] | None = Field(
+    shared_tokens: Annotated[int, Field(ge=0, le=_MOST)] | None = Field(
         None, description="Tokens that all first prompts share, before scaling. None: what the trace says, else 4,096."
     )
 

@@ -124,6 +124,16 @@ def from_env(env: Mapping[str, str]) -> Iterator[Given]:
                 yield Given(path, env[name], f"environment {name}", text=True)
 
 
+def variable(path: keys.Path) -> str | None:
+    """The variable that gives this key; None: there is none, as for what is deeper in a free table."""
+    for name, known in (*SHORT.items(), *_LONG.items()):
+        if known == path:
+            return name
+    name = PREFIX + "_".join(path).upper()
+    is_free = len(path) == 2 and path[0] in FREE and name.isidentifier()
+    return name if is_free and _free_variable(name) == path else None
+
+
 def _free_variable(name: str) -> keys.Path | None:
     """Keys of free tables; unknown names are refused where they can only be meant for us, else left alone."""
     section, _, key = name.removeprefix(PREFIX).lower().partition("_")
@@ -171,6 +181,8 @@ def from_file(path: Path) -> list[Given]:
         raise InputError(f"{path}: is not UTF-8 text, so it is no TOML file.") from None
     except tomllib.TOMLDecodeError as problem:
         raise InputError(f"{path}: is not valid TOML: {problem}.") from None
+    except (ValueError, RecursionError) as problem:
+        raise InputError(f"{path}: {keys.too_much(problem)}.") from None
     return list(from_tables(document, f"file {path}"))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
 
-from concur_batch.config.keys import Given, checked
+from concur_batch.config.keys import Given, Path, checked
 from concur_batch.config.model import FREE, NO_KEY, Config
-from concur_batch.config.resolve import build, command_line, fallbacks, from_env, from_tables, layer
+from concur_batch.config.resolve import build, command_line, fallbacks, from_env, from_tables, layer, variable
 from concur_batch.config.secrets import REDACTED, is_redacted, redact
 from concur_batch.errors import InputError
 
@@ -52,12 +54,35 @@ def from_saved(
     from_variables = [given for given in [*fallbacks(env), *layer(from_env(env))] if given.path in secret]
     config = build([kept, from_variables, given_now])
     again = {given.path for given in (*from_variables, *given_now)}
-    missing = [given.dotted for path, given in secret.items() if path != API_KEY and path not in again]
+    missing = [path for path in secret if path != API_KEY and path not in again]
     if missing:
-        raise InputError(
-            f"{place}: {missing[0]} was saved without its secret; give it again, with --set {missing[0]}=... or by its variable."
-        )
+        ways = " or ".join(_ways(missing[0]))
+        raise InputError(f"{place}: {'.'.join(missing[0])} was saved without its secret; give it again, {ways}.")
     untouched = {given.dotted for given in kept} - {given.dotted for given in (*from_variables, *given_now)}
     carried = {dotted: sources[dotted] for dotted in untouched if dotted in sources}
     fresh = {dotted: source for dotted, source in config.sources.items() if dotted not in untouched}
     return config.model_copy(update={"sources": {**carried, **fresh}})
+
+
+def was_redacted(saved: Mapping[str, Any], path: Path) -> bool:
+    """Whether the value at this path was saved without its secret, so that it has to be given again."""
+    value: Any = saved
+    for part in path:
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return not isinstance(value, Mapping) and is_redacted(value)
+
+
+def _ways(path: Path) -> Iterator[str]:
+    """How the value at this path can be given again, to be copied into a shell; a variable is seen by fewer eyes."""
+    if not any("." in part or "=" in part or part != part.strip() for part in path):
+        yield f"with --set {shlex.quote('.'.join(path))}=..."
+    known = variable(path)
+    if known is not None:
+        yield f"by {known}=..."
+        return
+    table: Any = "..."
+    for part in reversed(path[2:]):
+        table = {part: table}
+    whole = variable(path[:2])
+    if whole is not None and len(path) > 2:
+        yield f"by {whole}={shlex.quote(json.dumps(table))}"

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from concur_batch.cli.run.finish import finish
 from concur_batch.cli.run.on_exit import tell
 from concur_batch.cli.run.segment import Batch, Outcome, run_segment
 from concur_batch.config import Config, from_saved, resolve
+from concur_batch.config.keys import Given
+from concur_batch.config.resolve import command_line
+from concur_batch.config.saved import was_redacted
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
 from concur_batch.jobs.index import write_index
@@ -29,15 +33,16 @@ from concur_batch.state import RunState
 from concur_batch.toolbox.load import load_tools
 
 _FIXED_ON_RESUME = (
-    "agent.",
-    "replay.",
-    "sampling.",
-    "tools.sources",
-    "engine.model",
-    "run.seed",
-    "run.shuffle",
-    "run.filter",
-    "run.limit",
+    ("agent",),
+    ("replay",),
+    ("sampling",),
+    ("tools", "sources"),
+    ("engine", "model"),
+    ("run", "out"),
+    ("run", "seed"),
+    ("run", "shuffle"),
+    ("run", "filter"),
+    ("run", "limit"),
 )
 
 
@@ -57,7 +62,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
         lock.acquire()
         try:
             tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES)
-            where = [job if job == "-" else str(Path(job).absolute()) for job in jobs]
+            where = [job if job in ("-", "") else str(Path(job).absolute()) for job in jobs]
             job = stack.enter_context(load(where, parts.load_options(config, tools), spool=run_dir, with_index=True))
             write_index(job, run_dir / directory.INDEX)
             directory.describe(run_dir, config, where)
@@ -92,7 +97,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
     if saved.get("simulated"):
         raise RunDirectoryError(f"{run_dir}: is a simulation, which is not resumed; run `concur simulate` again")
     classes = _classes(retry_failed)
-    _check_overrides(options, sets)
+    _check_overrides(command_line(options, sets), saved["config"])
     config = from_saved(saved["config"], cli=options, sets=sets, env=os.environ, place=str(run_dir / directory.CONFIG))
     config = parts.for_agent(parts.with_absolute_paths(config))
     parts.check_choices(config)
@@ -113,6 +118,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
             state.apply(record)
         history.close()
         retry = Retry(classes=classes, max_attempts=config.run.max_attempts)
+        _warn(_spent(history, retry))
         batch = Batch(
             run_dir=run_dir, config=config, job=job, toolbox=tools, history=history, state=state, retry=retry, keys=True
         )
@@ -136,12 +142,12 @@ def _run(batch: Batch, lock: RunLock) -> int:
     return code
 
 
-def _check_overrides(options: Mapping[str, Any], sets: Sequence[str]) -> None:
-    """What the model sees cannot change in mid-run: the journal's answers would no longer fit."""
-    given = [key for key, value in options.items() if value not in (None, [])] + [entry.partition("=")[0] for entry in sets]
-    for key in given:
-        if key.startswith(_FIXED_ON_RESUME):
-            raise InputError(f"{key}: cannot change when a run is resumed; start a new run with it")
+def _check_overrides(given: Sequence[Given], saved: Mapping[str, Any]) -> None:
+    """What the model sees cannot change in mid-run: the journal's answers would no longer fit. A secret can only be given again."""
+    for one in given:
+        is_fixed = any(one.path[: len(fixed)] == fixed for fixed in _FIXED_ON_RESUME)
+        if is_fixed and not was_redacted(saved, one.path):
+            raise InputError(f"{one.dotted}: cannot change when a run is resumed; start a new run with it")
 
 
 def _classes(retry_failed: str | None) -> frozenset[str] | None:
@@ -154,6 +160,17 @@ def _classes(retry_failed: str | None) -> frozenset[str] | None:
             f"--retry-failed={retry_failed}: no error class {min(classes - known)!r}; known: {', '.join(sorted(known))}"
         )
     return classes
+
+
+def _spent(history: History, retry: Retry) -> list[str]:
+    """What to say of failed rollouts that would be tried again, had they not had all their attempts."""
+    wanted = replace(retry, max_attempts=sys.maxsize)
+    spent = [ended.attempt for ended in history.ended.values() if wanted.wants(ended) and not retry.wants(ended)]
+    if not spent:
+        return []
+    has, its = ("rollout has", "its") if len(spent) == 1 else ("rollouts have", "their")
+    allowed = f"{its} {retry.max_attempts} attempts" if retry.max_attempts > 1 else f"{its} 1 attempt"
+    return [f"{len(spent):,} failed {has} had {allowed}; --set run.max_attempts={max(spent) + 1} allows one more"]
 
 
 def _warn(warnings: Sequence[str]) -> None:
