@@ -36,6 +36,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row():
         (b'\xff{"a": 1}', "not UTF-8"),
         (b'{"a": "\\ud83d"}', "half a surrogate pair"),
         (b'{"a": 1e999}', "cannot be read"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "holds a number of more than 4,300 digits; write it as text"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[1]", "is a list; each line should be one JSON object"),
         (b"3", "is a number"),
@@ -47,6 +48,20 @@ def test_what_is_broken_is_said(raw, text):
     assert isinstance(fault, Fault)
     assert fault.where == "f:7"
     assert text in fault.text
+
+
+@pytest.mark.parametrize(
+    "joined", [b'{"a":1}\n\xef\xbb\xbf{"a":2}\n', b'{"a":0}\n{"a":1}\xef\xbb\xbf{"a":2}\n', b'{"a":1}\n\xef\xbb\xbf']
+)
+def test_a_byte_order_mark_further_on_is_named(joined):
+    first, fault = rows_of(joined)
+    assert isinstance(first, Located)
+    assert str(fault).startswith("f:2: holds a byte order mark, which may stand only at the start of a file")
+
+
+def test_a_byte_order_mark_within_text_is_text():
+    (row,) = rows_of('{"a":"\ufeff"}'.encode())
+    assert row.row == {"a": "\ufeff"}
 
 
 def test_utf16_is_told_once():

@@ -11,6 +11,7 @@ import pytest
 from concur_batch.errors import InputError
 from concur_batch.jobs.faults import JobFaults
 from concur_batch.jobs.load import LoadOptions, load
+from concur_batch.jobs.row import MOST_ROLLOUTS
 
 
 def faults(*named, **options):
@@ -27,6 +28,11 @@ def test_tasks_and_rollouts_are_counted(write):
         assert job.warnings == (
             f"{name}:3: note: unknown column, kept in metadata; what is to be passed through belongs in metadata",
         )
+
+
+def test_so_many_rollouts_are_counted_and_not_gone_through(write):
+    with load([write(*({"prompt": str(i)} for i in range(50)))], LoadOptions(n=MOST_ROLLOUTS, shuffle=1)) as job:
+        assert (job.tasks, job.rollouts) == (50, 50_000_000)
 
 
 def test_all_rows_are_checked_and_twenty_faults_told(write):

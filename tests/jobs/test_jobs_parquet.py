@@ -113,5 +113,23 @@ def test_text_that_is_not_utf8_is_told(parquet):
     assert "not UTF-8" in fault.text
 
 
+@pytest.mark.parametrize(
+    ("column", "row", "kind"),
+    [
+        (pa.array([None, 2**61], pa.timestamp("us")), 2, "timestamp[us]"),
+        (pa.array([1, 2**61 + 1], pa.timestamp("ns")), 1, "timestamp[ns]"),
+        (pa.array([1, 2**31 - 1], pa.date32()), 2, "date32[day]"),
+        (pa.array([[], [1, 2**61]], pa.list_(pa.timestamp("us"))), 2, "list<element: timestamp[us]>"),
+    ],
+)
+def test_a_time_that_python_cannot_hold_names_row_and_column(parquet, column, row, kind):
+    more = pa.nulls(600, column.type)
+    table = pa.table({"prompt": ["x"] * 602, "when": pa.concat_arrays([more, column])})
+    *sound, fault = read_parquet(parquet(table), "a")
+    assert {item.row["prompt"] for item in sound} == {"x"}
+    assert (fault.where, fault.field) == (f"a:row {600 + row}", "when")
+    assert fault.text.startswith(f"holds a {kind} that cannot be read as a date or time; write the column as text")
+
+
 def test_null_items_of_lists_stay():
     assert without_nulls({"a": [None, {"b": None, "c": 1}]}) == {"a": [None, {"c": 1}]}

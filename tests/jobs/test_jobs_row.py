@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from concur_batch.jobs.row import COLUMNS, Row, problems
+from concur_batch.config import model
+from concur_batch.jobs.row import COLUMNS, MOST_ROLLOUTS, Row, problems
 
 
 def explain(**row):
@@ -59,3 +60,30 @@ def test_expected_tokens_are_a_number_of_tokens():
     assert explain(expected_tokens=2.5) == [("expected_tokens", "is 2.5; should be a whole number")]
     assert explain(expected_tokens=10**9) == [("expected_tokens", "is 1000000000; should be less than 1000000000")]
     assert Row.model_validate({"expected_tokens": 9000.0}).expected_tokens == 9000
+
+
+@pytest.mark.parametrize("n", [10**23, 2**63 - 1, 1_000_001, 1e300])
+def test_rollouts_of_a_task_have_a_bound(n):
+    ((field, text),) = explain(n=n)
+    assert field == "n"
+    assert text.endswith("should be less than or equal to 1000000")
+    assert Row.model_validate({"n": 1_000_000.0}).n == 1_000_000
+
+
+def test_other_counts_are_whole_in_every_reader():
+    assert explain(limits={"max_steps": 2**53 + 1}, sampling={"max_tokens": 10**23}) == [
+        ("sampling.max_tokens", "is 100000000000000000000000; should be less than or equal to 9007199254740992"),
+        ("limits.max_steps", "is 9007199254740993; should be less than or equal to 9007199254740992"),
+    ]
+
+
+def test_what_a_table_holds_without_end_is_called_infinite():
+    infinity = float("inf")
+    assert explain(n=infinity, sampling={"temperature": infinity}) == [
+        ("sampling.temperature", "is infinite; should be a finite number"),
+        ("n", "is infinite; should be a whole number"),
+    ]
+
+
+def test_the_row_and_the_run_bound_rollouts_alike():
+    assert MOST_ROLLOUTS == model.MOST_ROLLOUTS

@@ -3,6 +3,7 @@ import io
 import os
 
 import pytest
+import zstandard
 
 from concur_batch.jobs.faults import JobFaults
 from concur_batch.jobs.sources import find_sources, read_rows
@@ -47,6 +48,16 @@ def test_the_kind_is_told_by_suffix_or_first_bytes(folder, name, content, kind):
         ("a.jsonl", gzip.compress(ROW), "a.jsonl: holds gz data, which its name does not say; rename it to end in .jsonl.gz"),
         ("a.data", b"PAR1", "a.data: holds parquet data, which its name does not say; rename it to end in .parquet"),
         ("a.json", b"[{}]", "a.json: is one JSON list; should be one object per line: jq -c '.[]' a.json > a.jsonl"),
+        (
+            "p.parquet.gz",
+            gzip.compress(b"PAR1"),
+            "p.parquet.gz: is compressed Parquet, which is not read; decompress it first: gunzip -c p.parquet.gz > p.parquet",
+        ),
+        (
+            "p.jsonl.zst",
+            zstandard.compress(b"PAR1"),
+            "p.jsonl.zst: is compressed Parquet, which is not read; decompress it first: zstd -dc p.jsonl.zst > p.parquet",
+        ),
         ("a.csv", b"id,prompt\n", "a.csv: is not a job file; should be .jsonl, .jsonl.gz, .jsonl.zst or .parquet"),
     ],
 )
@@ -54,6 +65,12 @@ def test_what_is_no_job_file_is_one_clear_sentence(folder, name, content, text):
     if content is not None:
         (folder / name).write_bytes(content)
     assert faults(name, folder=folder) == [text]
+
+
+def test_an_empty_name_is_told_as_one(folder):
+    assert faults("", folder=folder) == [
+        "a job file's name is empty; give a .jsonl or .parquet file, or - for standard input",
+    ]
 
 
 def test_a_directory_and_a_pipe_are_refused_with_a_mend(folder):
@@ -89,6 +106,9 @@ def test_standard_input_is_spooled_once_and_read_again(folder):
 def test_standard_input_of_another_kind_is_refused(folder):
     with pytest.raises(JobFaults, match=r"stdin: holds gz data.*save it in a file that ends in \.jsonl\.gz"):
         find_sources(["-"], folder, io.BytesIO(gzip.compress(ROW)))
+    (folder / "stdin.jsonl").unlink()
+    with pytest.raises(JobFaults, match=r"stdin: is compressed Parquet.*gunzip -c > jobs\.parquet, and name that file"):
+        find_sources(["-"], folder, io.BytesIO(gzip.compress(b"PAR1")))
 
 
 def test_a_damaged_file_is_a_fault_after_its_sound_rows(folder):

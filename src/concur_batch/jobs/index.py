@@ -71,7 +71,7 @@ def write_index(job: Job, path: Path) -> None:
         whole.replace(path)
     except OSError as error:
         raise RunDirectoryError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another --out"
+            f"{path}: cannot be written ({error.strerror or error}); mend that, or start a new run with another --out"
         ) from error
 
 
@@ -90,6 +90,8 @@ def read_entries(path: Path) -> Iterator[Entry]:
                     ) from error
     except FileNotFoundError as error:
         raise RunDirectoryError(f"{path}: the job index is missing, so this run cannot be resumed; start a new one") from error
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read ({error.strerror or error}); mend its permissions") from error
 
 
 def read_index(path: Path) -> Iterator[tuple[str, int]]:

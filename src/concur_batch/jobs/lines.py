@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple, NoReturn
 
@@ -13,6 +14,10 @@ from concur_batch.jobs.faults import Fault
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _NOUNS = {list: "a list", str: "text", int: "a number", float: "a number", bool: "a truth value", type(None): "null"}
+_LATE_BOM = (
+    "holds a byte order mark, which may stand only at the start of a file (were files joined that begin with one?); "
+    "take it out, for instance with: sed -i 's/\\xEF\\xBB\\xBF//'"
+)
 _decode = msgspec.json.Decoder().decode
 
 
@@ -62,16 +67,22 @@ def read_lines(stream: IO[bytes], name: str) -> Iterator[Located | Fault]:
 
 def _what_is_broken(raw: bytes, error: msgspec.DecodeError) -> str:
     """The standard library's parser is slower but always tells the column; it is asked only about broken lines."""
+    if raw.startswith(_BOM):
+        return _LATE_BOM
     try:
         json.loads(raw, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         return "is not UTF-8 text; save the file as UTF-8"
     except json.JSONDecodeError as why:
+        if why.doc.startswith(_BOM.decode(), why.pos):
+            return _LATE_BOM
         return f"broken JSON at column {why.colno}: {why.msg[0].lower()}{why.msg[1:]}; each line should be one whole JSON object"
     except RecursionError:
         return "is nested too deeply to be read; flatten it"
     except _NotJson as why:
         return f"broken JSON: {why} is no JSON number; write null or leave the field out"
+    except ValueError:
+        return f"holds a number of more than {sys.get_int_max_str_digits():,} digits; write it as text"
     if b"\\ud" in raw.lower():
         return "holds half a surrogate pair (\\ud...), which is no text; write the whole character"
     return f"cannot be read ({error}); correct the value"

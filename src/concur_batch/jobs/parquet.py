@@ -41,11 +41,13 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
             if faults:
                 return
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
-                columns = [_values(column) for column in batch.columns]
+                columns = [_values(column, name) for name, column in zip(schema.names, batch.columns, strict=True)]
                 for values in zip(*columns, strict=True):
                     row_number += 1
                     row = {key: value for key, value in zip(schema.names, values, strict=True) if value is not None}
                     yield Located(row_number, row, b"", 0)
+    except _NoValue as error:
+        yield Fault(f"{name}:row {row_number + error.row}", error.column, str(error))
     except UnicodeDecodeError:
         yield Fault(
             f"{name}:row {row_number + 1}",
@@ -66,11 +68,20 @@ def without_nulls(value: Any) -> Any:
     return value
 
 
-def _values(column: Any) -> list[Any]:
+class _NoValue(Exception):
+    """Python has no value for what stands here: a date far out, or nanoseconds. `row` counts from 1 within its batch."""
+
+    def __init__(self, row: int, column: str, kind: Any) -> None:
+        super().__init__(f"holds a {kind} that cannot be read as a date or time; write the column as text, or leave it out")
+        self.row = row
+        self.column = column
+
+
+def _values(column: Any, name: str) -> list[Any]:
     """A column as plain JSON values; dates, decimals and bytes become text, NaN and nested nulls are absent."""
     import pyarrow.types as t  # noqa: PLC0415
 
-    values: list[Any] = column.to_pylist()
+    values = _python_values(column, name)
     if t.is_floating(column.type):
         return [None if value != value else value for value in values]  # noqa: PLR0124 - pandas writes NaN for null
     if t.is_map(column.type):
@@ -78,6 +89,21 @@ def _values(column: Any) -> list[Any]:
     if not _is_plain(column.type):
         values = msgspec.to_builtins(values, str_keys=True, enc_hook=str)
     return without_nulls(values) if _has_nested_nulls(column) else values
+
+
+def _python_values(column: Any, name: str) -> list[Any]:
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except (OverflowError, ValueError):
+        for row, value in enumerate(column, start=1):
+            try:
+                value.as_py()
+            except (OverflowError, ValueError):
+                raise _NoValue(row, name, column.type) from None
+        raise
+    return values
 
 
 def _is_plain(kind: Any) -> bool:

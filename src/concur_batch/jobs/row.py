@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -37,11 +38,14 @@ def _arguments(value: Any) -> Any:
     raise ValueError("should be an object, or its JSON text")
 
 
+MOST_ROLLOUTS = 1_000_000  # of one task
+
 Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1)]
 Seed = Annotated[int, Strict(), Field(ge=-(2**53), le=2**53), BeforeValidator(_whole)]  # what every JSON reader holds exactly
-Positive = Annotated[int, Strict(), Field(ge=1), BeforeValidator(_whole)]
-Tokens = Annotated[Positive, Field(lt=10**9)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=2**53), BeforeValidator(_whole)]
+Rollouts = Annotated[int, Strict(), Field(ge=1, le=MOST_ROLLOUTS), BeforeValidator(_whole)]
+Tokens = Annotated[int, Strict(), Field(ge=1, lt=10**9), BeforeValidator(_whole)]
 Arguments = Annotated[Any, BeforeValidator(_arguments)]
 
 
@@ -57,7 +61,7 @@ class SamplingShape(TypedDict, total=False):
     """Request-body fields that are checked; all others go to the engine as they are."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
-    temperature: Annotated[float, Strict(), Field(ge=0)]
+    temperature: Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
     top_p: Annotated[float, Strict(), Field(ge=0, le=1)]
     max_tokens: Positive
     max_completion_tokens: Positive
@@ -139,7 +143,7 @@ class Row(BaseModel):
     extra_body: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
     limits: Annotated[LimitsShape, BeforeValidator(_limits)] | None = None
     expected_tokens: Tokens | None = None
-    n: Positive | None = None
+    n: Rollouts | None = None
     seed: Seed | None = None
     target: Any = None
     metadata: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
@@ -194,6 +198,8 @@ def _explain(kind: str, message: str, value: Any) -> str:
 
 
 def _short(value: Any) -> str:
+    if type(value) is float and math.isinf(value):  # out of a table: JSON has none
+        return "infinite"
     try:
         text = msgspec.json.encode(value, enc_hook=repr).decode()
     except (TypeError, ValueError):  # a value that JSON cannot hold, from an agent's own validator

@@ -25,7 +25,9 @@ _SUFFIXES = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", b"PAR1": "parquet"}
+_PARQUET = b"PAR1"
+_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", _PARQUET: "parquet"}
+_UNPACK = {"gz": "gunzip -c", "zst": "zstd -dc"}
 _READABLE = frozenset(_SUFFIXES.values())
 
 
@@ -74,6 +76,9 @@ def read_rows(source: Source, *, own_schema: bool = False) -> Iterator[Located |
 
 
 def _expand(pattern: str, spool: Path, stdin: IO[bytes] | None, faults: FaultList) -> Iterator[tuple[Path, str]]:
+    if not pattern:
+        faults.add(Fault("", "", "a job file's name is empty; give a .jsonl or .parquet file, or - for standard input"))
+        return
     if pattern == STDIN:
         yield _spool_stdin(spool, stdin), "stdin"
         return
@@ -133,6 +138,8 @@ def _kind(path: Path, name: str, head: bytes) -> str:
     lower = path.name.lower()
     wanted = "jsonl" if name == "stdin" else next((kind for suffix, kind in _SUFFIXES.items() if lower.endswith(suffix)), None)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if magic in {"gz", "zst"} and _holds_parquet(path, magic):
+        return f"is compressed Parquet, which is not read; decompress it first: {_unpack(name, magic)}"
     if magic is not None and wanted in {None, "jsonl"}:
         return f"holds {magic} data, which its name does not say; {_rename(name, magic)}"
     if wanted is not None:
@@ -142,6 +149,20 @@ def _kind(path: Path, name: str, head: bytes) -> str:
     if text.startswith(b"["):
         return f"is one JSON list; should be one object per line: jq -c '.[]' {name} > {path.stem}.jsonl"
     return "is not a job file; should be .jsonl, .jsonl.gz, .jsonl.zst or .parquet"
+
+
+def _holds_parquet(path: Path, compression: str) -> bool:
+    try:
+        with open_lines(path, compression) as stream:
+            return stream.read(4) == _PARQUET
+    except (DamagedFile, OSError):  # told when its rows are read
+        return False
+
+
+def _unpack(name: str, compression: str) -> str:
+    if name == "stdin":
+        return f"{_UNPACK[compression]} > jobs.parquet, and name that file"
+    return f"{_UNPACK[compression]} {name} > {Path(name.removesuffix(f'.{compression}')).with_suffix('.parquet')}"
 
 
 def _rename(name: str, kind: str) -> str:
