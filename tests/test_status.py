@@ -144,6 +144,18 @@ def test_a_finished_run_offers_its_failures_only(error, command):
     assert status_dict(fold(story), Path("a b"), None)["next_command"] == command
 
 
+@pytest.mark.parametrize(
+    ("attempts", "most", "offered"), [((3,), 3, False), ((3,), 4, True), ((3, 2), 3, True), ((1,), 1, False)]
+)
+def test_failures_that_have_had_their_attempts_are_not_offered(attempts, most, offered):
+    story = [STORY[0], r.BatchLoaded(t=0.0, tasks=len(attempts), rollouts=len(attempts))]
+    for task, attempt in zip("ab", attempts, strict=False):
+        story += rollout(task, end(task, "error", error=REFUSED, attempt=attempt))
+    state = fold([*story, r.SegmentFinished(t=5.0, cause="finished")])
+    command = status_dict(state, RUN, None, max_attempts=most)["next_command"]
+    assert command == ("concur resume runs/first --retry-failed" if offered else None)
+
+
 def test_an_error_that_is_tried_again_is_no_longer_shown():
     again = [*STORY, *rollout("c")]
     assert status_dict(fold(again), RUN, None)["newest_error"] is None

@@ -14,6 +14,8 @@ from concur_batch.results.summary import counts, duration, engine_summary, iso, 
 from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, RunState
 
+MAX_ATTEMPTS = 3  # of a rollout, where the run does not say
+
 
 class Holder(Protocol):
     """The process that holds the run directory's lock."""
@@ -47,17 +49,23 @@ def condition(state: RunState, holder: Holder | None) -> str:
     return state.finished or "broke off"
 
 
-def next_command(state: RunState, run_dir: Path, holder: Holder | None) -> str | None:
-    """What to type to bring the run further; None: nothing is left to do, or a process is at it."""
+def next_command(state: RunState, run_dir: Path, holder: Holder | None, *, max_attempts: int) -> str | None:
+    """What to type to bring the run further; None: nothing is left to do, or a process is at it.
+
+    A failed rollout that has had `max_attempts` is done with.
+    """
     resume = f"concur resume {shlex.quote(str(run_dir))}"
     if holder is not None:
         return None if holder.alive else f"{resume} --take-over"
     if state.finished != "finished" or state.live or state.unstarted:
         return resume
-    return f"{resume} --retry-failed" if state.failed else None
+    may_retry = any(attempt < max_attempts for attempt in state.failed_attempts.values())
+    return f"{resume} --retry-failed" if may_retry else None
 
 
-def status_dict(state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True) -> dict[str, Any]:
+def status_dict(
+    state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True, max_attempts: int = MAX_ATTEMPTS
+) -> dict[str, Any]:
     """The run's status in plain types, ready for JSON; what is not known is None. Keys: `docs/results.md`.
 
     `finished + failed + running + paused + waiting` is all rollouts. Without a process at work nobody runs: whoever had
@@ -71,7 +79,7 @@ def status_dict(state: RunState, run_dir: Path, holder: Holder | None, *, resuma
         "live": holder is not None,
         "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
         "drain_cause": state.draining,
-        "next_command": next_command(state, run_dir, holder) if resumable else None,
+        "next_command": next_command(state, run_dir, holder, max_attempts=max_attempts) if resumable else None,
         "tasks": state.tasks,
         "rollouts": state.rollouts,
         "finished": len(state.ended) - state.failed,  # ended with a result, limits reached among them
@@ -125,12 +133,15 @@ _WORDS = {
 }
 
 
-def render_status(state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True) -> Table:
+def render_status(
+    state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True, max_attempts: int = MAX_ATTEMPTS
+) -> Table:
     """The same for people; 60 columns are enough. `resumable` False: a simulation."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
-    for label, text in _lines(state, status_dict(state, run_dir, holder, resumable=resumable), resumable=resumable):
+    status = status_dict(state, run_dir, holder, resumable=resumable, max_attempts=max_attempts)
+    for label, text in _lines(state, status, resumable=resumable):
         grid.add_row(label, text)
     return grid
 

@@ -158,11 +158,16 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
 
 
 def limit_path(engine: Mapping[str, Any]) -> str:
-    """Where an engine's limit went: on agents, or on tokens where a policy weighs them; from its `engine_summary`."""
+    """Where an engine's limit went: on agents, or on tokens where a policy weighs them; from its `engine_summary`.
+
+    Where there is no limit on tokens now, the one on agents holds.
+    """
     tokens = engine["tokens"]
     if tokens is None:
         return window_path(engine["window"])
-    last = "no limit" if tokens["last"] is None else f"{tokens['last']:,} tokens"
+    agents = engine["window"]["last"]
+    without = "no limit" if agents is None else f"{agents:,} agents"
+    last = without if tokens["last"] is None else f"{tokens['last']:,} tokens"
     if tokens["first"] == tokens["low"] == tokens["high"] == tokens["last"]:
         return f"{last} ({engine['window']['reason']})"
     span = f"{tokens['low']:,}..{tokens['high']:,}"

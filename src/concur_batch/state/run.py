@@ -34,6 +34,7 @@ class RunState:
         self.statuses: Counter[str] = Counter()
         self.error_classes: Counter[str] = Counter()
         self._failed_as: dict[str, str] = {}  # rollout -> error class, so that another attempt takes it back
+        self.failed_attempts: dict[str, int] = {}  # of each that failed: which attempt that was
         self.live: dict[str, LiveRollout] = {}
         self._paused = 0  # of the live ones
         self._yielded = 0
@@ -179,6 +180,7 @@ class RunState:
         error_class = self._failed_as.pop(x.rollout, None)
         if error_class is not None:
             self.error_classes[error_class] -= 1
+            self.failed_attempts.pop(x.rollout, None)
         self.live[x.rollout] = LiveRollout(rollout=x.rollout, engine=x.engine, attempt=x.attempt, since=x.t, started=x.t)
 
     def _reply_received(self, x: r.ReplyReceived) -> None:
@@ -265,6 +267,7 @@ class RunState:
         if x.error is not None:
             self.error_classes[x.error.error_class] += 1
             self._failed_as[x.rollout] = x.error.error_class
+            self.failed_attempts[x.rollout] = x.attempt
             self.newest_error = x
             self.faults.add("rollout", x.error.error_class, x.error.message, x.rollout, self.elapsed_before + x.t)
 

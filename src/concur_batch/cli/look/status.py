@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -11,17 +12,25 @@ from concur_batch.cli import directory
 from concur_batch.cli.streams import printing
 from concur_batch.journal.follower import fold_journal
 from concur_batch.journal.lock import holder_of
-from concur_batch.status import render_status, status_dict
+from concur_batch.status import MAX_ATTEMPTS, render_status, status_dict
 
 
 def print_status(run_dir: Path, *, as_json: bool) -> int:
     """Also beside a process that writes. Returns the exit code."""
-    resumable = not directory.read(run_dir).get("simulated")
+    described = directory.read(run_dir)
+    told: dict[str, Any] = {"resumable": not described.get("simulated"), "max_attempts": _max_attempts(described["config"])}
     holder = holder_of(run_dir)
     state = fold_journal(run_dir)
     with printing():
         if as_json:
-            print(json.dumps(status_dict(state, run_dir, holder, resumable=resumable)))  # noqa: T201 - the command's output
+            print(json.dumps(status_dict(state, run_dir, holder, **told)))  # noqa: T201 - the command's output
         else:
-            Console().print(render_status(state, run_dir, holder, resumable=resumable))
+            Console().print(render_status(state, run_dir, holder, **told))
     return 0
+
+
+def _max_attempts(config: dict[str, Any]) -> int:
+    """`run.max_attempts` as it was saved: whoever only looks at a run need not load all that checks a configuration."""
+    run = config.get("run")
+    saved = run.get("max_attempts") if isinstance(run, dict) else None
+    return saved if isinstance(saved, int) else MAX_ATTEMPTS
