@@ -154,6 +154,13 @@ def test_failed_rollouts_make_the_exit_code_one_unless_allowed(tmp_path):
     retried = concur("resume", "out", "--no-live", "--retry-failed", cwd=tmp_path)
     assert retried.returncode == 1
     assert [row["attempt"] for row in results(tmp_path / "out")] == [2, 1]
+    assert "attempts" not in retried.stderr
+    assert "next" in concur("status", "out", cwd=tmp_path).stdout
+    spent = concur("resume", "out", "--no-live", "--retry-failed", "--set", "run.max_attempts=2", cwd=tmp_path)
+    assert json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)["next_command"] is None
+    assert "note: 1 failed rollout has had its 2 attempts; --set run.max_attempts=3 allows one more" in spent.stderr
+    assert "attempts" not in concur("resume", "out", "--no-live", "--retry-failed=tool", cwd=tmp_path).stderr
+    assert [row["attempt"] for row in results(tmp_path / "out")] == [2, 1]
 
 
 def test_a_changed_job_is_refused_and_added_rows_are_run(tmp_path):
@@ -169,11 +176,49 @@ def test_a_changed_job_is_refused_and_added_rows_are_run(tmp_path):
 def test_what_the_model_sees_cannot_change_on_resume(tmp_path):
     job = write_job(tmp_path / "job.jsonl", count=1)
     assert concur("run", job, "--out", "out", "--no-live", cwd=tmp_path).returncode == 0
-    one_sentence(concur("resume", "out", "--set", "sampling.temperature=1", cwd=tmp_path), 2, "start a new run")
+    for given in ("sampling.temperature=1", "run.out=other", "agent.plan_first=yes"):
+        refused = concur("resume", "out", "--set", given, cwd=tmp_path)
+        one_sentence(refused, 2, f"{given.partition('=')[0]}: cannot change", "start a new run")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["config"]["run"]["out"] == "out"
+    assert concur("resume", "out", "--no-live", "--set", "run.output_format=jsonl", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("key", ["sampling.api_key", "sampling.extra_body.api_key"])
+def test_a_secret_is_given_again_on_resume_and_nothing_else_changes(tmp_path, key):
+    job = write_job(tmp_path / "job.jsonl", count=1)
+    given = ["--set", f"{key}=abc", "--set", "sampling.prompt_cache_key=p"]
+    assert concur("run", job, "--out", "out", "--no-live", *given, cwd=tmp_path).returncode == 0
+    assert '"abc"' not in (tmp_path / "out" / "config.json").read_text()
+    one_sentence(concur("resume", "out", cwd=tmp_path), 2, f"config.json: {key} was saved without its secret", f"--set {key}=...")
+    again = concur("resume", "out", "--no-live", "--set", f"{key}=abc", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    changed = concur("resume", "out", "--set", f"{key}=abc", "--set", "sampling.prompt_cache_key=q", cwd=tmp_path)
+    one_sentence(changed, 2, "sampling.prompt_cache_key: cannot change")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "is no JSON object"),
+        ("{}", "jobs should be the list of the job files"),
+        ('{"jobs": "job.jsonl", "config": {}}', "jobs should be the list of the job files"),
+        ('{"jobs": ["job.jsonl"], "config": []}', "config should be an object"),
+        ('{"jobs": ["job.jsonl"], "config": {"sources": []}}', "config should be an object, and its sources another"),
+        ("{", "is no sound JSON ("),
+        ("[" * 100_000, "is no sound JSON ("),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "resume"])
+def test_another_file_in_place_of_the_configuration_is_one_sentence(tmp_path, command, content, said):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text(content)
+    mend = "; put back what `concur run` wrote there, or start a new run"
+    one_sentence(concur(command, "out", cwd=tmp_path), 2, f"concur: out/config.json: {said}", mend)
 
 
 BAD_FILES = {
     "empty.jsonl": b"",
+    "digits.jsonl": b'{"prompt": "x", "n": ' + b"9" * 5000 + b"}",
     "broken.jsonl": b'{"prompt": "x", "script": ["y"]}\n' * 6 + b'{"prompt": \n',
     "both.jsonl": b'{"prompt": "x", "messages": [{"role": "user", "content": "y"}], "script": ["y"]}\n',
     "tool.jsonl": b'{"prompt": "x", "tools": ["shel"], "script": ["y"]}\n',
@@ -190,6 +235,8 @@ BAD_FILES = {
     ("arguments", "words"),
     [
         (["missing.jsonl"], ["missing.jsonl", "no such file"]),
+        ([""], ["a job file's name is empty"]),
+        (["digits.jsonl"], ["digits.jsonl:1: holds a number of more than 4,300 digits"]),
         (["empty.jsonl"], ["empty.jsonl", "is empty"]),
         (["broken.jsonl"], ["broken.jsonl:7"]),
         (["wrong.parquet"], ["wrong.parquet", "prompt"]),

@@ -1,6 +1,7 @@
 """Append, tear, read."""
 
 import json
+import os
 import resource
 import signal
 
@@ -94,8 +95,24 @@ def test_a_full_disk_stops_with_everything_before_readable(tmp_path):
 
 def test_a_read_only_place_is_one_sentence(tmp_path):
     (tmp_path / "journal").write_text("a file where the folder should be")
-    with pytest.raises(RunDirectoryError, match="give another --out"):
+    with pytest.raises(RunDirectoryError, match="mend that, or start a new run with another --out"):
         JournalWriter(tmp_path)
+
+
+def test_a_journal_that_cannot_be_read_is_not_an_empty_one(tmp_path):
+    (tmp_path / "journal").symlink_to("journal")
+    for use in (segments, JournalReader):
+        with pytest.raises(RunDirectoryError, match=r"journal: cannot be read \(Too many levels of symbolic links\); mend "):
+            use(tmp_path)
+
+
+def test_a_journal_that_may_not_be_read_is_not_an_empty_one(tmp_path):
+    write(tmp_path, [paused(1)])
+    (tmp_path / "journal").chmod(0o333)
+    if os.access(tmp_path / "journal", os.R_OK):
+        pytest.skip("root may read everything")
+    with pytest.raises(RunDirectoryError, match=r"journal: cannot be read \(Permission denied\); mend its permissions"):
+        segments(tmp_path)
 
 
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=8), st.data())

@@ -46,7 +46,9 @@ class RunLock:
         try:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise RunDirectoryError(f"{self._path}: cannot be written ({error.strerror}); give another --out") from error
+            raise RunDirectoryError(
+                f"{self._path}: cannot be written ({error.strerror}); mend that, or start a new run with another --out"
+            ) from error
         try:
             _check_free(fd, self._path, take_over=take_over)
             me = psutil.Process()

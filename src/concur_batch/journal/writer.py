@@ -18,8 +18,15 @@ FOLDER = "journal"
 
 
 def segments(run_directory: Path) -> list[Path]:
-    """The segments of a run, oldest first; empty where there is no journal."""
-    return sorted((run_directory / FOLDER).glob("*.jsonl"))
+    """The segments of a run, oldest first; empty where there is no journal. Raises RunDirectoryError where it cannot be read."""
+    folder = run_directory / FOLDER
+    try:
+        with os.scandir(folder) as entries:  # `Path.glob` takes a folder that may not be read for an empty one
+            return sorted(folder / entry.name for entry in entries if entry.name.endswith(".jsonl"))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RunDirectoryError(f"{folder}: cannot be read ({error.strerror}); mend its permissions") from error
 
 
 class JournalWriter:
@@ -33,7 +40,9 @@ class JournalWriter:
             self.path = folder / f"{number:06d}.jsonl"
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"{folder}: cannot begin a journal segment there ({error}); give another --out") from error
+            raise RunDirectoryError(
+                f"{folder}: cannot begin a journal segment there ({error}); mend that, or start a new run with another --out"
+            ) from error
         self._buffer = bytearray()
         self._broken = False
 

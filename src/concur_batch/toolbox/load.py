@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import stat
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from concur_batch.toolbox.signature import Tool, read_tool
 from concur_batch.toolbox.tools import Tools
 
 BUILTIN: dict[str, Callable[..., Any]] = {"read_file": read_file, "write_file": write_file, "shell": shell, "python": python}
+_KINDS = "--tools takes FILE.py, a module's name, `builtin` or a built-in tool's name"
 _ONLY_NAMED = {"wait": wait}  # of no use to a model: callable, but not among what `--tools builtin` offers
 
 
@@ -57,7 +59,9 @@ def _read(source: str) -> list[Tool]:
         return [read_tool(function) for function in BUILTIN.values()]
     if source in BUILTIN:
         return [read_tool(BUILTIN[source])]
-    is_file = source.endswith(".py") or "/" in source
+    if not source:
+        raise InputError(f"--tools '': is empty; {_KINDS}")
+    is_file = source.endswith(".py") or "/" in source or source.startswith(".")
     module = _import_file(Path(source)) if is_file else _import_module(source)
     functions = {id(item): item for item in vars(module).values() if inspect.isroutine(item) and hasattr(item, MARK)}
     if not functions:
@@ -66,11 +70,7 @@ def _read(source: str) -> list[Tool]:
 
 
 def _import_file(path: Path) -> ModuleType:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise InputError(
-            f"{path}: tools file {what}; --tools takes FILE.py, a module's name, `builtin` or a built-in tool's name"
-        )
+    _check_file(path)
     path = path.resolve()
     _importable(path.parent)
     name = f"concur_tools_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
@@ -85,6 +85,20 @@ def _import_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise _import_fault(str(path), error, path) from error
     return module
+
+
+def _check_file(path: Path) -> None:
+    """Raises InputError for what is no file that can be read."""
+    try:
+        kind = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: tools file does not exist; {_KINDS}") from None
+    except (OSError, ValueError) as error:  # a name that is too long, or no name at all
+        raise InputError(f"{path}: tools file cannot be read ({getattr(error, 'strerror', error)}); {_KINDS}") from None
+    if stat.S_ISDIR(kind):
+        raise InputError(f"{path}: tools file is a folder; name a .py file in it")
+    if not stat.S_ISREG(kind):
+        raise InputError(f"{path}: tools file is not a regular file; save it as one whose name ends in .py")
 
 
 def _import_module(name: str) -> ModuleType:
