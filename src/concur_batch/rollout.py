@@ -43,7 +43,17 @@ class Rollout:
         tags = task.metadata.get("tags")
         file = task.source.rpartition(":")[0]
         group = f"{file} {self.agent_name} {tags if isinstance(tags, str | list) else ''}"
-        return AgentView(rollout=self.id, order=order, group=group, expected_tokens=task.expected_tokens)
+        return AgentView(
+            rollout=self.id, order=order, group=group, expected_tokens=task.expected_tokens, most_steps=self._most_steps
+        )
+
+    @property
+    def _most_steps(self) -> int | None:
+        """As its limit has it; `react` without tools has nothing to go on for after its answer."""
+        setting = self.setting
+        if self.agent_name == "react" and not setting.offered:
+            return 2 if setting.plan_first else 1
+        return setting.limits.max_steps
 
 
 async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, recorder: Recorder) -> None:

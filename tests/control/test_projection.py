@@ -127,3 +127,24 @@ def test_agents_in_long_tool_calls_count_as_much_as_they_hold():
         kinds.tool_ended(agents[0], long=True)
     some = peak_tokens([Crowd(agents), Crowd(away, 0.0, 0.5)], kinds, 0.0)
     assert peak(kinds, agents) < some < peak(kinds, [*agents, *away])
+
+
+def test_nobody_lives_beyond_a_limit_on_steps():
+    kinds = learned("a", lives=40)
+    growth, first = kinds.whole.growth_tokens, agent(0, 0, 0)
+    free, bound = peak(kinds, [first]), []
+    for most in range(1, 60):
+        first.most_steps = most
+        bound.append(peak(kinds, [first]))
+    assert bound[0] == pytest.approx(private(first, kinds, 0.0) + kinds.whole.shared_tokens)
+    assert bound[4] <= bound[0] + 4 * growth
+    assert bound == sorted(bound)
+    assert bound[-1] == pytest.approx(free)
+
+
+def test_a_limit_that_an_agent_has_passed_is_none():
+    kinds = learned("a")
+    one = agent(0, 4, 5000)
+    free = peak(kinds, [one])
+    one.most_steps = 4
+    assert peak(kinds, [one]) == free

@@ -3,13 +3,16 @@
 import asyncio
 
 import pytest
-from stage import Stage, tasks, turns
+from stage import Stage, Tools, tasks, turns
 
 from concur_batch import records as r
+from concur_batch.agent.react import react
+from concur_batch.agent.replay import History
 from concur_batch.control.base import EngineStats
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
+from concur_batch.plan import Defaults, Retry, plan
 from concur_batch.task import Limits, ScriptedTurn
 
 
@@ -294,3 +297,18 @@ def test_a_tool_that_was_not_offered_is_not_run():
     assert [name for _, name, _ in stage.tools.ran] == ["wait"]
     refused = stage.engine.requests[-1].messages[-1]["content"]
     assert refused == "There is no tool `once`. The tools are: wait."
+
+
+@pytest.mark.parametrize(
+    ("task", "plan_first", "most"),
+    [
+        ({}, False, None),
+        ({"limits": Limits(max_steps=7)}, False, 7),
+        ({"tools": ()}, False, 1),
+        ({"tools": (), "limits": Limits(max_steps=7)}, True, 2),
+    ],
+)
+def test_admission_is_told_after_how_many_steps_an_agent_ends(task, plan_first, most):
+    defaults = Defaults(agent="react", plan_first=plan_first)
+    (rollout,) = plan(tasks(1, **task), defaults, Tools(), lambda _: react, History(), Retry())
+    assert rollout.view(0).most_steps == most

@@ -64,8 +64,10 @@ Key = tuple[str, int, str]  # case, seed, controller
 Line = dict[str, Any]
 
 
-def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], order: str = "auto") -> dict[str, Any]:
-    """The figures of one simulated run."""
+def run(
+    case: Case, controller: str, seed: int, parameters: Mapping[str, Any], order: str = "auto", *, limited: bool = False
+) -> dict[str, Any]:
+    """The figures of one simulated run. `limited`: `limits.max_steps` is what the workload's agents make at most."""
     traces = agents_of(case, seed)
     sim = {f"sim.{key}": value for key, value in case.sim.items()}
     if case.pool is not None:
@@ -81,6 +83,8 @@ def run(case: Case, controller: str, seed: int, parameters: Mapping[str, Any], o
         "run.order": order,
         **sim,
     }
+    if limited:
+        options["limits.max_steps"] = case.workload["most_steps"]
     sets = [f"controller.{key}={json.dumps(value)}" for key, value in parameters.items()]
     config = configured(resolve(options, sets, None, {}))
     began = time.process_time()

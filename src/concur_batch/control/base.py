@@ -93,6 +93,7 @@ class AgentView:
     order: int  # of first admission, from 0
     group: str = ""  # its kind of task: job file, agent, tags
     expected_tokens: int | None = None  # context at its end, as the job or an earlier run tells
+    most_steps: int | None = None  # after which it ends, whatever it has
     context_tokens: int = 0  # as of the last reply
     growth_tokens: int = 0  # context added by the last step
     shared_tokens: int = 0  # of the first prompt, what the cache held already: KV that it has in common with others

@@ -181,7 +181,7 @@ class Forecast(Admission):
             return False
         if not roster.active or limit.tokens >= UNLIMITED:
             return True
-        if agent.steps == 0 and self._too_many_unheard(roster):
+        if agent.steps == 0 and not _last(agent) and self._too_many_unheard(roster):
             return False
         later: float = 0.0
         others: tuple[AgentView, ...] = ()
@@ -191,7 +191,7 @@ class Forecast(Admission):
         crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
         if peak_tokens(crowds, self._kinds, self._in_flight_tokens) <= limit.tokens:
             return True
-        return agent.steps == 0 and not others and self._all_fit(roster)
+        return agent.steps == 0 and not others and self._all_fit(agent, roster)
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
         """False for the newest whose contexts cover what is too much at present, or will be a step from now.
@@ -205,13 +205,13 @@ class Forecast(Admission):
         each = in_flight + whole.first_tokens + whole.growth_tokens - whole.shared_tokens
         if roster.committed_tokens + each * len(active) <= most:
             return True
-        stays: dict[tuple[Kind, int], float] = {}  # share of those with so many steps who hold their KV a step from now
+        stays: dict[tuple[Kind, int, bool], float] = {}  # share of those with so many steps who hold their KV a step from now
         present = later = newer = own = 0.0
         oldest = True
         for view, kind, tokens in private_tokens(active.values(), self._kinds, in_flight):
-            key = kind, view.steps + 1
+            key = kind, view.steps + 1, _last(view)
             if key not in stays:
-                stays[key] = (1.0 - kind.survival.hazard(key[1])) * (1.0 - kind.long_share)
+                stays[key] = 0.0 if key[2] else (1.0 - kind.survival.hazard(key[1])) * (1.0 - kind.long_share)
             present += tokens
             later += stays[key] * (tokens + kind.growth_tokens)
             if view is agent:
@@ -314,19 +314,20 @@ class Forecast(Admission):
 
         Those that will end with their first step do not count: they have nothing that could be lost.
         """
-        unheard = 1 + sum(view.steps == 0 for view in roster.active.values())
+        unheard = 1 + sum(view.steps == 0 and not _last(view) for view in roster.active.values())
         pool, whole = self._room.pool_tokens or 0.0, self._kinds.whole
         return unheard * whole.survival.shares(2)[2] > max(self._first, pool / _WAVE_TOKENS, 2 * whole.heard)
 
-    def _all_fit(self, roster: Roster) -> bool:
-        """Whether all agents, those that wait too, would fit if each made so many steps more.
+    def _all_fit(self, agent: AgentView, roster: Roster) -> bool:
+        """Whether all agents, those that wait too, would fit if each made so many steps more, or as many as this one may.
 
         Then all may start. Should they prove to be longer, the newest pause, which with so few costs less than the last to start
         having started late.
         """
         whole, active = self._kinds.whole, roster.active
         agents = max(self._agents, len(active) + 1)
-        coming = (agents - len(active)) * whole.first_own_tokens + agents * _EACH_STEPS * whole.growth_tokens
+        steps = _EACH_STEPS if agent.most_steps is None else min(_EACH_STEPS, agent.most_steps - 1)
+        coming = (agents - len(active)) * whole.first_own_tokens + agents * steps * whole.growth_tokens
         room = min(roster.limit.tokens, self._p.fill * (self._room.pool_tokens or 0.0)) - whole.shared_tokens - coming
         if roster.committed_tokens - len(active) * whole.shared_tokens > room:  # at least so much is there: spares the sum
             return False
@@ -355,6 +356,11 @@ class Forecast(Admission):
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""
         return self._held_s / self._cycle_s if self._cycle_s else 1.0
+
+
+def _last(agent: AgentView) -> bool:
+    """Whether the step that it is about is the last that it may make."""
+    return agent.most_steps is not None and agent.steps + 1 == agent.most_steps
 
 
 def _with(agent: AgentView, others: Iterable[AgentView]) -> Iterator[AgentView]:

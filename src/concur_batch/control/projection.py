@@ -24,7 +24,8 @@ def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) 
     """Tokens, each kind's shared prefix counted once. `in_flight_tokens`: of a model call, what its agent's context does not tell yet.
 
     A step is the unit of time, the same for all. An agent that has made k steps and whose context is c is about its next one,
-    and will have, tau steps from now, c + g tau with probability S(k + 1 + tau) / S(k + 1). Hints of lengths make kinds.
+    and will have, tau steps from now, c + g tau with probability S(k + 1 + tau) / S(k + 1), 0 beyond its limit on steps. Hints of
+    lengths make kinds.
     """
     groups = _groups(crowds, kinds, in_flight_tokens)
     if not groups:
@@ -62,7 +63,7 @@ class _Row(NamedTuple):
     tokens: float  # contexts of all of them
 
 
-_Key = tuple[Kind, int, float, float]  # steps with the one they are about, now, later
+_Key = tuple[Kind, int, float, float, int | None]  # steps with the one they are about, now, later, steps at most
 
 
 def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> dict[_Key, tuple[int, float]]:
@@ -70,14 +71,16 @@ def _groups(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> d
     groups: dict[_Key, tuple[int, float]] = {}
     for crowd in crowds:
         for agent, kind, tokens in private_tokens(crowd.agents, kinds, in_flight_tokens):
-            key = kind, agent.steps + 1, crowd.now, crowd.later
+            key = kind, agent.steps + 1, crowd.now, crowd.later, agent.most_steps
             count, whole = groups.get(key, (0, 0.0))
             groups[key] = count + 1, whole + tokens
     return groups
 
 
-def _row(kind: Kind, steps: int, now: float, later: float, count: int, tokens: float, horizon: int) -> _Row:
+def _row(kind: Kind, steps: int, now: float, later: float, most: int | None, count: int, tokens: float, horizon: int) -> _Row:
     shares = kind.survival.shares(steps + horizon)
+    if most is not None and steps <= most < steps + horizon:  # one that is beyond its last step has shown that it is none
+        shares = [*shares[: most + 1], *[0.0] * (steps + horizon - most)]
     return _Row(shares, steps, shares[steps], now, later, 1.0 - kind.long_share, count * kind.growth_tokens, tokens)
 
 
