@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import time
 
@@ -215,6 +216,47 @@ def test_a_terminal_that_knows_ascii_only(run):
 )
 def test_what_cannot_be_is_one_sentence(run, arguments, said):
     assert said in refused(run, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--open", "one#0"], ["--export", "-"], ["--json"]])
+def test_a_journal_that_cannot_be_read_is_one_sentence(run, tmp_path, arguments):
+    shutil.copytree(run / "out", tmp_path / "out")
+    (tmp_path / "out" / "results.parquet").unlink()
+    segment = tmp_path / "out" / "journal" / "000001.jsonl"
+    segment.unlink()
+    segment.mkdir()  # which root cannot read either
+    sentence = "concur: out/journal/000001.jsonl: cannot be read (Is a directory); see that it may be read here"
+    assert refused(tmp_path, "out", *arguments) == sentence
+
+
+def test_a_damaged_line_taken_out_of_the_journal_costs_one_conversation(run, tmp_path):
+    shutil.copytree(run / "out", tmp_path / "out")
+    segment = tmp_path / "out" / "journal" / "000001.jsonl"
+    lines = segment.read_text().splitlines(keepends=True)
+    lost = next(line for line in lines if '"reply_received"' in line and '"one#1"' in line)
+    segment.write_text("".join(line for line in lines if line != lost))
+    note = (
+        "note: the journal lacks lines of one#1, so its row is without messages and otherwise complete; "
+        "see what is there by: concur results out --open 'one#1'\n"
+    )
+    (tmp_path / "out" / "results.parquet").unlink()
+    for _ in range(2):  # from the journal, and then from the results that `resume` makes of it
+        assert concur("results", "out", "--export", "-", "--id", "#0", cwd=tmp_path).stderr.startswith("exported 3 of 4")
+        done = concur("results", "out", "--export", "-", cwd=tmp_path)
+        assert (done.returncode, note in done.stderr) == (0, True)
+        rows = {(row["id"], row["rollout"]): row for row in map(json.loads, done.stdout.splitlines())}
+        assert {who: len(row["messages"]) for who, row in rows.items()} == {
+            ("one", 0): 4,
+            ("one", 1): 0,
+            ("two", 0): 3,
+            ("three", 0): 2,
+        }
+        assert rows["one", 1]["output"] == rows["one", 0]["output"]
+        chats = concur("results", "out", "--export", "-", "--format", "chat", "--status", "completed", cwd=tmp_path)
+        assert len(chats.stdout.splitlines()) == 2
+        assert "completed, with this as its output" in results(tmp_path, "out", "--open", "one#1")
+        resumed = concur("resume", "out", "--no-live", cwd=tmp_path)
+        assert (resumed.returncode, note in resumed.stderr) == (1, True)
 
 
 def test_where_only_the_results_are_left(run, tmp_path):

@@ -1,9 +1,7 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from journals import reply, tool
 
-from concur_batch.errors import RunDirectoryError
 from concur_batch.results.transcript import Transcript
 
 PROMPT = [{"role": "user", "content": "go"}]
@@ -50,20 +48,36 @@ def test_calls_at_once_are_told_apart_by_what_they_go_on_from():
     assert [m["content"] for m in transcript.messages] == ["go", "two", "reply 1", "reply 4"]
 
 
-def test_a_call_to_go_on_from_that_is_not_there_is_named():
-    with pytest.raises(RunDirectoryError, match=r"refers to call 7"):
-        Transcript(PROMPT).reply(reply("a#0", 8, after=7, base=1))
+def test_a_conversation_with_a_gap_is_not_whole():
+    for told in (reply("a#0", 8, after=7, base=1), reply("a#0", 1, base=2), reply("a#0", 4, base=1, new=[3])):
+        transcript = Transcript(PROMPT)
+        assert transcript.is_whole(0)
+        transcript.reply(told)
+        assert not transcript.is_whole(0)
 
 
-def test_more_messages_than_there_are_is_a_damaged_journal():
-    with pytest.raises(RunDirectoryError, match=r"step 1 of rollout a#0 refers to message 2"):
-        Transcript(PROMPT).reply(reply("a#0", 1, base=2))
-
-
-def test_a_call_that_is_not_there_is_named():
+def test_a_conversation_whose_end_is_lost_is_not_whole():
     transcript = Transcript(PROMPT)
-    with pytest.raises(RunDirectoryError, match=r"step 4 of rollout a#0 refers to call 3"):
-        transcript.reply(reply("a#0", 4, base=1, new=[3]))
+    transcript.reply(reply("a#0", 1, base=1))
+    assert transcript.is_whole(1)
+    assert not transcript.is_whole(2)
+
+
+def test_what_was_made_again_is_whole_beside_what_is_lost():
+    transcript = Transcript(PROMPT)
+    transcript.reply(reply("a#0", 3, after=2, base=2))
+    transcript.observe(tool("a#0", 4))
+    transcript.reply(reply("a#0", 5, base=1))
+    transcript.reply(reply("a#0", 6, after=5, base=2, new=[4]))
+    assert transcript.is_whole(2)
+    assert [m["content"] for m in transcript.messages] == ["go", "reply 5", "seen", "reply 6"]
+
+
+def test_of_a_call_of_whose_conversation_nothing_stands_nothing_is_needed():
+    transcript = Transcript(PROMPT)
+    transcript.reply(reply("a#0", 8, after=7, base=0, new=[{"role": "user", "content": "else"}]))
+    assert transcript.is_whole(1)
+    assert [m["content"] for m in transcript.messages] == ["else", "reply 8"]
 
 
 STEPS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.booleans()), min_size=1, max_size=8)

@@ -143,12 +143,31 @@ def test_openai_lines(tmp_path):
 
 
 def test_a_journal_that_breaks_half_way_leaves_the_old_results(tmp_path):
+    class Breaking(ListJournal):
+        def at(self, position):
+            record = super().at(position)
+            if getattr(record, "rollout", "") == "b#0":
+                raise RunDirectoryError("broken journal line")
+            return record
+
     write_results(tmp_path, ListJournal([segment(), *short_life("a#0")]))
-    damaged = [segment(), *short_life("a#0"), start("b#0", 1), reply("b#0", 2, base=1, new=[1]), end("b#0")]
-    with pytest.raises(RunDirectoryError, match="refers to call 1"):
-        write_results(tmp_path, ListJournal(damaged))
+    with pytest.raises(RunDirectoryError, match="broken journal line"):
+        write_results(tmp_path, Breaking([segment(), *short_life("a#0"), *short_life("b#0", 1)]))
     assert [row["id"] for row in rows(tmp_path)] == ["a"]
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_conversation_with_a_gap_is_left_out_and_everything_else_written(tmp_path):
+    gap = [start("b#0", 1), reply("b#0", 2, base=1, new=[1]), end("b#0", output="yes", n_steps=2, prompt_tokens=20)]
+    headless = [reply("c#0", 1, base=1), end("c#0", "error", n_steps=1, error=r.ErrorInfo(error_class="tool", message="no"))]
+    story = [segment(), *short_life("a#0", n_steps=1), *gap, *headless, *short_life("d#0", 3, n_steps=1)]
+    results = write_results(tmp_path, ListJournal(story))
+    assert results.lost == ("b#0", "c#0")
+    told = [(row["id"], row["status"], row["n_steps"], len(json.loads(row["messages"]))) for row in rows(tmp_path)]
+    assert sorted(told) == [("a", "completed", 1, 2), ("b", "completed", 2, 0), ("c", "error", 1, 0), ("d", "completed", 1, 2)]
+    (b,) = [row for row in rows(tmp_path) if row["id"] == "b"]
+    assert (b["output"], b["usage"]["prompt_tokens"], b["context_tokens"]) == ("yes", 20, 12)
+    assert lines(tmp_path / "failures.jsonl")[0]["last_message"] is None
 
 
 def test_long_transcripts_are_written_in_several_groups(tmp_path, monkeypatch):

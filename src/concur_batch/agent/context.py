@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from concur_batch import errors
 from concur_batch import records as r
 from concur_batch.agent.limits import Leash, WallTime
-from concur_batch.agent.replay import Past, PastCall, PastCalls
+from concur_batch.agent.past import PastCall
+from concur_batch.agent.replay import Past, PastCalls
 from concur_batch.agent.requests import Conversation, hash_call
 from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView

@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from concur_batch import records as r
+from concur_batch.agent.gaps import after_gaps
+from concur_batch.agent.past import Call, PastCall
 from concur_batch.errors import AgentError
 from concur_batch.records import Record
-
-
-@dataclass(slots=True)
-class PastCall:
-    """A tool call of an earlier segment; `finished` None: it was interrupted."""
-
-    started: r.ToolStarted
-    finished: r.ToolFinished | None = None
-
-
-Call: TypeAlias = r.ReplyReceived | r.CallFailed | PastCall
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,7 +18,7 @@ class Past:
 
     started: r.RolloutStarted
     engine: str | None  # of the present segment; None: it has not been taken up in it
-    calls: dict[int, r.ReplyReceived | r.CallFailed | PastCall] = field(default_factory=dict)
+    calls: dict[int, Call | None] = field(default_factory=dict)  # None: to be made again, as what it goes on from is lost
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
     used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
@@ -46,6 +36,7 @@ class Past:
         self.since = self.seen = 0.0
         self.engine = None
         self.stood.clear()
+        self.calls.update(dict.fromkeys(after_gaps(self.calls)))
 
     def _stood_s(self) -> float:
         """Each second once, up to the last record."""
@@ -73,12 +64,12 @@ class PastCalls:
     since answers from the journal come at once: its calls are then found by what they ask for.
     """
 
-    def __init__(self, calls: Mapping[int, Call]) -> None:
-        self._left = dict(calls)
+    def __init__(self, calls: Mapping[int, Call | None]) -> None:
+        self._left = {n: call for n, call in calls.items() if call is not None}
         self._next = 1
         self._last = max(calls, default=0)
-        # A number that is missing was in flight beside others when the segment broke off.
-        self._several = len(calls) < self._last
+        # A number that is missing was in flight beside others when the segment broke off, or has been taken out of the journal.
+        self._several = len(self._left) < self._last
 
     def take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
         """The number of the call that asks for `key`, and its past. Raises AgentError where the agent did not repeat itself."""

@@ -19,4 +19,7 @@ def broken(line: bytes, path: Path, number: int, error: Exception) -> RunDirecto
         version = VERSION
     if version != VERSION:
         hint = f"journal version {version}, and this concur reads version {VERSION}"
-    return RunDirectoryError(f"{path}:{number}: {hint}; move the line out of the file (its step is then repeated) and try again")
+    return RunDirectoryError(
+        f"{path}:{number}: {hint}; move the line out of the file and try again "
+        "(a rollout at work then repeats what followed from it, and the results lack the messages of one that has ended)"
+    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
+from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.broken import broken
 from concur_batch.journal.writer import segments
 from concur_batch.records import Record, decoder
@@ -16,7 +18,10 @@ _OFFSET_BITS = 44  # a position is segment << 44 | byte offset: 16 TB per segmen
 
 
 class JournalReader:
-    """All records of a run directory, in order. A torn last line of a segment is left out; any other broken line is an error."""
+    """All records of a run directory, in order. A torn last line of a segment is left out; any other broken line is an error.
+
+    Raises RunDirectoryError for that, and for a segment that cannot be read.
+    """
 
     def __init__(self, run_directory: Path) -> None:
         self._paths = segments(run_directory)
@@ -30,7 +35,7 @@ class JournalReader:
         """All records, each with its position for `at`."""
         for index, path in enumerate(self._paths):
             offset = 0
-            with path.open("rb") as file:
+            with _reading(path), path.open("rb") as file:
                 for number, line in enumerate(file, start=1):
                     if not line.endswith(b"\n"):
                         break  # torn by a kill or a full disk, or being written now
@@ -40,17 +45,26 @@ class JournalReader:
     def at(self, position: int) -> Record:
         """The record at a position that `positioned` gave."""
         index = position >> _OFFSET_BITS
-        file = self._open.get(index)
-        if file is None:
-            file = self._open[index] = self._paths[index].open("rb")
-        file.seek(position & ((1 << _OFFSET_BITS) - 1))
-        return decoder.decode(file.readline())
+        with _reading(self._paths[index]):
+            file = self._open.get(index)
+            if file is None:
+                file = self._open[index] = self._paths[index].open("rb")
+            file.seek(position & ((1 << _OFFSET_BITS) - 1))
+            return decoder.decode(file.readline())
 
     def close(self) -> None:
         """Close what `at` opened."""
         for file in self._open.values():
             file.close()
         self._open.clear()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunDirectoryError(f"{path}: cannot be read ({error.strerror or error}); see that it may be read here") from error
 
 
 def _decode(line: bytes, path: Path, number: int) -> Record:

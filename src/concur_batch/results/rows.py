@@ -67,6 +67,11 @@ class ResultRow(msgspec.Struct, kw_only=True):
     target: Any
     metadata: dict[str, Any]
 
+    @property
+    def has_lost_messages(self) -> bool:
+        """Whether there was a conversation that the journal does not tell as a whole."""
+        return self.n_steps > 0 and not self.messages
+
 
 def moment(seconds: float | None) -> datetime | None:
     """Seconds since 1970 as a date in UTC."""
@@ -111,7 +116,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         agent=start.agent if start else None,
         started_at=moment(trace.started),
         finished_at=moment(trace.finished),
-        messages=transcript.messages,
+        messages=transcript.messages if transcript.is_whole(end.n_steps) else [],  # a part would look like a whole one
         target=start.target if start else None,
         metadata=start.metadata if start else {},
     )

@@ -36,6 +36,7 @@ class Results:
     paths: tuple[Path, ...]
     state: RunState  # after the whole journal
     summary: dict[str, Any]  # what `summary.json` holds
+    lost: tuple[str, ...]  # rollouts whose messages are left out, as the journal does not tell them as a whole
 
 
 def write_results(
@@ -56,7 +57,7 @@ def write_results(
         output_format: what `results.jsonl` holds beside the Parquet file: nothing, the same rows, or OpenAI batch lines.
 
     Raises:
-        RunDirectoryError: a file cannot be written, or the journal contradicts itself.
+        RunDirectoryError: a file cannot be written, or the journal cannot be read.
     """
     state, index = RunState(), RolloutIndex()
     with replacing(run_dir / "series.parquet") as file, table(file, series.COLUMNS, series.WORDS) as rows:
@@ -74,13 +75,13 @@ def write_results(
         files = [stack.enter_context(replacing(path)) for path in paths]
         output = _Output(stack.enter_context(table(files[0], COLUMNS, WORDS)), files, output_format)
         for rollout, trace in index.drain(order):
-            output.add(result_row(rollout, trace, map(source.at, trace.positions)))
+            output.add(rollout, result_row(rollout, trace, map(source.at, trace.positions)))
 
     summary = summarise(state, failures=output.failures)
     with replacing(run_dir / "summary.json") as file:
         file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     paths += [run_dir / "series.parquet", run_dir / "summary.json"]
-    return Results(rows=output.rows, paths=tuple(paths), state=state, summary=summary)
+    return Results(rows=output.rows, paths=tuple(paths), state=state, summary=summary, lost=tuple(output.lost))
 
 
 class _Output:
@@ -88,6 +89,7 @@ class _Output:
 
     def __init__(self, rows: Table, files: list[BinaryIO], output_format: OutputFormat) -> None:
         self.failures: Counter[str] = Counter()
+        self.lost: list[str] = []
         self._table = rows
         self._failures_file = files[1]
         self._lines_file = files[2] if output_format != "parquet" else None
@@ -98,7 +100,9 @@ class _Output:
     def rows(self) -> int:
         return self._table.rows
 
-    def add(self, row: ResultRow) -> None:
+    def add(self, rollout: str, row: ResultRow) -> None:
+        if row.has_lost_messages:
+            self.lost.append(rollout)
         self._table.append(*cells(row))
         if row.status == "error":
             self.failures[row.error.error_class if row.error else "internal"] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,23 @@ from concur_batch.cli import directory
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
 from concur_batch.results.collection import Collection, JournalCollection
+from concur_batch.results.lost import Noting, lost_messages
 
 
 @contextmanager
 def collection(run_dir: Path) -> Iterator[Collection]:
+    """All of them. Says on standard error whose conversation was asked for and is lost."""
+    with _told(run_dir) as told:
+        found = Noting(told)
+        try:
+            yield found
+        finally:
+            if found.lost:
+                print(f"note: {lost_messages(run_dir, found.lost)}", file=sys.stderr)  # noqa: T201 - beside what is shown
+
+
+@contextmanager
+def _told(run_dir: Path) -> Iterator[Collection]:
     """`results.parquet` where it is of the whole journal, as its summary tells, or where there is no journal; else the journal."""
     paths, parquet, summary = segments(run_dir), run_dir / "results.parquet", _summary(run_dir)
     if parquet.exists() and (not paths or summary.get("segments") == len(paths)):

@@ -120,7 +120,8 @@ def _head(records: list[r.Record], started: float) -> Iterator[Text]:
     starts = [record for record in records if isinstance(record, r.RolloutStarted)]
     last = records[-1]
     replies = [record for record in records if isinstance(record, r.ReplyReceived)]
-    facts = [_condition(last), f"{len(replies)} step{'s' * (len(replies) != 1)}"]
+    steps = last.n_steps if isinstance(last, r.RolloutFinished) else len(replies)  # some may have been made again
+    facts = [_condition(last), f"{steps} step{'s' * (steps != 1)}"]
     if replies:
         facts.append(f"{replies[-1].prompt_tokens + replies[-1].completion_tokens:,} tokens")
     if isinstance(last, r.RolloutFinished):

@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 
 from concur_batch.cli import directory
-from concur_batch.cli.streams import printing
 from concur_batch.journal.follower import fold_journal
 from concur_batch.journal.lock import holder_of
 from concur_batch.status import MAX_ATTEMPTS, render_status, status_dict
@@ -21,11 +20,10 @@ def print_status(run_dir: Path, *, as_json: bool) -> int:
     told: dict[str, Any] = {"resumable": not described.get("simulated"), "max_attempts": _max_attempts(described["config"])}
     holder = holder_of(run_dir)
     state = fold_journal(run_dir)
-    with printing():
-        if as_json:
-            print(json.dumps(status_dict(state, run_dir, holder, **told)))  # noqa: T201 - the command's output
-        else:
-            Console().print(render_status(state, run_dir, holder, **told))
+    if as_json:
+        print(json.dumps(status_dict(state, run_dir, holder, **told)))  # noqa: T201 - the command's output
+    else:
+        Console().print(render_status(state, run_dir, holder, **told))
     return 0
 
 
