@@ -221,7 +221,9 @@ def test_options_that_do_not_go_together(arguments, told, tmp_path, monkeypatch)
     assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
 
 
-def test_ctrl_c_ends_all_of_them(tmp_path):
+@pytest.mark.parametrize(("number", "send", "code"), [(signal.SIGINT, os.killpg, 130), (signal.SIGTERM, os.kill, 143)])
+def test_a_signal_ends_all_of_them(tmp_path, number, send, code):
+    """Ctrl-C reaches the whole group, SIGTERM the one process that is known."""
     command = [*CONCUR, "compare", "--controllers", "off,fixed:auto", "--agents", "256", "--workers", "2"]
     begun = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
@@ -231,8 +233,8 @@ def test_ctrl_c_ends_all_of_them(tmp_path):
             assert time.monotonic() < end
             time.sleep(0.05)
         time.sleep(0.3)
-        os.killpg(begun.pid, signal.SIGINT)
-        assert begun.wait(10) == 130
+        send(begun.pid, number)
+        assert begun.wait(10) == code
         assert begun.stderr.read() == "concur: interrupted\n"
         assert psutil.wait_procs(started, timeout=10)[1] == []
     finally:

@@ -49,22 +49,58 @@ LOOKS = [
     ("report", "out"),
     ("report", "out", "--json"),
     ("report", "out", "--html", "-"),
+    ("watch", "out", "--once"),
+    ("watch", "out", "--exit"),
 ]
+OTHERS = [
+    ("--help",),
+    ("--version",),
+    ("validate", "job.jsonl"),
+    ("simulate", "--agents", "2"),
+    ("simulate", "--agents", "2", "--json"),
+    ("compare", "--agents", "2", "--workers", "1"),
+]
+NOBODY = "http://127.0.0.1:9"
 
 
-def test_a_look_for_which_there_is_no_room_is_one_sentence(job):
+def test_that_there_is_no_room_is_one_sentence(job):
     assert concur("run", "job.jsonl", "--out", "out", cwd=job).returncode == 0
-    for arguments in LOOKS:
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        for arguments in [*LOOKS, *OTHERS, ("engine", "sim", "--port", "0"), ("engine", "check", NOBODY, "--json")]:
+            result = concur(*arguments, cwd=job, stdout=full)
+            assert result.returncode == 2, arguments
+            assert result.stderr == "concur: standard output could not be written (No space left on device)\n"
+
+
+def test_a_program_ends_as_python_does_where_there_is_no_room(job):
+    """What is left of its output is written once more when the interpreter ends."""
+    for arguments in (("--version",), ("validate", "job.jsonl"), ("validate", "other.jsonl")):
         result = ran(job, ">/dev/full", *arguments)
-        assert result.returncode == 2, arguments
-        assert result.stderr == "concur: standard output could not be written (No space left on device)\n"
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1), arguments
 
 
-def test_a_look_whose_reader_has_left_is_no_fault(job):
+def test_a_reader_that_has_left_is_no_fault(job):
     assert concur("run", "job.jsonl", "--out", "out", cwd=job).returncode == 0
     reading, writing = os.pipe()
     os.close(reading)
-    for arguments in LOOKS:
+    for arguments in [*LOOKS, *OTHERS]:
         result = concur(*arguments, cwd=job, stdout=writing)
         assert (result.returncode, result.stderr) == (0, ""), arguments
     os.close(writing)
+
+
+def test_a_fault_is_one_whether_its_reader_has_left_or_not(job):
+    reading, writing = os.pipe()
+    os.close(reading)
+    for arguments, code in ((("engine", "check", NOBODY, "--json"), 3), (("validate", "other.jsonl"), 2), (("status", "no"), 2)):
+        assert concur(*arguments, cwd=job, stdout=writing).returncode == code, arguments
+    os.close(writing)
+
+
+def test_watching_ends_with_its_reader(job):
+    """The run is awaited all the while, so that nothing else would end it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = concur("watch", "not-yet", cwd=job, stdout=writing, timeout=30)
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (0, "")

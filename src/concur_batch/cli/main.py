@@ -55,11 +55,12 @@ def _options(
 
 
 def main() -> None:
-    """Entry point. Every error of ours is one sentence on stderr and its exit code."""
+    """Entry point. Every error of ours is one sentence on stderr and its exit code, also that standard output takes no more."""
     streams.prepare()
     arguments = ["--retry-failed=all" if argument == "--retry-failed" else argument for argument in sys.argv[1:]]
     try:
-        app(args=arguments)
+        with streams.written():
+            app(args=arguments)
     except ConcurError as error:
         typer.echo(f"concur: {error}", err=True)
         sys.exit(error.exit_code)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, TextIO
 
 from concur_batch.errors import RunDirectoryError
 
@@ -26,9 +27,18 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
-    if isinstance(sys.stderr, io.TextIOWrapper) and sys.stderr.fileno() == 2:
-        raw = io.BufferedWriter(_Forgiving(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, sys.stderr.errors, line_buffering=True)
+    sys.stdout = _by(_Output, 1, sys.stdout)
+    sys.stderr = _by(_Forgiving, 2, sys.stderr)
+
+
+def _by(kind: type[io.FileIO], fd: int, stream: TextIO) -> TextIO:
+    """The same stream, written by such a file."""
+    if not isinstance(stream, io.TextIOWrapper) or stream.fileno() != fd:
+        return stream
+    by_lines = fd == 2 or stream.line_buffering or stream.write_through
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(fd, "w", closefd=False)), stream.encoding, stream.errors, line_buffering=by_lines
+    )
 
 
 class _Forgiving(io.FileIO):
@@ -40,6 +50,46 @@ class _Forgiving(io.FileIO):
         return memoryview(data).nbytes
 
 
+class _Output(io.FileIO):
+    """Standard output. That it takes no more is told once, and what is written from then on is let go.
+
+    That its reader has left is told only while what is written `is_all`: else there is more to do, and the rest is let go.
+    """
+
+    is_all: ClassVar[bool] = False  # of what the program does
+    was_told: ClassVar[bool] = False
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            left = isinstance(error, BrokenPipeError) and not _Output.is_all
+            if not left and not _Output.was_told:
+                _Output.was_told = True
+                raise _NotWritten(error.errno, error.strerror) from error
+        return memoryview(data).nbytes
+
+
+class _NotWritten(OSError):
+    """Standard output takes no more."""
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Around the whole program: what it printed is written when it ends. Raises RunDirectoryError where that cannot be."""
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except _NotWritten as error:
+        raise _no_room(error) from error
+    finally:
+        _Output.was_told = True  # Python writes what is left when it ends
+
+
 @contextmanager
 def standard_output() -> Iterator[BinaryIO]:
     """Where its reader goes away, that is the end of it and no fault. Raises RunDirectoryError where it cannot be written."""
@@ -49,16 +99,20 @@ def standard_output() -> Iterator[BinaryIO]:
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """The same for what is printed inside, also by rich."""
+    """The same for what is printed inside, where that may be long and is all that is left to do."""
+    _Output.is_all = True
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
-    except SystemExit:  # rich raises it for the same
-        raise SystemExit(0) from None
     except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise SystemExit(0) from None
         if error.filename is not None:  # another file's
             raise
-        raise RunDirectoryError(f"standard output could not be written ({error.strerror or error})") from error
+        raise _no_room(error) from error
+    finally:
+        _Output.is_all = False
+
+
+def _no_room(error: OSError) -> RunDirectoryError:
+    return RunDirectoryError(f"standard output could not be written ({error.strerror or error})")

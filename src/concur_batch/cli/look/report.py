@@ -11,7 +11,7 @@ from rich.console import Console
 
 from concur_batch.cli import directory
 from concur_batch.cli.look.own import is_own
-from concur_batch.cli.streams import printing, standard_output
+from concur_batch.cli.streams import standard_output
 from concur_batch.errors import InputError, RunDirectoryError
 from concur_batch.journal.lock import holder_of
 from concur_batch.journal.reader import JournalReader
@@ -53,11 +53,10 @@ def report(run_dirs: Sequence[Path], html: Path | None, *, as_json: bool, open_i
         elif makes_page:
             _write(place, _page(runs))
             written = str(place)
-    with printing():
-        if as_json:
-            print(json.dumps({"runs": [run.numbers() for run in runs], "html": written}))  # noqa: T201 - the command's output
-        elif not to_output:
-            _print(runs, place)
+    if as_json:
+        print(json.dumps({"runs": [run.numbers() for run in runs], "html": written}))  # noqa: T201 - the command's output
+    elif not to_output:
+        _print(runs, place)
     if open_it:
         _open(place)
     return 0
@@ -148,13 +147,12 @@ def _write(place: Path, parts: Iterable[str]) -> None:
 
 def _print(runs: Sequence[build.Run], place: Path) -> None:
     console = Console()
-    with suppress(SystemExit):  # rich raises it where nobody reads any more
-        for run in runs:
-            terminal.show(console, run)
-        if len(runs) > 1:
-            console.print(terminal.compared(runs, console.width))
-        size = place.stat().st_size / 1e6
-        console.print(f"report      {place} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)
+    for run in runs:
+        terminal.show(console, run)
+    if len(runs) > 1:
+        console.print(terminal.compared(runs, console.width))
+    size = place.stat().st_size / 1e6
+    console.print(f"report      {place} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)
 
 
 def _open(place: Path) -> None:

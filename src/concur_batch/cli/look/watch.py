@@ -13,6 +13,7 @@ from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import WATCH_KEYS, WatchKeys
 from concur_batch.cli.look.onlooker import Onlooker
 from concur_batch.cli.look.watch_screen import picture, show
+from concur_batch.cli.streams import printing
 from concur_batch.dashboard.live import wait
 from concur_batch.dashboard.plain import line
 from concur_batch.errors import RunDirectoryError
@@ -42,11 +43,10 @@ def _once(run_dir: Path, console: Console, *, on_screen: bool) -> int:
         pass
     if not onlooker.state.segments:
         raise RunDirectoryError(f"{run_dir}: no run has begun here yet; without --once it is waited for")
-    with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit on a broken pipe
-        if on_screen:
-            console.print(picture(onlooker, console, last=onlooker.ended))
-        else:
-            _print(onlooker, console)
+    if on_screen:
+        console.print(picture(onlooker, console, last=onlooker.ended))
+    else:
+        _print(onlooker, console)
     return 0
 
 
@@ -82,7 +82,7 @@ async def _read(onlooker: Onlooker, closing: asyncio.Event, *, leave_at_end: boo
 async def _lines(onlooker: Onlooker, console: Console, closing: asyncio.Event) -> None:
     """A plain line now and then while there is news, and a last one. What is waited for is said again, rarely."""
     told, silent = None, 0
-    with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit on a broken pipe
+    with contextlib.suppress(SystemExit), printing():  # which raises it where the reader has left
         while not closing.is_set():
             await wait(closing, POLL_S if told is None else LINES_S)
             news = (onlooker.state.segments, onlooker.state.time, onlooker.state.finished, onlooker.remark)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,11 +64,31 @@ def start_simulated(
     note_history(traces[drawn[0]], list(tasks(traces[drawn[0]])), config)
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
     try:
-        _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
-    except KeyboardInterrupt:
+        with _terminable():
+            _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
+    except KeyboardInterrupt as end:
         say("concur: interrupted")
-        return 130
+        return 128 + (signal.SIGTERM if isinstance(end, _Terminated) else signal.SIGINT)
     return show(entries.figures(), as_json=as_json)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends what is inside as Ctrl-C does, and so with all processes; a second one ends us at once."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run_all(entries: Entries, traces: Traces, job_of: Callable[[Run], Job], workers: int) -> None:

@@ -64,7 +64,7 @@ class Workers(Generic[K, S, J, R]):
         if self._pool is None:
             self._here[key] = job
             return
-        with _sigint_blocked():  # a new process keeps it blocked
+        with _signals_blocked():  # a new process keeps them blocked
             self._futures[self._pool.submit(_do, self._work, job)] = key
 
     def next(self) -> tuple[K, R]:
@@ -96,6 +96,7 @@ _shared: Any = None  # in a new process: what all its jobs are given
 def _begin(shared: object) -> None:
     """In a new process: do not outlive the one that wants the results."""
     global _shared  # noqa: PLW0603 - a process has no other place to keep it
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # by which it is ended
     _shared = shared
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -112,8 +113,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _sigint_blocked() -> Iterator[None]:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_blocked() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
