@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,9 @@ def test_what_is_no_address(url):
     assert (told["url"], told["reachable"], told["fully"], done.stderr) == (None, None, False, "")
     assert "secret" not in done.stdout
     assert "address" in told["error"]
+
+
+def test_a_server_that_never_answers_is_given_up_in_the_time_that_is_given():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert "within 0.2 s" in check(url, "--timeout", "0.2", code=3).stderr

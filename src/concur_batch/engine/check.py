@@ -49,13 +49,14 @@ async def gather(url: str, *, api_key: str, model: str | None = None, request_ti
     where `url` is no address, EngineDown where nothing answers there, EngineError where it is no model server.
     """
     address = parse_address(url)
+    ask_s = min(_ASK_S, request_timeout_s)
     engine = OpenAIEngine(
         url,
         api_key,
         request_timeout_s=request_timeout_s,
-        connect_timeout_s=_ASK_S,
-        probe_timeout_s=_ASK_S,
-        ready_timeout_s=_ASK_S,
+        connect_timeout_s=ask_s,
+        probe_timeout_s=ask_s,
+        ready_timeout_s=ask_s,
     )
     try:
         return await _gather(engine, address, api_key, model)
