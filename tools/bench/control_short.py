@@ -1,6 +1,6 @@
 """Short batches, most of which fit into the pool as a whole: what it costs there not to know it beforehand.
 
-    python tools/bench/control_short.py [--controller forecast]
+    python tools/bench/control_short.py [--limited] [--each] [--controller forecast]
 
 Without control all agents begin at once, and where all fit nothing is faster. A controller that does not know how long they are lets some wait
 until the first have shown it. One run each, 20 s of CPU in all.
@@ -12,7 +12,7 @@ import argparse
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from statistics import geometric_mean
-from typing import Any
+from typing import Any, NamedTuple
 
 from control_cases import POOLS, Case
 from control_suite import run
@@ -24,6 +24,25 @@ AGENTS = (16, 32, 64, 128)
 STEPS = ((1, 2), (2, 4), (3, 6), (5, 10), (10, 20))
 TOOLS_S = (1.0, 8.0)
 THRASHING = 0.05  # of the history missed without control: not all fit
+
+
+class Found(NamedTuple):
+    """One batch without control and with it; seconds."""
+
+    case: Case
+    off_s: float
+    other_s: float
+    missed: float
+
+    @property
+    def ratio(self) -> float:
+        """How fast it is with control, beside without."""
+        return self.off_s / self.other_s
+
+    @property
+    def fits(self) -> bool:
+        """Without control hardly anything is computed again."""
+        return self.missed <= THRASHING
 
 
 def cases() -> list[Case]:
@@ -40,28 +59,43 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--controller", default="forecast", help="to be compared with off")
     parser.add_argument("--limited", action="store_true", help="limits.max_steps tells how many steps agents make at most")
+    parser.add_argument("--each", action="store_true", help="print every batch, not only means")
     given = parser.parse_args()
-    rows, fitting, others = [], [], []
+    names = ("off", given.controller)
     with ProcessPoolExecutor() as workers:
-        names = ("off", given.controller)
         runs = [[workers.submit(run, case, name, 0, {}, limited=given.limited) for name in names] for case in cases()]
-        for case, both in zip(cases(), runs, strict=True):
-            off, found = (future.result() for future in both)
-            ratio = off["makespan_s"] / found["makespan_s"]
-            missed = off["miss_rate"] or 0.0
-            (others if missed > THRASHING else fitting).append(ratio)
-            spans = [f"{one['makespan_s']:,.0f}" for one in (off, found)]
-            rows.append([case.profile, case.name, *spans, f"{ratio:.3f}", f"{missed:.1%}"])
+        done = [(case, *(future.result() for future in both)) for case, both in zip(cases(), runs, strict=True)]
+    found = [Found(case, off["makespan_s"], other["makespan_s"], off["miss_rate"] or 0.0) for case, off, other in done]
+    if given.each:
+        rows = [
+            [one.case.profile, one.case.name, *(f"{s:,.0f}" for s in one[1:3]), f"{one.ratio:.3f}", f"{one.missed:.1%}"]
+            for one in found
+        ]
+        heading = ["engine", "batch", *(f"{name} s" for name in names), "x off", "missed, off"]
+    else:
+        heading = ["engine", "steps", "all fit", "x off", "least", "not all", "x off", "least"]
+        rows = [
+            [profile, f"{least}-{most}", *summary(of, fits=True), *summary(of, fits=False)]
+            for (profile, _), (least, most) in product(ENGINES, STEPS)
+            if (of := [one for one in found if one.case.profile == profile and one.case.workload["most_steps"] == most])
+        ]
+    fitting, others = ([one.ratio for one in found if one.fits == fits] for fits in (True, False))
     figures = {
-        "where all fit": len(fitting),
+        "all fit": len(fitting),
         "mean": round(geometric_mean(fitting), 4),
         "least": round(min(fitting), 3),
         "below .98": sum(ratio < 0.98 for ratio in fitting),
-        "elsewhere": len(others),
-        "mean elsewhere": round(geometric_mean(others), 3),
-        "least elsewhere": round(min(others), 3),
+        "not all": len(others),
+        "mean, not all": round(geometric_mean(others), 3),
+        "least, not all": round(min(others), 3),
     }
-    show("control_short", ["engine", "batch", "off s", f"{given.controller} s", "x off", "missed, off"], rows, figures)
+    show("control_short", heading, rows, figures)
+
+
+def summary(found: list[Found], *, fits: bool) -> tuple[int | str, str, str]:
+    """How many, and how fast beside no control: mean and least."""
+    ratios = [one.ratio for one in found if one.fits == fits]
+    return (len(ratios), f"{geometric_mean(ratios):.3f}", f"{min(ratios):.3f}") if ratios else ("", "", "")
 
 
 if __name__ == "__main__":
