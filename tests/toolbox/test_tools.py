@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from concur_batch.toolbox import ToolContext, ToolError, tool
-from concur_batch.toolbox import within as within_module
+from concur_batch.toolbox import cancellable as cancellable_module
 from concur_batch.toolbox.base import OpenToolbox, Toolbox, ToolOutput
 from concur_batch.toolbox.limits import ToolLimits
 from concur_batch.toolbox.signature import read_tool
@@ -240,7 +240,7 @@ def test_sandbox_and_warnings_are_told() -> None:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_tool_that_will_not_be_cancelled_is_left_where_it_stands(monkeypatch: pytest.MonkeyPatch, *, stopped: bool) -> None:
-    monkeypatch.setattr(within_module, "_LEAVE_S", 0.05)
+    monkeypatch.setattr(cancellable_module, "_LEAVE_S", 0.05)
     swallowed: list[int] = []
 
     @tool(timeout_s=60 if stopped else 0.05)

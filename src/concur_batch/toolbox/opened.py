@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from concur_batch.errors import LimitReached, ToolError
 from concur_batch.toolbox.arguments import BadArgumentsError
 from concur_batch.toolbox.base import ToolOutput
+from concur_batch.toolbox.cancellable import cancellable
 from concur_batch.toolbox.context import ToolContext
 from concur_batch.toolbox.outputs import as_text, failure, writable
 from concur_batch.toolbox.processes.command import Commands
@@ -19,7 +21,6 @@ from concur_batch.toolbox.rate import RateGate
 from concur_batch.toolbox.signature import Tool
 from concur_batch.toolbox.threads import DaemonThreads
 from concur_batch.toolbox.truncate import head_and_tail
-from concur_batch.toolbox.within import Late, within
 
 _log = logging.getLogger("concur_batch.toolbox")
 
@@ -71,19 +72,25 @@ class OpenTools:
 
     async def _bounded(self, tool: Tool, values: dict[str, Any], *, repaired: bool) -> ToolOutput:
         limit_s = tool.options.timeout_s or self._context.limits.timeout_s
+        clock = asyncio.timeout(None if math.isinf(limit_s) else limit_s)
         try:
-            work = tool.function(**values) if tool.is_async else self._threads.run(functools.partial(tool.function, **values))
-            result = await within(limit_s, work)
+            async with clock:
+                if tool.is_async:
+                    result = await cancellable(tool.function(**values))
+                else:
+                    result = await self._threads.run(functools.partial(tool.function, **values))
             return self._returned(tool, result, repaired=repaired)
-        except Late:
-            return failure(
-                f"The tool `{tool.spec.name}` did not end within {limit_s:g} s and was given up.", "tool", repaired=repaired
-            )
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             return self._raised(tool, error, repaired=repaired)  # the tool's own doing: nobody cancelled this call
+        except TimeoutError as error:
+            if not clock.expired():
+                return self._raised(tool, error, repaired=repaired)
+            return failure(
+                f"The tool `{tool.spec.name}` did not end within {limit_s:g} s and was given up.", "tool", repaired=repaired
+            )
         except (LimitReached, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001  (whatever else a tool raises is the call's outcome)
