@@ -244,6 +244,7 @@ views = st.builds(
     group=st.sampled_from("abc"),
     expected_tokens=st.none() | st.integers(0, 10**6),
     growth_tokens=st.integers(-(10**4), 10**5),
+    most_steps=st.none() | st.integers(1, 60),
 )
 events = st.sampled_from(["replied", "tool", "ended"])
 steps = st.lists(st.tuples(samples, st.lists(st.tuples(views, st.integers(0, 2), events), max_size=12)), min_size=1, max_size=6)
