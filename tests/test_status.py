@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from concur_batch import records as r
+from concur_batch.config import Config
 from concur_batch.state import RunState, fold
-from concur_batch.status import render_status, status_dict
+from concur_batch.status import MAX_ATTEMPTS, render_status, status_dict
 
 RUN = Path("runs/first")
 ENGINE = "http://127.0.0.1:30000"
@@ -202,3 +203,7 @@ def test_a_simulation_has_no_dates():
     console = Console(width=60, file=StringIO(), record=True)
     console.print(render_status(fold(STORY), RUN, None, resumable=False))
     assert "4.0 s, simulated" in console.export_text()
+
+
+def test_a_run_that_does_not_say_has_the_attempts_of_the_configuration():
+    assert Config().run.max_attempts == MAX_ATTEMPTS

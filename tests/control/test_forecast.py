@@ -346,58 +346,6 @@ def test_how_long_steps_are_is_learned_while_agents_are_held_back():
     assert sampled(it, 30, 60, active=4).reason == "step-aside"
 
 
-def test_agents_start_in_waves_until_some_have_been_heard():
-    it = law(first=4)
-    sampled(it, capacity_tokens=20_000)
-    new = [agent(n, steps=0) for n in range(9)]
-    assert it.may_start(new[8], roster(active=new[:3], tokens=10**9))
-    assert not it.may_start(new[8], roster(active=new[:4], tokens=10**9))
-    for n in range(20, 23):  # twice as many as those
-        it.replied(agent(n, 1000, 1))
-    assert it.may_start(new[8], roster(active=new[:5], tokens=10**9))
-    assert not it.may_start(new[8], roster(active=new[:6], tokens=10**9))
-
-
-def test_those_that_will_end_with_their_first_step_need_not_be_heard_before():
-    it = law(first=4)
-    sampled(it, capacity_tokens=20_000)
-    new = [agent(n, steps=0) for n in range(30)]
-    for n in range(100, 110):
-        it.replied(agent(n, 1000, 1))
-        it.ended(agent(n, 1000, 1))
-    assert it.may_start(new[29], roster(active=new[:29], tokens=10**9))
-
-
-def waiting(it, agents, pool, heard=10, **more):
-    """The law once ten agents that go on have been heard, with so many agents in all; and who has started then."""
-    for n in range(200, 200 + heard):
-        it.replied(agent(n, 1000, 1, growth_tokens=1000))
-    sampled(it, capacity_tokens=pool, active=1, waiting=agents - 1)
-    started = []
-    while len(started) < agents and it.may_start(one := agent(len(started), steps=0, **more), roster(int(0.9 * pool), started)):
-        started.append(one)
-    return len(started)
-
-
-def test_all_start_where_all_would_fit_though_they_had_some_more_steps():
-    """Twelve agents of 1,000 tokens that grow by 1,000 a step; nothing is known of how long they are."""
-    assert waiting(law(), agents=12, pool=90_000) == 12
-    assert waiting(law(), agents=14, pool=90_000) < 12
-
-
-def test_a_limit_on_steps_lets_more_start():
-    most = [waiting(law(), agents=60, pool=90_000, heard=40, most_steps=steps) for steps in (None, 50, 6, 3, 1)]
-    assert most == sorted(most)
-    assert most[1] < most[2] < most[3] < most[4] == 60
-
-
-def test_agents_of_one_step_are_not_waited_for():
-    it = law(first=4)
-    sampled(it, capacity_tokens=1_000_000)
-    new = [agent(n, steps=0, most_steps=1) for n in range(201)]
-    assert it.may_start(new[200], roster(10**9, new[:200]))
-
-
 def test_where_the_pool_takes_many_steps_to_prefill_more_of_it_is_kept_free():
     rng = random.Random(0)
     limits = []

@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from concur_batch import records as r
 from concur_batch.agent.react import react
 from concur_batch.agent.replay import History
 from concur_batch.control.policies import make_policy
@@ -116,8 +117,6 @@ class Stage:
             history.apply(record)
         history.close()
         recorder = Recorder(asyncio.get_running_loop().time, self.records.append, state.apply)
-        from concur_batch import records as r
-
         recorder.write(r.SegmentStarted(t=0.0, epoch=1e9, host="h", pid=1, version="test"))
         recorder.write(r.BatchLoaded(t=0.0, tasks=len(self.job), rollouts=len(self.job) * self.n))
         find = {"react": react, **self.agents}.__getitem__
@@ -163,3 +162,43 @@ class Stage:
 
 def rng(seed):
     return random.Random(seed)
+
+
+def after(seconds, action):
+    async def meanwhile(stage):
+        await asyncio.sleep(seconds)
+        action(stage)
+
+    return meanwhile
+
+
+def drain(stage):
+    stage.runner.drain("SIGINT")
+
+
+def stop(stage):
+    stage.runner.stop()
+
+
+def fresh_engine(**more):
+    return ScriptedEngine(turns("once", ("once", "look"), "once"), delay_s=2.0, **more)
+
+
+def finals(stage):
+    return {x.rollout: x.output for x in stage.of(r.RolloutFinished)}
+
+
+def fan(steps, tool):
+    """An agent with three conversations at once, each of so many model calls with a tool call after each."""
+
+    async def agent(task, ctx):
+        async def branch(i):
+            messages = [{"role": "user", "content": f"branch {i}"}]
+            for step in range(steps):
+                messages.append((await ctx.complete(messages)).message)
+                messages.append((await ctx.call(tool, {"at": [task.id, i, step]})).message)
+            return f"{i}"
+
+        return "".join(await asyncio.gather(*(branch(i) for i in range(3))))
+
+    return agent

@@ -22,9 +22,7 @@ class Past:
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
     used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
-    stood: list[tuple[float, float]] = field(
-        default_factory=list
-    )  # from and to t of the present segment: paused, or its engine away
+    stood: list[tuple[float, float]] = field(default_factory=list)  # t from and to, in this segment: paused, or its engine away
     since: float = 0.0  # t of the present segment from which its wall time counts
     seen: float = 0.0  # t of its newest record
 

@@ -1,0 +1,170 @@
+"""Engines that go away and come back: everybody waits, and nobody's time runs."""
+
+import asyncio
+
+import pytest
+from stage import Stage, after, drain, finals, stop, tasks, turns
+
+from concur_batch import records as r
+from concur_batch.agent.replay import History
+from concur_batch.engine.scripted import ScriptedEngine
+from concur_batch.errors import EngineDown
+from concur_batch.presence import EngineGone
+from concur_batch.task import Limits
+
+
+class Flaky(ScriptedEngine):
+    """Down between two moments: calls under way break, new ones find nobody."""
+
+    def __init__(self, script, since, until, **more):
+        super().__init__(script, **more)
+        self.since, self.until = since, until
+
+    def away(self):
+        return self.since <= asyncio.get_running_loop().time() < self.until
+
+    async def ready(self):
+        return not self.away()
+
+    async def stats(self):
+        if self.away():
+            raise EngineDown("refused")
+        return await super().stats()
+
+    async def complete(self, request):
+        if self.away():
+            self.requests.append(request)
+            raise EngineDown("refused")
+        started = asyncio.get_running_loop().time()
+        answer = await super().complete(request)
+        if started < self.since <= asyncio.get_running_loop().time():
+            raise EngineDown("broke off")
+        return answer
+
+
+def test_a_lost_engine_is_waited_for_and_nobody_fails():
+    engine = Flaky(turns("once", "once"), since=3.0, until=90.0, delay_s=2.0)
+    stage = Stage(engine, tasks(4)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    (lost,), (back,) = stage.of(r.EngineLost), stage.of(r.EngineReturned)
+    assert 3.0 <= lost.t < 5.5
+    assert 90.0 <= back.t < 92.0
+    resumed = [x for x in stage.of(r.ReplyReceived) if x.t > 90 and x.step == 2]
+    assert all(x.after_pause and x.wait_s > 80 for x in resumed)
+    once = [call for call in stage.tools.ran if call[1] == "once"]
+    assert len(once) == len(set(once)) == 8
+
+
+def test_waiting_for_the_engine_is_not_the_rollouts_time():
+    engine = Flaky(turns("once", "once"), since=3.0, until=90.0, delay_s=2.0)
+    stage = Stage(engine, tasks(1), limits=Limits(timeout_s=30)).run()
+    assert stage.of(r.RolloutFinished)[0].status == "completed"
+
+
+def test_an_engine_that_stays_away_ends_the_run_resumable():
+    engine = Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0)
+    stage = Stage(engine, tasks(4), wait_s=60)
+    with pytest.raises(EngineGone, match="did not return within 60 s"):
+        stage.run()
+    assert stage.of(r.RolloutFinished) == []
+    stage.engine = ScriptedEngine(turns("once", "once"), delay_s=2.0)
+    stage.run()
+    assert len(finals(stage)) == 4
+
+
+def test_a_drain_while_the_engine_is_away_ends_at_once():
+    engine = Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0)
+    stage = Stage(engine, tasks(4)).run(after(20.0, drain))
+    assert stage.complete is False
+
+
+def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():
+    class Stopped(Flaky):
+        async def complete(self, request):
+            answer = await ScriptedEngine.complete(self, request)
+            while self.away():
+                await asyncio.sleep(0.5)
+            return answer
+
+        async def stats(self):
+            while self.away():
+                await asyncio.sleep(0.5)
+            return await ScriptedEngine.stats(self)
+
+    stage = Stage(Stopped(turns("once", "once"), since=3.0, until=60.0, delay_s=2.0), tasks(3)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    assert len(stage.of(r.EngineLost)) == len(stage.of(r.EngineReturned)) == 1
+    assert len(stage.engine.requests) == 9
+
+
+def test_dropped_connections_with_a_ready_engine_are_tried_again_and_then_an_error():
+    stage = Stage(ScriptedEngine(lambda request: EngineDown("reset")), tasks(1)).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.error.error_class, end.error.retryable) == ("error", "engine_down", True)
+    assert len(stage.engine.requests) == 4
+
+
+def test_connections_that_drop_for_a_moment_fail_nobody():
+    """The server says that it is ready all the while, so no watch would be waited for."""
+
+    def outcome(request):
+        early = asyncio.get_running_loop().time() - begun < 1.0
+        return EngineDown("reset") if early else turns("once")(request)
+
+    begun = 0.0
+    stage = Stage(ScriptedEngine(outcome), tasks(50)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    assert stage.of(r.EngineLost) == []
+    assert len(stage.engine.requests) < 50 * 2 + 50 * 6
+    assert all(x.wait_s > 0 for x in stage.of(r.ReplyReceived) if x.retries)
+
+
+@pytest.mark.parametrize("end", [drain, stop])
+def test_waiting_for_the_engine_is_not_the_rollouts_time_after_a_resume_either(end):
+    engine = Flaky(turns("once", "once"), since=3.0, until=90.0, delay_s=2.0)
+    stage = Stage(engine, tasks(1), limits=Limits(timeout_s=30)).run(after(92.5, end))
+    assert stage.complete is False
+    stage.engine = ScriptedEngine(turns("once", "once"), delay_s=2.0)
+    stage.run()
+    assert [x.status for x in stage.of(r.RolloutFinished)] == ["completed"]
+
+
+def test_what_a_rollout_used_of_its_time_counts_over_a_resume():
+    """Pauses and absence may overlap; each second is left out once."""
+    history = History()
+    story = [
+        r.SegmentStarted(t=0, epoch=0, host="h", pid=1, version="1"),
+        r.RolloutStarted(t=10, rollout="a#0", engine="e", task="a", k=0, index=0, seed=0),
+        r.EngineLost(t=20, engine="other", message=""),
+        r.EngineLost(t=30, engine="e", message=""),
+        r.RolloutReturned(t=50, rollout="a#0", engine="e", step=1, paused_s=30),
+        r.EngineReturned(t=60, engine="e", away_s=30),
+        r.EngineReturned(t=70, engine="other", away_s=50),
+        r.ToolStarted(t=80, rollout="a#0", step=1, n=1, tool="look", hash="h"),
+    ]
+    for record in story:
+        history.apply(record)
+    history.close()
+    assert history.unfinished["a#0"].used_s == (80 - 10) - (60 - 20)
+
+
+def test_a_journal_that_breaks_under_the_watch_stops_the_run_too():
+    """The watch on a lost engine writes records of its own."""
+    from concur_batch.errors import RunDirectoryError
+
+    class NoLoss(list):
+        def append(self, record):
+            if isinstance(record, r.EngineLost):
+                raise RunDirectoryError("full")
+            super().append(record)
+
+    stage = Stage(Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0), tasks(2))
+    original = stage._run
+
+    async def keep(meanwhile):
+        stage.records = NoLoss(stage.records)
+        return await original(meanwhile)
+
+    stage._run = keep
+    with pytest.raises(RunDirectoryError, match="full"):
+        stage.run()
