@@ -139,7 +139,7 @@ class Gate:
             self._drop(view)
         self._roster.away.pop(view.rollout, None)
         if ended:
-            self._admission.ended(view)
+            self._admission.ended(view, self._seen())
         self._settle()
 
     def replied(self, view: AgentView, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int | None) -> None:

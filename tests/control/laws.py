@@ -36,7 +36,7 @@ def roster(tokens=POOL, active=(), paused=(), away=(), now=0.0, agents=UNLIMITED
     )
 
 
-def lived(it, count=20, steps=10, growth=400, first=1000, tool_s=1.0):
+def lived(it, count=20, steps=10, growth=400, first=1000, tool_s=1.0, now=0.0):
     """So many agents that the policy has seen from beginning to end."""
     for number in range(count):
         one = AgentView(rollout=f"past{number}", order=-1)
@@ -46,7 +46,7 @@ def lived(it, count=20, steps=10, growth=400, first=1000, tool_s=1.0):
             it.replied(one)
             if step < steps:
                 it.tool_ended(one, tool_s)
-        it.ended(one)
+        it.ended(one, roster(now=now))
     return it
 
 

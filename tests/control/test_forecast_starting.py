@@ -21,7 +21,7 @@ def test_those_that_will_end_with_their_first_step_need_not_be_heard_before():
     new = [agent(n, steps=0) for n in range(30)]
     for n in range(100, 110):
         it.replied(agent(n, 1000, 1))
-        it.ended(agent(n, 1000, 1))
+        it.ended(agent(n, 1000, 1), roster())
     assert it.may_start(new[29], roster(active=new[:29], tokens=10**9))
 
 
@@ -36,10 +36,17 @@ def waiting(it, agents, pool, heard=10, **more):
     return len(started)
 
 
-def test_all_start_where_all_would_fit_though_they_had_some_more_steps():
-    """Twelve agents of 1,000 tokens that grow by 1,000 a step; nothing is known of how long they are."""
-    assert waiting(law(), agents=12, pool=90_000) == 12
-    assert waiting(law(), agents=14, pool=90_000) < 12
+def test_until_the_first_has_ended_it_looks_some_steps_ahead_and_no_further():
+    """Agents of 1,000 tokens that grow by 1,000 a step: after six steps a dozen fill the pool. That they make
+    more than ten is believed all along, but counts only when one has ended."""
+    assert waiting(law(), agents=50, pool=90_000) == 12
+    it = law()
+    it.ended(agent(300, 10_000, 10), roster())
+    assert waiting(it, agents=50, pool=90_000) == 10
+
+
+def test_where_lengths_are_told_it_looks_all_the_way():
+    assert waiting(law(), agents=50, pool=90_000, expected_tokens=20_000) == 8  # and not 12
 
 
 def test_a_limit_on_steps_lets_more_start():

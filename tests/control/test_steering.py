@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
-from concur_batch.control.base import AgentView, Limit, Sample
+from concur_batch.control.base import AgentView, Limit, Roster, Sample
 from concur_batch.control.room import Feedback, Room
 from concur_batch.control.steering import MOST, Steering
 from concur_batch.control.turnover import Turnover, TurnoverParameters
@@ -118,7 +118,7 @@ def turnover():
 
 def end(law, count):
     for n in range(count):
-        law.ended(AgentView(rollout=f"a{n}", order=n, steps=1))
+        law.ended(AgentView(rollout=f"a{n}", order=n, steps=1), Roster(limit=Limit()))
 
 
 @pytest.mark.parametrize("more", HELD_BACK)

@@ -25,7 +25,7 @@ def agents(count, steps=1):
 
 def end(law, count, steps=1):
     for agent in agents(count, steps):
-        law.ended(agent)
+        law.ended(agent, Roster(limit=Limit()))
 
 
 def pausing(law, limit, count):

@@ -21,7 +21,7 @@ class Impatient(SlotAdmission):
     def tool_ended(self, agent, seconds):
         self.heard.append((agent.order, seconds))
 
-    def ended(self, agent):
+    def ended(self, agent, roster):
         self.heard.append((agent.order, "ended"))
 
 

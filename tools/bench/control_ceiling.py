@@ -67,9 +67,9 @@ class Known:
         self._contexts = {f"agent-{i:05d}#0": list(_contexts(trace)) for i, trace in enumerate(traces)}
         self._shared = {f"agent-{i:05d}#0": trace.shared_tokens for i, trace in enumerate(traces)}
 
-    def peak_tokens(self, crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> float:
+    def peak_tokens(self, crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float, ahead: int | None = None) -> float:
         """Tokens. How often a tool call makes an agent give up its slot is learned here, too; what calls have added is known."""
-        del in_flight_tokens
+        del in_flight_tokens, ahead
         shared, rows = 0, []
         for crowd in crowds:
             for agent in crowd.agents:

@@ -149,6 +149,6 @@ class Admission(Protocol):
         """The agent's tools have all come back, `seconds` after the first was called; the view still tells when that was."""
         return None
 
-    def ended(self, agent: AgentView) -> None:
-        """The agent has done its task or failed at it."""
+    def ended(self, agent: AgentView, roster: Roster) -> None:
+        """The agent has done its task or failed at it, and is in the roster no more."""
         return None

@@ -32,7 +32,7 @@ _MOST_DEVIATIONS = 8.0
 _DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the whole pool
 _TOUCH_TOKENS = 500.0  # prefilled in the time of a touch, which is a pass of its own
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
-_EACH_STEPS = 5  # for which all agents of a batch must fit if all are to start: half of the usual length
+_AHEAD = 6  # steps, beyond which nothing is foreseen until the first agent has ended
 _WAVE_TOKENS = 8_192.0  # of the pool, for each agent that starts before one has been heard of
 
 
@@ -41,7 +41,7 @@ class ForecastParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fill: float = Field(0.94, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
+    fill: float = Field(0.95, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
     pause: float = Field(
         1.03, ge=1, le=2, description="agents pause where contexts exceed the limit by this factor, now or a step from now"
     )
@@ -92,7 +92,6 @@ class Forecast(Admission):
         self._room = Room(
             Feedback(fill=p.fill, cut=p.cut, rise_per_s=p.rise_per_s, high=p.miss_high, low=p.miss_low, window_s=p.window_s)
         )
-        self._now = 0.0
         self._sampled: float | None = None
         self._samples = 0
         self._locked_tokens: float | None = None
@@ -110,6 +109,7 @@ class Forecast(Admission):
         self._strained = 0.0  # share of the last samples in which nobody was held back and the engine fell behind
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
         self._replies_tell = False
+        self._ended = False  # somebody has
 
     # How much --------------------------------------------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class Forecast(Admission):
     def update(self, sample: Sample) -> Limit:
         """The limit from now on, in tokens."""
         interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
-        self._now = self._sampled = sample.time
+        self._sampled = sample.time
         self._frees_ended, self._host_tokens = sample.frees_ended, sample.host_tokens
         if sample.evicted_tokens != 0:  # or it is not told
             self._evicted = sample.time
@@ -174,6 +174,7 @@ class Forecast(Admission):
     def may_start(self, agent: AgentView, roster: Roster) -> bool:
         """Whether the foreseen peak of the active agents with this one is within the limit. With nobody active it always is.
 
+        How long agents live is a guess until the first has ended, and not worth holding others back for.
         A new one leaves room for those who are away in long tool calls; for one that returns they count as little as it did.
         """
         limit = roster.limit
@@ -189,9 +190,8 @@ class Forecast(Admission):
             later = self._p.away * self._holding_share()
             others = tuple(roster.away.values())
         crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
-        if peak_tokens(crowds, self._kinds, self._in_flight_tokens) <= limit.tokens:
-            return True
-        return agent.steps == 0 and not others and self._all_fit(agent, roster)
+        ahead = _AHEAD if not self._ended and agent.expected_tokens is None else None
+        return peak_tokens(crowds, self._kinds, self._in_flight_tokens, ahead) <= limit.tokens
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
         """False for the newest whose contexts cover what is too much at present, or will be a step from now.
@@ -245,12 +245,19 @@ class Forecast(Admission):
                 yield view
 
     def touching(self, roster: Roster) -> Iterator[AgentView]:
-        """Whose KV has not been used for so long that an engine that evicts by age may throw it out before what is dead."""
+        """Whose KV an engine that evicts by age may throw out before what is dead: so much has been left behind since it was used.
+
+        Where nothing is known to have been, time stands for it: not all that is dead is known of.
+        """
         every_s = self._patience.touch_s
         if every_s is None or self._aside or roster.now - self._evicted > _CALM_S:
             return
+        dead = self._room.dead_tokens(roster.now, every_s)
+        before = self._room.left_before(dead) if dead else roster.now - every_s
+        if before is None:
+            return
         for view in roster.active.values():
-            if view.tool_started is not None and not view.calls and roster.now - (view.touched or view.tool_started) >= every_s:
+            if view.tool_started is not None and not view.calls and (view.touched or view.tool_started) <= before:
                 yield view
 
     def replied(self, agent: AgentView) -> None:
@@ -266,13 +273,14 @@ class Forecast(Admission):
         self._passed(0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary), held_s, seconds)
         self._kinds.tool_ended(agent, long=held_s < seconds)
 
-    def ended(self, agent: AgentView) -> None:
+    def ended(self, agent: AgentView, roster: Roster) -> None:
         """Learn how long agents live. Its KV is dead from now on; an engine that knows it lets it go first."""
+        self._ended = True
         self._overdue.pop(agent.rollout, None)
         self._kinds.ended(agent)
-        self._passed(max(0.0, self._now - agent.last_boundary))
+        self._passed(max(0.0, roster.now - agent.last_boundary))
         if not self._frees_ended:
-            self._room.left(self._now, own_tokens(agent, self._kinds.of(agent)))
+            self._room.left(roster.now, own_tokens(agent, self._kinds.of(agent)))
 
     def _passed(self, model_s: float, held_s: float = 0.0, tool_s: float = 0.0) -> None:
         """A step has been made. With nobody held back, queues may make it long, which is no reason to hold nobody back."""
@@ -317,21 +325,6 @@ class Forecast(Admission):
         unheard = 1 + sum(view.steps == 0 and not _last(view) for view in roster.active.values())
         pool, whole = self._room.pool_tokens or 0.0, self._kinds.whole
         return unheard * whole.survival.shares(2)[2] > max(self._first, pool / _WAVE_TOKENS, 2 * whole.heard)
-
-    def _all_fit(self, agent: AgentView, roster: Roster) -> bool:
-        """Whether all agents, those that wait too, would fit if each made so many steps more, or as many as this one may.
-
-        Then all may start. Should they prove to be longer, the newest pause, which with so few costs less than the last to start
-        having started late.
-        """
-        whole, active = self._kinds.whole, roster.active
-        agents = max(self._agents, len(active) + 1)
-        steps = _EACH_STEPS if agent.most_steps is None else min(_EACH_STEPS, agent.most_steps - 1)
-        coming = (agents - len(active)) * whole.first_own_tokens + agents * steps * whole.growth_tokens
-        room = min(roster.limit.tokens, self._p.fill * (self._room.pool_tokens or 0.0)) - whole.shared_tokens - coming
-        if roster.committed_tokens - len(active) * whole.shared_tokens > room:  # at least so much is there: spares the sum
-            return False
-        return sum(tokens for *_, tokens in private_tokens(active.values(), self._kinds, 0.0)) <= room
 
     @property
     def _step_s(self) -> float | None:

@@ -20,8 +20,9 @@ class Crowd(NamedTuple):
     later: float = 1.0
 
 
-def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) -> float:
+def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float, ahead: int | None = None) -> float:
     """Tokens, each kind's shared prefix counted once. `in_flight_tokens`: of a model call, what its agent's context does not tell yet.
+    `ahead`: steps, beyond which nothing is foreseen; None: two mean lives.
 
     A step is the unit of time, the same for all. An agent that has made k steps and whose context is c is about its next one,
     and will have, tau steps from now, c + g tau with probability S(k + 1 + tau) / S(k + 1), 0 beyond its limit on steps. Hints of
@@ -32,6 +33,8 @@ def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float) 
         return 0.0
     met = {kind for kind, *_ in groups}
     horizon = _HORIZON * max(kind.survival.mean_steps for kind in met)
+    if ahead is not None:
+        horizon = min(horizon, ahead)
     points = sorted({round(horizon * j / (_POINTS - 1)) for j in range(_POINTS)})
     rows = [_row(*key, *group, points[-1]) for key, group in groups.items()]
     return max(_expected(rows, tau) for tau in points) + sum(kind.shared_tokens for kind in met)

@@ -68,6 +68,14 @@ class Room:
             self._dead.popleft()
         return fsum(tokens for _, tokens in self._dead) / window * seconds
 
+    def left_before(self, tokens: float) -> float | None:
+        """The last time since which more tokens have been left behind. None: in the last minute or so there were no more at all."""
+        for time, left in reversed(self._dead):
+            tokens -= left
+            if tokens < 0.0:
+                return time
+        return None
+
     def tokens(self, time: float, usual_s: float, spread_tokens: float = 0.0) -> float | None:
         """For live contexts, so that KV which is not used for `usual_s` is found again, and so many more than foreseen have room.
         None: nothing is known of the pool.
