@@ -25,7 +25,7 @@ from report import show
 CASES = ("default tp4", "tool 0.2 s", "tool 20 s", "output 100", "steps 2-60")
 LONG_TOOLS = ("tool 20 s", "tool 60 s")
 KEYS: dict[str, tuple[float, ...]] = {
-    "fill": (0.91, 0.97),
+    "fill": (0.91, 0.94, 0.97),
     "pause": (1.0, 1.1),
     "miss_high": (0.05, 0.2),
     "miss_low": (0.0, 0.05),
@@ -48,6 +48,7 @@ IN_CODE: dict[str, tuple[float, ...]] = {
     "forecast._DEAD_LIVES": (1.0, 2.0),
     "forecast._LEAST_DEVIATIONS": (0.0, 2.0),
     "forecast._DEVIATIONS": (0.0, 2.5),
+    "forecast._AHEAD": (4, 8),
     "forecast._WAVE_TOKENS": (4096.0, 16384.0),
     "forecast._TOUCH_TOKENS": (200.0, 1000.0),
     "prefill._PRIOR_BEGUN": (5.0, 80.0),

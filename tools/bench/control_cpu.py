@@ -30,7 +30,7 @@ class Crowd:
         for _ in range(active // 4):
             view = self.newcomer()
             self._live(view, len(self._traces[view.rollout].outputs))
-            policy.admission.ended(view)
+            policy.admission.ended(view, self.roster)
         for place in (*[self.roster.active] * active, *[self.roster.paused] * (active // 8)):
             view = self.newcomer()
             self._live(view, self._random.randint(0, len(self._traces[view.rollout].outputs) - 1))

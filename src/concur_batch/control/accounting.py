@@ -123,7 +123,7 @@ class Accounting(Admission):
             self._first_contexts += agent.context_tokens
             self._first_replies += 1
 
-    def ended(self, agent: AgentView, roster: Roster) -> None:
+    def ended(self, agent: AgentView, roster: Roster) -> None:  # noqa: ARG002 - when does not matter here
         """Nobody has to tell it off any more."""
         self._leaving.discard(agent.rollout)
 

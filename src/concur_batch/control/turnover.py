@@ -147,7 +147,7 @@ class Turnover(Admission):
         """The first to be admitted."""
         return self._slots.next_returning(roster)
 
-    def ended(self, agent: AgentView, roster: Roster) -> None:
+    def ended(self, agent: AgentView, roster: Roster) -> None:  # noqa: ARG002 - when does not matter here
         """One more of the turnover, if it has been served at all."""
         self._ended += agent.steps > 0
 
