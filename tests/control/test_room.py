@@ -174,6 +174,15 @@ def test_dead_kv_never_takes_more_than_its_share(tokens, usual_s):
     assert it.tokens(1000.0, usual_s) >= 0.5 * it.fill * POOL - 1
 
 
+def test_kv_is_stale_when_more_has_been_left_behind_since_than_usually_is_in_that_time():
+    it = room()
+    for second in range(60):
+        it.left(float(second), 100)
+    assert it.stale_before(60.0, 5.0) == 54.0  # 500 tokens; six times 100 are more
+    assert it.stale_before(80.0, 3.0) == 57.0  # 40 are of the last minute, so 200 tokens: more than since 58.0
+    assert it.stale_before(500.0, 3.0) == 497.0
+
+
 # A pool of unknown size --------------------------------------------------------------------------------------------------
 
 

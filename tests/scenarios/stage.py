@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from concur_batch.agent.react import react
 from concur_batch.agent.replay import History
 from concur_batch.control.policies import make_policy
 from concur_batch.engine.scripted import ScriptedEngine, reply
+from concur_batch.errors import RunDirectoryError
 from concur_batch.lane import Lane, LaneOptions
 from concur_batch.plan import Defaults, Retry, plan
 from concur_batch.recorder import Recorder
@@ -102,6 +104,7 @@ class Stage:
     plan_first: bool = False
     tools: Tools = field(default_factory=Tools)
     records: list = field(default_factory=list)
+    full: Callable[[list, object], bool] = lambda records, record: False  # whether the disk is when this record is written
     runner: Runner | None = None
     complete: bool | None = None
 
@@ -110,13 +113,18 @@ class Stage:
         self.records = [decoder.decode(encoder.encode(record)) for record in self.records]  # as read from disk
         return run_virtual(self._run(meanwhile))
 
+    def _append(self, record):
+        if self.full(self.records, record):
+            raise RunDirectoryError("full")
+        self.records.append(record)
+
     async def _run(self, meanwhile):
         state, history = RunState(), History()
         for record in self.records:
             state.apply(record)
             history.apply(record)
         history.close()
-        recorder = Recorder(asyncio.get_running_loop().time, self.records.append, state.apply)
+        recorder = Recorder(asyncio.get_running_loop().time, self._append, state.apply)
         recorder.write(r.SegmentStarted(t=0.0, epoch=1e9, host="h", pid=1, version="test"))
         recorder.write(r.BatchLoaded(t=0.0, tasks=len(self.job), rollouts=len(self.job) * self.n))
         find = {"react": react, **self.agents}.__getitem__

@@ -10,7 +10,7 @@ from stage import Stage, after, drain, fan, finals, fresh_engine, rng, stop, tas
 from concur_batch import records as r
 from concur_batch.agent.context import INTERRUPTED
 from concur_batch.engine.scripted import ScriptedEngine
-from concur_batch.errors import EngineRefused
+from concur_batch.errors import EngineRefused, RunDirectoryError
 from concur_batch.plan import Retry
 
 
@@ -143,25 +143,8 @@ def test_a_larger_job_starts_what_is_new():
 
 
 def test_a_journal_that_breaks_stops_the_run():
-    from concur_batch.errors import RunDirectoryError
-
-    class Full(list):
-        def append(self, record):
-            if len(self) > 20:
-                raise RunDirectoryError("full")
-            super().append(record)
-
-    stage = Stage(fresh_engine(), tasks(5))
-    stage.records = Full()
-    original = stage._run
-
-    async def keep(meanwhile):
-        stage.records = Full(stage.records)
-        return await original(meanwhile)
-
-    stage._run = keep
     with pytest.raises(RunDirectoryError, match="full"):
-        stage.run()
+        Stage(fresh_engine(), tasks(5), full=lambda records, _: len(records) > 20).run()
 
 
 def test_a_drain_waits_for_every_agent_also_for_those_with_several_calls():

@@ -8,7 +8,7 @@ from stage import Stage, after, drain, finals, stop, tasks, turns
 from concur_batch import records as r
 from concur_batch.agent.replay import History
 from concur_batch.engine.scripted import ScriptedEngine
-from concur_batch.errors import EngineDown
+from concur_batch.errors import EngineDown, RunDirectoryError
 from concur_batch.presence import EngineGone
 from concur_batch.task import Limits
 
@@ -150,21 +150,6 @@ def test_what_a_rollout_used_of_its_time_counts_over_a_resume():
 
 def test_a_journal_that_breaks_under_the_watch_stops_the_run_too():
     """The watch on a lost engine writes records of its own."""
-    from concur_batch.errors import RunDirectoryError
-
-    class NoLoss(list):
-        def append(self, record):
-            if isinstance(record, r.EngineLost):
-                raise RunDirectoryError("full")
-            super().append(record)
-
-    stage = Stage(Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0), tasks(2))
-    original = stage._run
-
-    async def keep(meanwhile):
-        stage.records = NoLoss(stage.records)
-        return await original(meanwhile)
-
-    stage._run = keep
+    engine = Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0)
     with pytest.raises(RunDirectoryError, match="full"):
-        stage.run()
+        Stage(engine, tasks(2), full=lambda _, record: isinstance(record, r.EngineLost)).run()

@@ -245,17 +245,11 @@ class Forecast(Admission):
                 yield view
 
     def touching(self, roster: Roster) -> Iterator[AgentView]:
-        """Whose KV an engine that evicts by age may throw out before what is dead: so much has been left behind since it was used.
-
-        Where nothing is known to have been, time stands for it: not all that is dead is known of.
-        """
+        """Whose KV an engine that evicts by age may throw out before what is dead: so much has been left behind since it was used."""
         every_s = self._patience.touch_s
         if every_s is None or self._aside or roster.now - self._evicted > _CALM_S:
             return
-        dead = self._room.dead_tokens(roster.now, every_s)
-        before = self._room.left_before(dead) if dead else roster.now - every_s
-        if before is None:
-            return
+        before = self._room.stale_before(roster.now, every_s)
         for view in roster.active.values():
             if view.tool_started is not None and not view.calls and (view.touched or view.tool_started) <= before:
                 yield view

@@ -68,13 +68,16 @@ class Room:
             self._dead.popleft()
         return fsum(tokens for _, tokens in self._dead) / window * seconds
 
-    def left_before(self, tokens: float) -> float | None:
-        """The last time since which more tokens have been left behind. None: in the last minute or so there were no more at all."""
-        for time, left in reversed(self._dead):
+    def stale_before(self, time: float, seconds: float) -> float:
+        """The time at which KV must have been used last, or earlier, for more to have been left behind since than is in so many seconds, at
+        the rate of the last minute or so. Where nothing has been left behind: so many seconds ago, as not all that is dead is known of.
+        """
+        tokens = self.dead_tokens(time, seconds)
+        for when, left in reversed(self._dead):
             tokens -= left
             if tokens < 0.0:
-                return time
-        return None
+                return when
+        return time - seconds
 
     def tokens(self, time: float, usual_s: float, spread_tokens: float = 0.0) -> float | None:
         """For live contexts, so that KV which is not used for `usual_s` is found again, and so many more than foreseen have room.
