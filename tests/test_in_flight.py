@@ -36,6 +36,16 @@ def test_calls_are_capped_in_order():
     assert run_virtual(story()) == [0, 0, 1, 1, 2]
 
 
+def test_it_is_told_of_every_call_that_begins():
+    async def story():
+        loop, told = asyncio.get_running_loop(), []
+        flight = InFlight(Limit(requests=2), loop.time, lambda: 1.0, lambda: told.append(loop.time()))
+        await calls(flight, [0] * 5)
+        return told
+
+    assert run_virtual(story()) == [0, 0, 1, 1, 2]
+
+
 def test_a_cancelled_wait_leaves_its_place():
     async def story():
         flight = in_flight(requests=1)

@@ -42,7 +42,8 @@ class Watched(SimEngine):
 
 async def begun(touches, *rollouts):
     """Begin these touches and wait for them; how many there were."""
-    touches.begin(rollouts)
+    touches.want(rollouts)
+    touches.begin()
     await asyncio.sleep(40)
     return touches.counted()
 
@@ -90,10 +91,26 @@ def test_only_who_has_been_answered_and_is_there_and_one_at_a_time():
         for rollout in ("a", "gone"):
             touches.answered(request(rollout))
         touches.forget("gone")
-        touches.begin(["a"])
+        touches.want(["a"])
+        touches.begin()
         return await begun(touches, "a", "gone", "unheard"), len(sim.asked)
 
     assert run_virtual(story()) == (1, 1)
+
+
+def test_who_calls_by_then_needs_no_touch():
+    async def story():
+        sim = Watched()
+        touches = Touches(sim)
+        for rollout in ("a", "b"):
+            touches.answered(request(rollout))
+        touches.want(["a", "b"])
+        touches.calls("b")
+        found = [touches.begin(), touches.begin()]
+        await asyncio.sleep(40)
+        return found, [asked.rollout for asked in sim.asked]
+
+    assert run_virtual(story()) == ([True, False], ["a"])
 
 
 def test_after_one_has_failed_there_are_none_for_a_minute():
@@ -116,7 +133,8 @@ def test_those_under_way_end_with_the_run():
         sim = Watched()
         touches = Touches(sim)
         touches.answered(request("a"))
-        touches.begin(["a"])
+        touches.want(["a"])
+        touches.begin()
         await asyncio.sleep(0)
         await touches.close()
         await sim.aclose()

@@ -13,12 +13,17 @@ _MOMENT_S = 0.01  # calls that begin within it meet in one prefill
 
 
 class InFlight:
-    """`limit`: its `requests`, `together` and `hold_s` hold here. `clock`: the engine's seconds; `speed`: how many pass in one of the loop."""
+    """`limit`: its `requests`, `together` and `hold_s` hold here. `clock`: the engine's seconds; `speed`: how many pass in one of the loop.
+    `on_begin`: called whenever a call begins.
+    """
 
-    def __init__(self, limit: Limit, clock: Callable[[], float], speed: Callable[[], float]) -> None:
+    def __init__(
+        self, limit: Limit, clock: Callable[[], float], speed: Callable[[], float], on_begin: Callable[[], object] = lambda: None
+    ) -> None:
         self._limit = limit
         self._clock = clock
         self._speed = speed
+        self._on_begin = on_begin
         self._calls = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._hold: asyncio.TimerHandle | None = None  # when it ends, whoever waits begins
@@ -90,3 +95,4 @@ class InFlight:
         now = self._clock()
         if now - self._last > _MOMENT_S:
             self._begun, self._last = self._begun + 1, now
+        self._on_begin()

@@ -93,12 +93,12 @@ class Lane:
         self._decided = self._bounded(policy.controller.first)
         self._steering = Steering()
         self.gate = Gate(engine.name, policy.admission, self._decided, recorder, on_room, self._clock)
-        self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed)
+        self._touches = Touches(engine)
+        self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed, self._touches.begin)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self._uncounted = False  # a reply has come without token counts
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
-        self._touches = Touches(engine)
         self._misses = 0  # failed readings in a row
         self._resting: dict[_Rest, None] = {}  # calls that wait to be made, or to be made again
 
@@ -185,6 +185,7 @@ class Lane:
                     await self._rest(request.rollout, deadline, backoff_s(self._random, breaks))
                     wait_s += clock() - broke
             asked = clock()
+            self._touches.calls(request.rollout)
             if not in_flight.took():
                 with self._at_rest(request.rollout, deadline):
                     await in_flight.acquire()
@@ -255,6 +256,7 @@ class Lane:
 
     async def control(self, waiting: Callable[[], int], lag: Callable[[], float]) -> None:
         """Sample, update, resize, record; until cancelled. Intervals are seconds of the engine."""
+        alone = False  # touches have begun when no call did
         while True:
             can = self.engine.capabilities
             await asyncio.sleep(self._options.poll_s / can.speed)
@@ -266,7 +268,7 @@ class Lane:
                 active=self.gate.active,
                 waiting=waiting() + self.gate.paused,
                 committed_tokens=self.gate.committed_tokens,
-                begun=self._in_flight.begun() + touches,
+                begun=self._in_flight.begun() + alone,
                 frees_ended=self.helps.sessions,
                 host_tokens=can.host_tokens or 0,
                 held=self._steering.held,
@@ -278,8 +280,9 @@ class Lane:
             limit = self._steering.in_force(self._decided, self._max_agents)
             self.gate.resize(limit)
             self._in_flight.resize(limit)
+            alone = self.presence.lost is None and self._touches.begin()
             if self.presence.lost is None:
-                self._touches.begin(self.gate.touched())
+                self._touches.want(self.gate.touched())
 
     def leave(self, view: AgentView, *, ended: bool) -> None:
         """The agent goes; `ended` False: only from this segment. Once."""

@@ -1,7 +1,8 @@
 """Touches: requests for one token that keep the KV of agents in tool calls from being the oldest in an engine's cache.
 
 An engine that evicts by age cannot tell an agent that waits for its tool from one that has ended. Whoever sends the last
-prompt again uses its KV: all of it is found in the cache, one token is computed, and its age is 0 again.
+prompt again uses its KV: all of it is found in the cache, one token is computed, and its age is 0 again. Sent along with a
+model call it shares that call's prefill, and nobody who is being answered stands still for it alone.
 
 The reply to that prompt is not touched, and has to be computed again if it was evicted. It cannot be sent along: SGLang
 renders a conversation that ends with an assistant's message otherwise (openai/serving_chat.py).
@@ -44,6 +45,7 @@ class Touches:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._last: dict[str, tuple[Request, int]] = {}  # by rollout: its last request, and the messages that it had then
+        self._wanted: dict[str, None] = {}
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._numbers = 0
         self._counted = 0
@@ -56,11 +58,23 @@ class Touches:
     def forget(self, rollout: str) -> None:
         """The agent has gone."""
         self._last.pop(rollout, None)
+        self._wanted.pop(rollout, None)
 
-    def begin(self, rollouts: Iterable[str]) -> None:
-        """Touch the KV of these; who is being touched already, or has had no answer yet, is left out."""
+    def want(self, rollouts: Iterable[str]) -> None:
+        """The KV of these is to be touched at the next `begin`."""
+        self._wanted.update(dict.fromkeys(rollouts))
+
+    def calls(self, rollout: str) -> None:
+        """The agent makes a call of its own, which uses its KV."""
+        self._wanted.pop(rollout, None)
+
+    def begin(self) -> bool:
+        """Touch whoever is to be touched; who is being touched already, or has had no answer yet, is left out. Whether there was anybody."""
+        if not self._wanted:
+            return False
+        before, wanted, self._wanted = self._numbers, self._wanted, {}
         loop = asyncio.get_running_loop()
-        for rollout in rollouts:
+        for rollout in wanted:
             last = self._last.get(rollout)
             if last is None or rollout in self._under_way or loop.time() < self._rests_until:
                 continue
@@ -69,6 +83,7 @@ class Touches:
             self._under_way[rollout] = loop.create_task(
                 self._touch(rollout, self._request(request, request.messages[:messages])), name=f"touch {rollout}"
             )
+        return self._numbers > before
 
     def counted(self) -> int:
         """Touches begun since this was last asked."""

@@ -70,7 +70,8 @@ async def story(url):
             await other.turn(engine, touches)
             if number % PER_TOUCH == 0:
                 before = await engine.evicted()
-                touches.begin([touched.letter])
+                touches.want([touched.letter])
+                touches.begin()
                 heard.append((before, await engine.touched.get(), await engine.evicted()))
         return first, heard, [await agent.turn(engine, touches) for agent in (touched, left)]
     finally:
