@@ -23,7 +23,9 @@ class Passage(NamedTuple):
 
 
 class Gate:
-    """The slots of one engine. `clock`: the engine's seconds. `on_room`: called when an agent may perhaps start that could not before."""
+    """The slots of one engine. `clock`: the engine's seconds. `on_room`: called when an agent may perhaps start that could not before.
+    `starting`: whether there is a new agent that waits for nothing but room, here or on another engine.
+    """
 
     def __init__(
         self,
@@ -33,12 +35,15 @@ class Gate:
         recorder: Recorder,
         on_room: Callable[[], None],
         clock: Callable[[], float] | None = None,
+        starting: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine = engine
         self._admission = admission
         self._recorder = recorder
         self._on_room = on_room
         self._clock = clock or recorder.now
+        self._starting = starting
+        self._asked: AgentView | None = None  # the last new one for whom there was to be room
         self._roster = Roster(limit=limit)
         self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
@@ -83,9 +88,12 @@ class Gate:
     # Slots -----------------------------------------------------------------------------------------------------------
 
     def has_room(self, view: AgentView) -> bool:
-        """Whether this new agent may start now: paused ones come first."""
-        closed = self._draining or self._held is not None or self._roster.paused
-        return not closed and self._admission.may_start(view, self._seen())
+        """Whether this new agent may start now, which waits for nothing else."""
+        self._asked = view
+        if self._draining or self._held is not None:
+            return False
+        roster = self._seen()
+        return self._admission.next_returning(roster) is None and self._admission.may_start(view, roster)
 
     def start(self, view: AgentView) -> None:
         """Give a slot; only after `has_room`, without waiting in between."""
@@ -231,6 +239,7 @@ class Gate:
 
     def _seen(self) -> Roster:
         self._roster.now = self._clock()
+        self._roster.new = self._asked if self._starting() else None
         return self._roster
 
     def _take(self, view: AgentView) -> None:
@@ -242,13 +251,12 @@ class Gate:
         self._roster.committed_tokens -= view.context_tokens
 
     def _settle(self) -> None:
-        """Give free slots to paused agents first, then say that there may be room."""
+        """Give free slots to paused agents, then say that there may be room for new ones."""
         if self._draining or self._held is not None:
             return
         roster = self._seen()
-        while roster.paused:
-            view = self._admission.next_returning(roster)
-            if view is None or not self._admission.may_start(view, roster):
+        while (view := self._admission.next_returning(roster)) is not None:
+            if not self._admission.may_start(view, roster):
                 return
             del roster.paused[view.rollout]
             future = self._returns.pop(view.rollout)

@@ -68,7 +68,9 @@ class _Rest:
 
 
 class Lane:
-    """`model`: what it serves, for tasks that name none. `on_room`: called when an agent may perhaps start. `on_gone`: called once when the engine is given up."""
+    """`model`: what it serves, for tasks that name none. `on_room`: called when an agent may perhaps start. `starting`: whether a new one waits for that alone.
+    `on_gone`: called once when the engine is given up.
+    """
 
     def __init__(
         self,
@@ -81,6 +83,7 @@ class Lane:
         max_agents: int,
         seed: int,
         on_room: Callable[[], None],
+        starting: Callable[[], bool],
         on_gone: Callable[[EngineGone], None],
     ) -> None:
         self.engine = engine
@@ -92,7 +95,7 @@ class Lane:
         self._random = random.Random(f"{seed}/{engine.name}")  # noqa: S311 - jitter of retries
         self._decided = self._bounded(policy.controller.first)
         self._steering = Steering()
-        self.gate = Gate(engine.name, policy.admission, self._decided, recorder, on_room, self._clock)
+        self.gate = Gate(engine.name, policy.admission, self._decided, recorder, on_room, self._clock, starting)
         self._touches = Touches(engine)
         self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed, self._touches.begin)
         self.meter = CacheMeter(engine.name)

@@ -129,10 +129,14 @@ class Runner:
         self._fed = True
         self._check()
 
+    def starting(self) -> bool:
+        """Whether a new agent waits for nothing but room on an engine."""
+        return not self._fed and self._draining is None and len(self._agents) < self._max_agents
+
     async def _lane_with_room(self, view: AgentView) -> Lane | None:
         """The engine with most free committed share. None: draining."""
         while self._draining is None:
-            if len(self._agents) < self._max_agents:
+            if self.starting():
                 open_lanes = [lane for lane in self._lanes if lane.has_room(view)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))

@@ -258,5 +258,5 @@ def test_a_crowd_has_as_many_active_agents_as_asked_for():
 def test_each_kind_of_decision_is_measured():
     found = control_cpu.decisions("aimd", active=16, room=0.95, rounds=3)
     assert {what: len(spent) for what, spent in found.items()} == dict.fromkeys(
-        ("update", "yielding", "touching", "may_continue", "may_start, new", "may_start, returning"), 3
+        ("update", "yielding", "touching", "may_continue", "may_start, new", "may_start, returning", "next_returning"), 3
     )

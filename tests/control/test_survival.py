@@ -52,6 +52,20 @@ def test_shares_only_fall_and_hazards_are_shares(ended, running):
     assert found.mean_steps > 0
 
 
+@given(lives, lives)
+def test_the_rest_is_the_sum_of_the_shares_to_come(ended, running):
+    found = survival(ended, running)
+    shares = found.shares(3000)
+    for steps in range(45):
+        assert found.rest(steps) == pytest.approx(sum(shares[steps + 1 :]) / shares[steps + 1], rel=0.01)
+    assert found.rest(0) == pytest.approx(found.mean_steps / shares[1], rel=0.01)
+
+
+def test_the_rest_falls_where_all_make_as_many_steps():
+    found = survival([20] * 200)
+    assert [round(found.rest(steps)) for steps in (0, 5, 10, 19)] == [20, 15, 10, 1]
+
+
 @given(lives, lives, st.integers(1, 40))
 def test_agents_that_still_run_never_make_lives_look_shorter(ended, running, steps):
     before, after = survival(ended, running, lengths=False), survival(ended, [*running, steps], lengths=False)

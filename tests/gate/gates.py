@@ -33,11 +33,20 @@ class Attentive(SlotAdmission):
         return [agent for agent in roster.active.values() if roster.now - (agent.touched or agent.tool_started) >= 10]
 
 
-def gate_of(agents=2, admission=None, **limit):
+@dataclass(frozen=True)
+class NewFirst(SlotAdmission):
+    """Nobody returns while a new one waits."""
+
+    def next_returning(self, roster):
+        return None if roster.new is not None else super().next_returning(roster)
+
+
+def gate_of(agents=2, admission=None, starting=lambda: False, **limit):
     records = []
     recorder = Recorder(asyncio.get_running_loop().time, records.append)
     room = asyncio.Event()
-    return Gate("e", admission or SlotAdmission(), Limit(agents=agents, **limit), recorder, room.set), records, room
+    gate = Gate("e", admission or SlotAdmission(), Limit(agents=agents, **limit), recorder, room.set, starting=starting)
+    return gate, records, room
 
 
 def view(order):

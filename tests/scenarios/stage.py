@@ -147,6 +147,7 @@ class Stage:
                 max_agents=self.max_agents,
                 seed=0,
                 on_room=runner.room,
+                starting=runner.starting,
                 on_gone=runner.gone,
             )
             for engine in engines

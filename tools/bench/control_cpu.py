@@ -127,6 +127,8 @@ def decisions(name: str, active: int, room: float, rounds: int) -> dict[str, lis
         crowd.call(view)
         timed("may_start, new", lambda: law.may_start(newcomer, roster))
         timed("may_start, returning", lambda: law.may_start(returning, roster))
+        roster.new = newcomer
+        timed("next_returning", lambda: law.next_returning(roster))
     return found
 
 

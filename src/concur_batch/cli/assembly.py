@@ -47,6 +47,7 @@ def assemble(
             max_agents=config.run.max_agents,
             seed=config.run.seed,
             on_room=runner.room,
+            starting=runner.starting,
             on_gone=runner.gone,
         )
         for engine, model in engines

@@ -116,6 +116,7 @@ class Roster:
     paused: dict[str, AgentView] = field(default_factory=dict)  # at a boundary, waiting to return
     away: dict[str, AgentView] = field(default_factory=dict)  # in a tool call in which they gave up their slots
     committed_tokens: int = 0  # contexts of the active agents, as of their last replies
+    new: AgentView | None = None  # not in it yet: who would start next, and waits for room alone
 
 
 class Admission(Protocol):
@@ -130,7 +131,7 @@ class Admission(Protocol):
         ...
 
     def next_returning(self, roster: Roster) -> AgentView | None:
-        """The paused agent that returns first. None: nobody waits."""
+        """The paused agent that returns before anybody else goes. None: nobody is paused, or a new one goes first."""
         ...
 
     def yielding(self, roster: Roster) -> Iterable[AgentView]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from math import fsum  # sum() rounds otherwise since Python 3.12
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -110,6 +111,8 @@ class Forecast(Admission):
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
         self._replies_tell = False
         self._ended = False  # somebody has
+        self._waiting = 0  # new and paused, at the last sample
+        self._last_life, self._last_looked = False, -1  # in the last life; as of which sample
 
     # How much --------------------------------------------------------------------------------------------------------
 
@@ -125,6 +128,7 @@ class Forecast(Admission):
         self._frees_ended, self._host_tokens = sample.frees_ended, sample.host_tokens
         if sample.evicted_tokens != 0:  # or it is not told
             self._evicted = sample.time
+        self._waiting = sample.waiting
         self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
         reason = self._room.sampled(sample, interval_s, used=self._used, present=self._present)
         pool = self._room.pool_tokens
@@ -226,8 +230,31 @@ class Forecast(Admission):
         return False
 
     def next_returning(self, roster: Roster) -> AgentView | None:
-        """The oldest: nobody waits for ever, as those before it end."""
-        return min(roster.paused.values(), key=lambda view: view.order, default=None)
+        """The oldest, before anybody new: nobody waits for ever, as those before it end. In the last life whoever has the longest rest."""
+        oldest = min(roster.paused.values(), key=lambda view: view.order, default=None)
+        if oldest is None or not self._in_last_life(roster):
+            return oldest
+        back = max(roster.paused.values(), key=lambda view: (self._rest(view), -view.order))
+        new = roster.new
+        return back if new is None or self._rest(new) <= self._rest(back) or not self.may_start(new, roster) else None
+
+    def _in_last_life(self, roster: Roster) -> bool:
+        """Whether what is left to be done is no more than those who are under way would do in one life each. Looked at once per sample."""
+        if self._last_looked != self._samples:
+            self._last_looked = self._samples
+            life = self._kinds.whole.survival.rest(0)
+            under_way = len(roster.active) + len(roster.away)
+            left = life * max(0, self._waiting - len(roster.paused))
+            if self._ended and left < life * under_way:
+                crowds = (roster.active, roster.away, roster.paused)
+                left += fsum(self._rest(view) for crowd in crowds for view in crowd.values())
+            self._last_life = self._ended and left < life * under_way
+        return self._last_life
+
+    def _rest(self, agent: AgentView) -> float:
+        """Steps that it has before it, in the mean."""
+        rest = self._kinds.of(agent).survival.rest(agent.steps)
+        return rest if agent.most_steps is None else min(rest, max(0, agent.most_steps - agent.steps))
 
     def yielding(self, roster: Roster) -> Iterator[AgentView]:
         """Whose tool call has taken longer than keeping its KV is worth."""

@@ -28,6 +28,7 @@ class Survival:
         self._onwards = 1.0
         self._mean = 0.0
         self._plain: tuple[list[float], float] | None = None
+        self._rests: list[float] | None = None
         self._stale = True
 
     def goes_on(self, steps: int) -> None:
@@ -69,6 +70,15 @@ class Survival:
             self._estimate()
         return self._mean
 
+    def rest(self, steps: int) -> float:
+        """Steps that are still to come for an agent that has made so many and goes on, in the mean."""
+        if self._stale or self._rests is None:
+            shares = self.shares(1)
+            left = shares[-1] * self._onwards / max(1.0 - self._onwards, _LEAST_HAZARD)
+            sums = [left := left + share for share in reversed(shares)]
+            self._rests = [whole / share for whole, share in zip(reversed(sums), shares, strict=True)]
+        return self._rests[min(max(steps, 0) + 1, len(self._rests) - 1)]
+
     def hazard(self, steps: int) -> float:
         """Of those who get so far, the share that ends after exactly so many steps."""
         k = min(max(steps, 0), _MOST_STEPS)
@@ -95,7 +105,7 @@ class Survival:
     def _estimate(self) -> None:
         prior = self._prior if self._lengths is None else self._lengths.hazard()
         self._shares, self._onwards, self._mean = self._estimated(prior)
-        self._stale = False
+        self._stale, self._rests = False, None
 
     def _estimated(self, prior_hazard: Callable[[int], float]) -> tuple[list[float], float, float]:
         """(shares, share of those beyond that go on with each step, mean steps)."""
