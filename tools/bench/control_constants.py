@@ -50,7 +50,7 @@ IN_CODE: dict[str, tuple[float, ...]] = {
     "forecast._DEVIATIONS": (0.0, 2.5),
     "forecast._AHEAD": (4, 8),
     "forecast._WAVE_TOKENS": (4096.0, 16384.0),
-    "forecast._TOUCH_TOKENS": (200.0, 1000.0),
+    "forecast._TOUCH_TOKENS": (100.0, 500.0),
     "prefill._PRIOR_BEGUN": (5.0, 80.0),
     "prefill._PATIENCE": (1.0, 4.0),
     "room._DRAIN_S": (20.0, 180.0),
