@@ -40,6 +40,15 @@ class Watched(SimEngine):
         return await super().complete(request)
 
 
+def answered(*rollouts):
+    """An engine that has answered each of these once, and its touches."""
+    sim = Watched()
+    touches = Touches(sim)
+    for rollout in rollouts:
+        touches.answered(request(rollout))
+    return sim, touches
+
+
 async def begun(touches, *rollouts):
     """Begin these touches and wait for them; how many there were."""
     touches.want(rollouts)
@@ -86,10 +95,7 @@ def test_one_token_of_the_same_prompt_and_nothing_else_of_the_reply():
 
 def test_only_who_has_been_answered_and_is_there_and_one_at_a_time():
     async def story():
-        sim = Watched()
-        touches = Touches(sim)
-        for rollout in ("a", "gone"):
-            touches.answered(request(rollout))
+        sim, touches = answered("a", "gone")
         touches.forget("gone")
         touches.want(["a"])
         touches.begin()
@@ -100,10 +106,7 @@ def test_only_who_has_been_answered_and_is_there_and_one_at_a_time():
 
 def test_who_calls_by_then_needs_no_touch():
     async def story():
-        sim = Watched()
-        touches = Touches(sim)
-        for rollout in ("a", "b"):
-            touches.answered(request(rollout))
+        sim, touches = answered("a", "b")
         touches.want(["a", "b"])
         touches.calls("b")
         found = [touches.begin(), touches.begin()]
@@ -115,9 +118,7 @@ def test_who_calls_by_then_needs_no_touch():
 
 def test_after_one_has_failed_there_are_none_for_a_minute():
     async def story():
-        sim = Watched()
-        touches = Touches(sim)
-        touches.answered(request("a"))
+        sim, touches = answered("a")
         sim.fails = True
         found = [await begun(touches, "a")]
         sim.fails = False
@@ -130,9 +131,7 @@ def test_after_one_has_failed_there_are_none_for_a_minute():
 
 def test_those_under_way_end_with_the_run():
     async def story():
-        sim = Watched()
-        touches = Touches(sim)
-        touches.answered(request("a"))
+        sim, touches = answered("a")
         touches.want(["a"])
         touches.begin()
         await asyncio.sleep(0)

@@ -98,6 +98,7 @@ class Gate:
     def start(self, view: AgentView) -> None:
         """Give a slot; only after `has_room`, without waiting in between."""
         view.last_boundary = self._clock()
+        self._asked = None
         self._take(view)
 
     async def boundary(self, view: AgentView) -> Passage:
