@@ -102,11 +102,14 @@ def test_agents_with_hints_that_are_nearly_done_leave_room():
 # Who pauses and returns --------------------------------------------------------------------------------------------------
 
 
+def pausing(it, active):
+    """Who pauses, of these alone."""
+    return [a.order for a in active if not it.may_continue(a, roster(active=active))]
+
+
 def test_over_the_limit_the_newest_pause():
     it = lived(law())
-    active = [agent(n, context=10_000) for n in range(12)]
-    there = roster(active=active)
-    assert [a.order for a in active if not it.may_continue(a, there)] == [9, 10, 11]
+    assert pausing(it, [agent(n, context=10_000) for n in range(12)]) == [9, 10, 11]
 
 
 def test_a_little_over_the_limit_nobody_pauses():
@@ -116,10 +119,10 @@ def test_a_little_over_the_limit_nobody_pauses():
 
 
 def test_growth_that_is_to_come_before_the_next_boundary_counts():
-    """Ten agents that grow by 400: 100,000 tokens are within 1.03 times the limit, and 104,000 are not."""
-    it = lived(law(), steps=30)
+    """Ten agents of 10,000 tokens are within 1.03 times the limit, and with a step of 1,000 each they are not."""
     active = [agent(n, context=10_000) for n in range(10)]
-    assert [a.order for a in active if not it.may_continue(a, roster(active=active))] == [9]
+    assert pausing(lived(law(), steps=30, growth=1_000), active) == [9]
+    assert pausing(lived(law(), steps=30, growth=100), active) == []
 
 
 def test_nobody_pauses_for_growth_where_as_many_are_about_to_end():
@@ -315,6 +318,16 @@ def test_nobody_is_held_back_where_the_engine_could_compute_everything_at_every_
     assert busy(law(harmless=1.0), 4) == Limit(reason="step-aside")
     assert busy(law(harmless=1.0), 400).tokens < POOL
     assert busy(law(), 4).tokens < POOL
+
+
+def test_the_old_weigh_what_they_are():
+    """Near the end those who are left are older than agents are in the mean, and what they have is more than it could."""
+    old = [agent(n, context=60_000, steps=40) for n in range(4)]
+    for crowd in ("active", "away", "paused"):
+        it = law(harmless=1.0)
+        lived(it, tool_s=2.0)
+        list(it.yielding(roster(**{crowd: old})))
+        assert sampled(it, 1, 30, active=4).tokens < POOL
 
 
 def test_where_history_is_computed_anew_and_calls_queue_it_was_not_harmless():

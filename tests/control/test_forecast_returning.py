@@ -25,6 +25,12 @@ def test_in_the_last_life_the_longest_rest_goes_first():
     assert in_last_life(waiting=4) is None  # a new one has more before it than any of them
 
 
+def test_it_begins_with_a_little_more_than_a_life_of_those_under_way():
+    """Eight could make 101 steps in one life each, as it is known. They and the paused have 74 before them, and each new one 12.6."""
+    assert in_last_life(waiting=3 + 4) is None
+    assert in_last_life(waiting=3 + 5) == 0
+
+
 def test_before_it_the_oldest_does():
     assert in_last_life(waiting=40) == 0
     assert in_last_life(waiting=4, active=1) == 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from math import fsum  # sum() rounds otherwise since Python 3.12
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -34,6 +35,7 @@ _DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the who
 _TOUCH_TOKENS = 250.0  # prefilled in the time of a touch: a pass of its own would be 500 or more, but most go along with a call
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
 _AHEAD = 6  # steps, beyond which nothing is foreseen until the first agent has ended
+_LIVES = 1.3  # of those under way, for which the last ones go by the longest rest: the batch ends with the longest life, not the mean one
 _WAVE_TOKENS = 8_192.0  # of the pool, for each agent that starts before one has been heard of
 
 
@@ -109,6 +111,7 @@ class Forecast(Admission):
         self._harmless = parameters.harmless  # the load that is taken to be, until it proves not to be
         self._strained = 0.0  # share of the last samples in which nobody was held back and the engine fell behind
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
+        self._begun, self._begun_tokens = 0, 0.0  # who has begun and not ended; their contexts at present
         self._replies_tell = False
         self._ended = False  # somebody has
         self._waiting = 0  # new and paused, at the last sample
@@ -230,7 +233,7 @@ class Forecast(Admission):
         return False
 
     def next_returning(self, roster: Roster) -> AgentView | None:
-        """The oldest, before anybody new: nobody waits for ever, as those before it end. In the last life whoever has the longest rest."""
+        """The oldest, before anybody new: nobody waits for ever, as those before it end. Near the end whoever has the longest rest."""
         oldest = min(roster.paused.values(), key=lambda view: view.order, default=None)
         if oldest is None or not self._in_last_life(roster):
             return oldest
@@ -239,16 +242,15 @@ class Forecast(Admission):
         return back if new is None or self._rest(new) <= self._rest(back) or not self.may_start(new, roster) else None
 
     def _in_last_life(self, roster: Roster) -> bool:
-        """Whether what is left to be done is no more than those who are under way would do in one life each. Looked at once per sample."""
+        """Whether what is left to be done is no more than those who are under way would do in 1.3 lives each. Looked at once per sample."""
         if self._last_looked != self._samples:
             self._last_looked = self._samples
             life = self._kinds.whole.survival.rest(0)
-            under_way = len(roster.active) + len(roster.away)
+            most = _LIVES * life * (len(roster.active) + len(roster.away))
             left = life * max(0, self._waiting - len(roster.paused))
-            if self._ended and left < life * under_way:
-                crowds = (roster.active, roster.away, roster.paused)
-                left += fsum(self._rest(view) for crowd in crowds for view in crowd.values())
-            self._last_life = self._ended and left < life * under_way
+            if self._ended and left < most:
+                left += fsum(self._rest(view) for view in _begun(roster))
+            self._last_life = self._ended and left < most
         return self._last_life
 
     def _rest(self, agent: AgentView) -> float:
@@ -321,7 +323,8 @@ class Forecast(Admission):
     def _look_at(self, roster: Roster) -> None:
         """Compare what the agents' contexts tell with what the engine tells."""
         active = roster.active.values()
-        self._away = len(roster.away)
+        self._away, self._begun = len(roster.away), len(roster.active) + len(roster.away) + len(roster.paused)
+        self._begun_tokens = fsum(tokens for _, _, tokens in private_tokens(_begun(roster), self._kinds, 0.0))
         self._kinds.count_unheard(active)
         known = idle = 0.0
         calls = 0
@@ -361,11 +364,15 @@ class Forecast(Admission):
         return min(_MOST_DEVIATIONS, max(_LEAST_DEVIATIONS, _DEVIATIONS * whole_pool_s / step_s))
 
     def _harmless_load(self) -> float:
-        """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back."""
+        """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back. Contexts are
+        what they come to in the mean, or as they are, if that is more: near the end those who are left are old.
+        """
         pool, patience, whole = self._room.pool_tokens, self._patience, self._kinds.whole
         if patience.break_even_s is None or pool is None or not self._step_s:
             return math.inf
-        return self._agents * whole.mean_tokens * patience.break_even_s / pool / self._step_s
+        mean = whole.mean_tokens
+        contexts = max(self._agents * mean, self._begun_tokens + max(0, self._agents - self._begun) * mean)
+        return contexts * patience.break_even_s / pool / self._step_s
 
     def _holding_share(self) -> float:
         """Of the time from one model call to the next, the share in which an agent holds its slot."""
@@ -375,6 +382,11 @@ class Forecast(Admission):
 def _last(agent: AgentView) -> bool:
     """Whether the step that it is about is the last that it may make."""
     return agent.most_steps is not None and agent.steps + 1 == agent.most_steps
+
+
+def _begun(roster: Roster) -> Iterator[AgentView]:
+    """Who has and not ended."""
+    return chain(roster.active.values(), roster.away.values(), roster.paused.values())
 
 
 def _with(agent: AgentView, others: Iterable[AgentView]) -> Iterator[AgentView]:
