@@ -249,7 +249,8 @@ class Forecast(Admission):
             most = _LIVES * life * (len(roster.active) + len(roster.away))
             left = life * max(0, self._waiting - len(roster.paused))
             if self._ended and left < most:
-                left += fsum(self._rest(view) for view in _begun(roster))
+                begun = chain(roster.active.values(), roster.away.values(), roster.paused.values())
+                left += fsum(self._rest(view) for view in begun)
             self._last_life = self._ended and left < most
         return self._last_life
 
@@ -324,7 +325,6 @@ class Forecast(Admission):
         """Compare what the agents' contexts tell with what the engine tells."""
         active = roster.active.values()
         self._away, self._begun = len(roster.away), len(roster.active) + len(roster.away) + len(roster.paused)
-        self._begun_tokens = fsum(tokens for _, _, tokens in private_tokens(_begun(roster), self._kinds, 0.0))
         self._kinds.count_unheard(active)
         known = idle = 0.0
         calls = 0
@@ -334,6 +334,8 @@ class Forecast(Admission):
                 known += tokens
             else:
                 idle += tokens
+        others = chain(roster.away.values(), roster.paused.values())
+        self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
         if self._locked_tokens is not None and calls:
             found = (self._locked_tokens - self._kinds.whole.shared_tokens - known) / calls
             before = found if self._in_flight is None else self._in_flight
@@ -382,11 +384,6 @@ class Forecast(Admission):
 def _last(agent: AgentView) -> bool:
     """Whether the step that it is about is the last that it may make."""
     return agent.most_steps is not None and agent.steps + 1 == agent.most_steps
-
-
-def _begun(roster: Roster) -> Iterator[AgentView]:
-    """Who has and not ended."""
-    return chain(roster.active.values(), roster.away.values(), roster.paused.values())
 
 
 def _with(agent: AgentView, others: Iterable[AgentView]) -> Iterator[AgentView]:
