@@ -119,10 +119,10 @@ def test_a_little_over_the_limit_nobody_pauses():
 
 
 def test_growth_that_is_to_come_before_the_next_boundary_counts():
-    """Ten agents of 10,000 tokens are within 1.03 times the limit, and with a step of 1,000 each they are not."""
+    """Ten agents of 10,000 tokens: with a step of 200 each they are within 1.03 times the limit, with one of 400 they are not."""
     active = [agent(n, context=10_000) for n in range(10)]
-    assert pausing(lived(law(), steps=30, growth=1_000), active) == [9]
-    assert pausing(lived(law(), steps=30, growth=100), active) == []
+    assert pausing(lived(law(), steps=30, growth=200), active) == []
+    assert pausing(lived(law(), steps=30, growth=400), active) == [9]
 
 
 def test_nobody_pauses_for_growth_where_as_many_are_about_to_end():

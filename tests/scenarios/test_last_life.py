@@ -1,4 +1,4 @@
-"""Who goes first when what is left is no more than one life of those who are under way."""
+"""Who goes first when what is left is little more than one life of those who are under way."""
 
 import pytest
 from simulated import core

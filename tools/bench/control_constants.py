@@ -51,6 +51,7 @@ IN_CODE: dict[str, tuple[float, ...]] = {
     "forecast._AHEAD": (4, 8),
     "forecast._WAVE_TOKENS": (4096.0, 16384.0),
     "forecast._TOUCH_TOKENS": (100.0, 500.0),
+    "forecast._LIVES": (1.0, 1.6),
     "prefill._PRIOR_BEGUN": (5.0, 80.0),
     "prefill._PATIENCE": (1.0, 4.0),
     "room._DRAIN_S": (20.0, 180.0),

@@ -242,7 +242,7 @@ class Forecast(Admission):
         return back if new is None or self._rest(new) <= self._rest(back) or not self.may_start(new, roster) else None
 
     def _in_last_life(self, roster: Roster) -> bool:
-        """Whether what is left to be done is no more than those who are under way would do in 1.3 lives each. Looked at once per sample."""
+        """Whether what is left to be done is no more than those who are under way would do in a life each, or little more. Looked at once per sample."""
         if self._last_looked != self._samples:
             self._last_looked = self._samples
             life = self._kinds.whole.survival.rest(0)
