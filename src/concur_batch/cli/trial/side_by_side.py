@@ -29,8 +29,9 @@ class Workers(Generic[K, S, J, R]):
     """`work(shared, job)` must be a function of a module, and all it takes and gives must pickle. Jobs are to be small: what is
     large goes into `shared`, which each process gets as it starts. Use it by `with workers.running():`.
 
-    A job that does not fit into a pipe would be stuck in it, and we with it, were its process ended before it was read. However the block is left, all processes are ended at once, in mid-job too; and they end when we are killed. Ctrl-C
-    reaches us alone. With one worker all happens in this process, as `next` is called.
+    A job that does not fit into a pipe would be stuck in it, and we with it, were its process ended before it was read. However
+    the block is left, all processes are ended at once, in mid-job too; and they end when we are killed. Ctrl-C reaches us alone.
+    With one worker all happens in this process, as `next` is called.
     """
 
     def __init__(self, work: Callable[[S, J], R], count: int, shared: S) -> None:
@@ -81,9 +82,9 @@ class Workers(Generic[K, S, J, R]):
             ) from None
 
     def _end(self, pool: ProcessPoolExecutor) -> None:
+        # No future is cancelled here: the pool's thread fails all that are left when it finds a process gone, and a cancelled one
+        # ends that thread by an InvalidStateError.
         if self._futures:
-            for future in self._futures:
-                future.cancel()
             for process in multiprocessing.active_children():
                 if process not in self._others:
                     process.terminate()
