@@ -60,11 +60,13 @@ def main() -> None:
     parser.add_argument("--controller", default="forecast", help="to be compared with off")
     parser.add_argument("--limited", action="store_true", help="limits.max_steps tells how many steps agents make at most")
     parser.add_argument("--each", action="store_true", help="print every batch, not only means")
+    parser.add_argument("--seeds", type=int, default=1, help="draws of each batch, each of which counts once")
     given = parser.parse_args()
     names = ("off", given.controller)
     with ProcessPoolExecutor() as workers:
-        runs = [[workers.submit(run, case, name, 0, {}, limited=given.limited) for name in names] for case in cases()]
-        done = [(case, *(future.result() for future in both)) for case, both in zip(cases(), runs, strict=True)]
+        todo = [(case, seed) for case in cases() for seed in range(given.seeds)]
+        runs = [[workers.submit(run, case, name, seed, {}, limited=given.limited) for name in names] for case, seed in todo]
+        done = [(case, *(future.result() for future in both)) for (case, _), both in zip(todo, runs, strict=True)]
     found = [Found(case, off["makespan_s"], other["makespan_s"], off["miss_rate"] or 0.0) for case, off, other in done]
     if given.each:
         rows = [

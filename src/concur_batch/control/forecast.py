@@ -34,7 +34,9 @@ _MOST_DEVIATIONS = 8.0
 _DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the whole pool
 _TOUCH_TOKENS = 250.0  # prefilled in the time of a touch: a pass of its own would be 500 or more, but most go along with a call
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
-_AHEAD = 6  # steps, beyond which nothing is foreseen until the first agent has ended
+_AHEAD = 10  # steps, beyond which nothing is foreseen until the first agent has ended
+_AHEAD_SMALL = 6  # the same in a small batch
+_SMALL = 4 / 3  # times as many agents as would fit by then: a batch of no more is small
 _LIVES = 1.3  # of those under way, for which the last ones go by the longest rest: the batch ends with the longest life, not the mean one
 _WAVE_TOKENS = 8_192.0  # of the pool, for each agent that starts before one has been heard of
 
@@ -181,7 +183,7 @@ class Forecast(Admission):
     def may_start(self, agent: AgentView, roster: Roster) -> bool:
         """Whether the foreseen peak of the active agents with this one is within the limit. With nobody active it always is.
 
-        How long agents live is a guess until the first has ended, and not worth holding others back for.
+        How long agents live is a guess until the first has ended; where nearly all would start it is not worth holding the last back for.
         A new one leaves room for those who are away in long tool calls; for one that returns they count as little as it did.
         """
         limit = roster.limit
@@ -197,8 +199,15 @@ class Forecast(Admission):
             later = self._p.away * self._holding_share()
             others = tuple(roster.away.values())
         crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
-        ahead = _AHEAD if not self._ended and agent.expected_tokens is None else None
-        return peak_tokens(crowds, self._kinds, self._in_flight_tokens, ahead) <= limit.tokens
+        return peak_tokens(crowds, self._kinds, self._in_flight_tokens, self._ahead(agent, limit.tokens)) <= limit.tokens
+
+    def _ahead(self, agent: AgentView, tokens: int) -> int | None:
+        """Steps to be foreseen; None: all. A batch is small that is little more than what would fit into `tokens` for the next steps."""
+        if self._ended or agent.expected_tokens is not None:
+            return None
+        whole = self._kinds.whole
+        soon = whole.first_own_tokens + _AHEAD_SMALL * whole.growth_tokens + self._in_flight_tokens
+        return _AHEAD_SMALL if self._agents * soon <= _SMALL * tokens else _AHEAD
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
         """False for the newest whose contexts cover what is too much at present, or will be a step from now.
