@@ -19,17 +19,17 @@ def after_gaps(calls: Mapping[int, Call | None]) -> set[int]:
     lost, needed, gap = set[int](), set[int](), sys.maxsize
     for n, call in calls.items():
         if isinstance(call, r.ReplyReceived):
-            basis = _basis(call)
-            missing = {one for one in basis if one in lost or not _is_there(calls.get(one))}
+            before = basis(call)
+            missing = {one for one in before if one in lost or not _is_there(calls.get(one))}
             if missing:
                 lost.add(n)
                 gap = min(gap, *missing)
             else:
-                needed |= basis
+                needed |= before
     return lost | {n for n, call in calls.items() if n > gap and n not in needed and _may_run_again(call)}
 
 
-def _basis(reply: r.ReplyReceived) -> set[int]:
+def basis(reply: r.ReplyReceived) -> set[int]:
     """The calls that it refers to; one of whose conversation nothing stands is not needed."""
     after = {reply.after} if reply.after and reply.base else set[int]()
     return after.union(one for one in reply.new if isinstance(one, int))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from concur_batch import records as r
-from concur_batch.agent.gaps import after_gaps
+from concur_batch.agent.gaps import after_gaps, basis
 from concur_batch.agent.past import Call, PastCall
 from concur_batch.errors import AgentError
 from concur_batch.records import Record
@@ -19,6 +19,7 @@ class Past:
     started: r.RolloutStarted
     engine: str | None  # of the present segment; None: it has not been taken up in it
     calls: dict[int, Call | None] = field(default_factory=dict)  # None: to be made again, as what it goes on from is lost
+    aside: dict[int, Call] = field(default_factory=dict)  # what these were
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
     used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
@@ -34,7 +35,18 @@ class Past:
         self.since = self.seen = 0.0
         self.engine = None
         self.stood.clear()
-        self.calls.update(dict.fromkeys(after_gaps(self.calls)))
+        for n in after_gaps(self.calls):
+            call = self.calls.get(n)
+            if call is not None:
+                self.aside[n] = call
+            self.calls[n] = None
+
+    def replied(self, x: r.ReplyReceived) -> None:
+        """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
+        for n in basis(x) & self.aside.keys():
+            self.calls[n] = self.calls[n] or self.aside[n]
+        self.calls[x.n] = x
+        self.seen = x.t
 
     def _stood_s(self) -> float:
         """Each second once, up to the last record."""
@@ -112,7 +124,11 @@ class History:
     def apply(self, x: Record) -> None:
         """Take one record in; records must come in the journal's order."""
         match x:
-            case r.ReplyReceived() | r.CallFailed():
+            case r.ReplyReceived():
+                past = self.unfinished.get(x.rollout)
+                if past is not None:
+                    past.replied(x)
+            case r.CallFailed():
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
                     past.calls[x.n] = x
