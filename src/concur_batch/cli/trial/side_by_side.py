@@ -87,7 +87,7 @@ class Workers(Generic[K, S, J, R]):
         if self._futures:
             for process in multiprocessing.active_children():
                 if process not in self._others:
-                    process.terminate()
+                    process.kill()  # it may not have begun to heed a SIGTERM
         pool.shutdown(cancel_futures=True)
 
 
