@@ -45,6 +45,7 @@ class Gate:
         self._starting = starting
         self._asked: AgentView | None = None  # the last new one for whom there was to be room
         self._roster = Roster(limit=limit)
+        self._unheard = 0  # of the active agents, those that have made no step yet
         self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
         self._held: float | None = None  # since when a person lets nobody in
@@ -70,6 +71,11 @@ class Gate:
         return len(self._roster.paused)
 
     @property
+    def begun(self) -> int:
+        """Agents that have started here and not left: active, paused, or away."""
+        return self.active + self.paused + len(self._roster.away)
+
+    @property
     def paused_rollouts(self) -> AbstractSet[str]:
         """Who they are."""
         return self._roster.paused.keys()
@@ -78,6 +84,12 @@ class Gate:
     def committed_tokens(self) -> int:
         """Sum of the contexts of the active agents, as of their last replies."""
         return self._roster.committed_tokens
+
+    @property
+    def load_tokens(self) -> float:
+        """The same, where an agent that has not been heard of counts as much as the others do in the mean; at least 1."""
+        heard = self.active - self._unheard
+        return self.committed_tokens + self._unheard * (self.committed_tokens / heard if heard else 1.0)
 
     def stands(self, rollout: str, waiting: int) -> bool:
         """Whether this agent stands still, `waiting` of its calls past the boundary being known to."""
@@ -156,6 +168,7 @@ class Gate:
         context_tokens = prompt_tokens + completion_tokens
         if view.rollout in self._roster.active:
             self._roster.committed_tokens += context_tokens - view.context_tokens
+            self._unheard -= not view.steps
         if view.steps == 0:
             view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
         view.growth_tokens = context_tokens - view.context_tokens
@@ -246,10 +259,12 @@ class Gate:
     def _take(self, view: AgentView) -> None:
         self._roster.active[view.rollout] = view
         self._roster.committed_tokens += view.context_tokens
+        self._unheard += not view.steps
 
     def _drop(self, view: AgentView) -> None:
         del self._roster.active[view.rollout]
         self._roster.committed_tokens -= view.context_tokens
+        self._unheard -= not view.steps
 
     def _settle(self) -> None:
         """Give free slots to paused agents, then say that there may be room for new ones."""

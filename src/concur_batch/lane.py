@@ -119,7 +119,13 @@ class Lane:
     def committed_share(self) -> float:
         """Of the pool, in contexts of active agents; where the pool is not known, by number of agents."""
         capacity = self.engine.capabilities.capacity_tokens
-        return self.gate.committed_tokens / capacity if capacity else self.gate.active / self._max_agents
+        return self.gate.load_tokens / capacity if capacity else self.gate.active / self._max_agents
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nobody is held back here."""
+        limit = self.gate.limit
+        return limit.tokens >= UNLIMITED and limit.agents >= self._max_agents
 
     def has_room(self, view: AgentView) -> bool:
         """Whether this new agent may start here now."""

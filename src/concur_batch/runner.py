@@ -30,13 +30,13 @@ class Runner:
         recorder: Recorder,
         *,
         max_agents: int,
-        unstarted: Callable[[], int],
+        unfinished: Callable[[], int],
     ) -> None:
         self._plan = plan
         self._toolbox = toolbox
         self._recorder = recorder
         self._max_agents = max_agents
-        self._unstarted = unstarted
+        self._unfinished = unfinished
         recorder.on_failure = self._fail
         self._lanes: Sequence[Lane] = ()
         self._agents: set[asyncio.Task[None]] = set()
@@ -95,7 +95,7 @@ class Runner:
             loop.create_task(self._watch_lag(), name="lag"),
             *(
                 loop.create_task(
-                    self._guard(lane.control(self._unstarted, partial(self.take_lag, lane.name))), name=f"control {lane.name}"
+                    self._guard(lane.control(self._to_come, partial(self.take_lag, lane.name))), name=f"control {lane.name}"
                 )
                 for lane in lanes
             ),
@@ -137,12 +137,28 @@ class Runner:
         """The engine with most free committed share. None: draining."""
         while self._draining is None:
             if self.starting():
-                open_lanes = [lane for lane in self._lanes if lane.has_room(view)]
+                open_lanes = [lane for lane in self._lanes if lane.has_room(view) and not self._has_its_share(lane)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()
             await self._room.wait()
         return None
+
+    def _to_come(self) -> int:
+        """Agents that have not started in this process, those that have begun in an earlier one among them."""
+        return max(0, self._unfinished() - len(self._agents))
+
+    def _has_its_share(self, lane: Lane) -> bool:
+        """Whether this lane, without a limit while others have one, has as many agents as will come to it if all fill alike. It would take all
+        that are left, and they stay where they start.
+        """
+        if not lane.unlimited or all(other.unlimited for other in self._lanes):
+            return False
+        there = [other for other in self._lanes if other.presence.lost is None]
+        pools = [other.engine.capabilities.capacity_tokens or 0 for other in there]
+        own = lane.engine.capabilities.capacity_tokens
+        share = own / sum(pools) if own and all(pools) else 1 / len(there)
+        return lane.gate.begun >= share * self._unfinished()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._agents.discard(task)

@@ -210,3 +210,23 @@ def test_returning_and_being_cancelled_at_once_counts_once():
 
 
 # Yielding ----------------------------------------------------------------------------------------------------------------
+
+
+def test_agents_that_have_not_been_heard_of_load_an_engine_as_much_as_others_do():
+    async def story():
+        gate, _, _ = gate_of(agents=9)
+        agents = [view(i) for i in range(4)]
+        for agent in agents:
+            gate.start(agent)
+        loads = [gate.load_tokens]
+        for agent, tokens in zip(agents, (100, 300, 500), strict=False):
+            gate.replied(agent, prompt_tokens=tokens, completion_tokens=0, cached_tokens=0)
+            loads.append(gate.load_tokens)
+        gate.leave(agents[3])
+        gate.replied(agents[0], prompt_tokens=200, completion_tokens=0, cached_tokens=100)
+        loads.append(gate.load_tokens)
+        for agent in agents[:3]:
+            gate.leave(agent)
+        return [*loads, gate.load_tokens, gate.begun]
+
+    assert run_virtual(story()) == [4, 400, 800, 1200, 1000, 0, 0]

@@ -134,7 +134,7 @@ class Stage:
             self.tools,
             recorder,
             max_agents=self.max_agents,
-            unstarted=lambda: state.unstarted,
+            unfinished=lambda: state.unfinished,
         )
         engines = self.engine if isinstance(self.engine, list) else [self.engine]
         lanes = [

@@ -24,7 +24,7 @@ def assemble(
     state: RunState,
 ) -> tuple[Runner, list[Lane]]:
     """`engines`: each with the model to ask it for. The lanes are not announced yet."""
-    runner = Runner(rollouts, toolbox, recorder, max_agents=config.run.max_agents, unstarted=lambda: state.unstarted)
+    runner = Runner(rollouts, toolbox, recorder, max_agents=config.run.max_agents, unfinished=lambda: state.unfinished)
     options = LaneOptions(
         attempts=config.engine.attempts,
         poll_s=config.engine.poll_s,

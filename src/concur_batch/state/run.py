@@ -96,7 +96,12 @@ class RunState:
     @property
     def unstarted(self) -> int:
         """Rollouts never started so far."""
-        return max(0, self.rollouts - len(self.ended) - len(self.live))
+        return max(0, self.unfinished - len(self.live))
+
+    @property
+    def unfinished(self) -> int:
+        """Rollouts that have not ended, whether they have begun or not."""
+        return max(0, self.rollouts - len(self.ended))
 
     @property
     def failed(self) -> int:

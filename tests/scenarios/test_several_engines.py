@@ -1,0 +1,86 @@
+"""Where agents start when there are several engines: they stay there, so that one engine must not take more than falls to it."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+from simulated import core
+from stage import Stage, after, stop, tasks, turns
+
+from concur_batch import records as r
+from concur_batch.control.base import Limit
+from concur_batch.engine.base import Capabilities
+from concur_batch.engine.scripted import ScriptedEngine
+from concur_batch.engine.sim import SimEngine
+from concur_batch.sim.profile import find_profile
+from concur_batch.sim.tasks import tasks as simulated_tasks
+from concur_batch.sim.workload import WorkloadParameters, generate
+from concur_batch.toolbox.recorded import RecordedTools
+
+
+def scripted(*pools, delay_s=1.0):
+    return [
+        ScriptedEngine(turns("wait"), delay_s=delay_s, name=f"engine {i}", capabilities=Capabilities(capacity_tokens=pool))
+        for i, pool in enumerate(pools)
+    ]
+
+
+def starts(stage):
+    """How many agents each engine has had, in the order of their names."""
+    found = Counter(x.engine for x in stage.of(r.RolloutStarted))
+    return [found[name] for name in sorted(found)]
+
+
+def span(controller, seconds, seed):
+    """Seconds until the last of 144 agents with tools of so many has ended on two engines."""
+    cost = find_profile("qwen3-32b@h100x4").cost
+    engines = [SimEngine(core(250_000, cost, log=False), f"engine {i}") for i in range(2)]
+    job = list(simulated_tasks(generate(WorkloadParameters(agents=144, tool_median_s=seconds), seed)))
+    stage = Stage(engines, job, controller=controller, tools=RecordedTools()).run()
+    assert max(starts(stage)) <= 1.4 * min(starts(stage))
+    return max(x.t for x in stage.of(r.RolloutFinished))
+
+
+@pytest.mark.parametrize("seconds", [8.0, 20.0])
+def test_with_long_tools_several_engines_are_hardly_slower_than_without_a_limit(seconds):
+    """One engine comes to hold nobody back before the others do, or all do at a moment when one of them has the fewest contexts. (It was .7.)"""
+    off, forecast = (sum(span(controller, seconds, seed) for seed in range(2)) for controller in ("off", "forecast"))
+    assert off >= 0.88 * forecast
+
+
+@pytest.mark.parametrize(("pools", "most"), [((1000, 1000), 10), ((3000, 1000), 15), ((None, 1000), 10)])
+def test_an_engine_that_has_no_limit_while_others_have_takes_no_more_than_its_share(pools, most):
+    """All 20 are there, none has ended."""
+
+    async def open_one(stage):
+        await asyncio.sleep(0.5)
+        stage.runner._lanes[0].gate.resize(Limit())
+
+    stage = Stage(scripted(*pools, delay_s=0.9), tasks(20), controller="fixed:3").run(open_one)
+    begun = [x for x in stage.of(r.RolloutStarted) if x.t < 0.9]
+    assert Counter(x.engine for x in begun) == {"engine 0": most, "engine 1": 3}
+    assert len(stage.of(r.RolloutFinished)) == 20
+
+
+def test_agents_that_have_not_been_heard_of_count_where_engines_are_chosen():
+    """When nobody is held back any more all that are left start at one moment, before any of them has a context that is known."""
+
+    async def open_all(stage):
+        await asyncio.sleep(1.5)
+        for lane in stage.runner._lanes:
+            lane.gate.resize(Limit())
+
+    stage = Stage(scripted(1000, 1001), tasks(40), controller="fixed:2").run(open_all)
+    begun = [x for x in stage.of(r.RolloutStarted) if x.t < 2.0]
+    assert sorted(Counter(x.engine for x in begun).values()) == [20, 20]
+
+
+def test_after_a_resume_those_who_wait_to_be_taken_up_are_counted_among_the_waiting():
+    stage = Stage(ScriptedEngine(turns("wait", "wait", "wait"), delay_s=1.0), tasks(20), max_agents=8)
+    stage.run(after(3.5, stop))
+    assert {(x.active, x.waiting) for x in stage.of(r.Sampled)} == {(8, 12)}
+    before, stage.controller = len(stage.records), "fixed:2"
+    stage.run()
+    samples = [x for x in stage.records[before:] if isinstance(x, r.Sampled)]
+    assert (samples[0].active, samples[0].waiting) == (2, 18)
+    assert samples[-1].waiting == 0
