@@ -138,7 +138,7 @@ def test_cases_of_much_work_say_for_which_bound_they_count():
 
 def test_a_trace_needs_one_seed_and_dead_first_the_subject_alone():
     found = [Case("drawn"), Case("recorded", trace=True), Case("drawn, dead first", dead_first=True)]
-    asked = jobs(found, ["off", "forecast"], 2)
+    asked = jobs(found, ["off", "forecast"], range(2))
     assert sorted(one.key for one in asked) == [
         ("drawn", 0, "forecast"),
         ("drawn", 0, "off"),
@@ -152,13 +152,13 @@ def test_a_trace_needs_one_seed_and_dead_first_the_subject_alone():
 
 
 def test_long_runs_come_first():
-    asked = jobs([Case("few", agents=64), Case("many", agents=256)], ["off", AUTO], 1)
+    asked = jobs([Case("few", agents=64), Case("many", agents=256)], ["off", AUTO], range(1))
     assert [one.key for one in asked] == [("many", 0, AUTO), ("few", 0, AUTO), ("many", 0, "off"), ("few", 0, "off")]
 
 
 def test_runs_are_kept_and_not_run_again(tmp_path, capsys):
     file = tmp_path / "kept.jsonl"
-    asked = jobs([TINY], ["off", "aimd"], 1)
+    asked = jobs([TINY], ["off", "aimd"], range(1))
     assert run_all(asked, Kept(file), 1) == []
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [(line["case"], line["seed"], line["controller"]) for line in lines] == [("tiny", 0, "off"), ("tiny", 0, "aimd")]

@@ -94,6 +94,17 @@ def other_cases() -> list[Case]:
     return found
 
 
+def several_cases() -> list[Case]:
+    """Several engines with small pools, as many agents for each: an agent stays with the engine where it starts."""
+    return [
+        Case(
+            f"{engines} engines, tool {s:g} s", pool=250_000, agents=72 * engines, engines=engines, workload={"tool_median_s": s}
+        )
+        for engines in (1, 2, 4, 8)
+        for s in (2.0, 8.0, 20.0)
+    ]
+
+
 def quick_cases() -> list[Case]:
     """Small pools and few agents: the same law at work in seconds."""
     small = {"pool": 250_000, "agents": 72}

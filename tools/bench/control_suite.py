@@ -1,7 +1,8 @@
 """Policies over the whole suite: every kind of workload once, in virtual time, so that the figures are the same on every machine.
 
-    python tools/bench/control_suite.py [--only PART] [--controllers off,fixed:auto,aimd,forecast] [--seeds 3] [--keep FILE]
+    python tools/bench/control_suite.py [--only PART] [--controllers off,fixed:auto,aimd,forecast] [--seeds 3|3-5] [--keep FILE]
     python tools/bench/control_suite.py --others           # workloads by which no constant was chosen
+    python tools/bench/control_suite.py --several          # one to eight engines
     python tools/bench/control_suite.py --check            # a minute: small generated workloads, against control_suite.json
     python tools/bench/control_suite.py --check --record   # after a change that is meant to move them
     python tools/bench/control_suite.py --cpu              # what one decision costs with 1,024 active agents
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import control_cpu
-from control_cases import TRACE, Case, cases, other_cases, quick_cases
+from control_cases import TRACE, Case, cases, other_cases, quick_cases, several_cases
 from control_figures import SUBJECT, Outcome, against, changes, outcome, verdicts
 
 from concur_batch.cli.parts import simulated_urls
@@ -176,14 +177,14 @@ def _line(text: str) -> Line | None:
     return line
 
 
-def jobs(found: Iterable[Case], controllers: Sequence[str], seeds: int) -> list[Job]:
+def jobs(found: Iterable[Case], controllers: Sequence[str], seeds: Sequence[int]) -> list[Job]:
     """The long ones first. "dead first" is measured against the bound alone, which takes nobody but the subject."""
     asked = [
         Job(case, controller, seed)
         for case in found
         for controller in controllers
         if controller == SUBJECT or not case.dead_first
-        for seed in range(seeds if case.seeds else 1)
+        for seed in (seeds if case.seeds else (0,))
     ]
     return sorted(asked, key=lambda one: -one.case.agents * (12 if one.controller == AUTO else 1))
 
@@ -224,7 +225,7 @@ def outcomes(found: Iterable[Case], asked: Iterable[Job], lines: Mapping[Key, Li
     ]
 
 
-def suite(found: Sequence[Case], controllers: Sequence[str], seeds: int, kept: Kept, workers: int) -> int:
+def suite(found: Sequence[Case], controllers: Sequence[str], seeds: Sequence[int], kept: Kept, workers: int) -> int:
     """Run and print. Returns the exit code: 1 where a run failed."""
     asked = jobs(found, controllers, seeds)
     failures = run_all(asked, kept, workers)
@@ -275,7 +276,7 @@ def check(workers: int, *, record: bool) -> int:
     """Run the quick cases and print them beside what is recorded. Returns the exit code."""
     began = time.perf_counter()
     found = quick_cases()
-    asked = jobs(found, [SUBJECT], CHECK_SEEDS) + jobs(found, ["off", "aimd"], 1)
+    asked = jobs(found, [SUBJECT], range(CHECK_SEEDS)) + jobs(found, ["off", "aimd"], (0,))
     kept = Kept(None)
     failures = run_all(asked, kept, workers)
     done = outcomes(found, [one for one in asked if one.controller == SUBJECT], kept.lines)
@@ -315,12 +316,27 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(filter(None, (name.strip() for name in text.split(",")))))
 
 
+def _seeds(text: str) -> range:
+    """`3` is 0 to 2, `3-5` these."""
+    first, dash, last = text.partition("-")
+    try:
+        found = range(int(first), int(last) + 1) if dash else range(int(first))
+    except ValueError:
+        found = range(0)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: should be N, at least 1, or A-B")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PART", default="", help="cases whose names contain it")
     parser.add_argument("--controllers", type=_names, default="off,fixed:auto,aimd,forecast", help="as of `concur compare`")
+    parser.add_argument("--several", action="store_true", help="in place of the suite, one to eight engines")
     parser.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
-    parser.add_argument("--seeds", type=int, default=3, help="0 to N-1 of each generated workload (default 3)")
+    parser.add_argument(
+        "--seeds", type=_seeds, default="3", metavar="N|A-B", help="0 to N-1 or A to B of each generated workload (default 3)"
+    )
     parser.add_argument("--keep", type=Path, metavar="FILE", help="JSON lines: runs found there are not run again")
     parser.add_argument("--again", type=_names, default="", metavar="NAMES", help="controllers to be run anew all the same")
     parser.add_argument("--workers", type=int, default=cores(), help="runs side by side (default: one per core)")
@@ -330,14 +346,15 @@ def main() -> None:
     given = parser.parse_args()
     if given.record and not given.check:
         parser.error("--record: goes with --check")
-    if min(given.seeds, given.workers) < 1:
-        parser.error("--seeds, --workers: at least 1")
+    if given.workers < 1:
+        parser.error("--workers: at least 1")
     if given.cpu:
         control_cpu.measure(SUBJECT)
         return
     if given.check:
         raise SystemExit(check(given.workers, record=given.record))
-    found = [case for case in (other_cases() if given.others else cases()) if given.only in case.name]
+    of = several_cases if given.several else other_cases if given.others else cases
+    found = [case for case in of() if given.only in case.name]
     if not found:
         parser.error(f"--only {given.only}: no case has that in its name")
     try:
