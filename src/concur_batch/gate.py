@@ -107,6 +107,12 @@ class Gate:
         roster = self._seen()
         return self._admission.next_returning(roster) is None and self._admission.may_start(view, roster)
 
+    def pass_over(self) -> None:
+        """The new agent will start elsewhere: nobody who is paused here waits for it."""
+        if self._asked is not None:
+            self._asked = None
+            self._settle()
+
     def start(self, view: AgentView) -> None:
         """Give a slot; only after `has_room`, without waiting in between."""
         view.last_boundary = self._clock()

@@ -137,7 +137,7 @@ class Runner:
         """The engine with most free committed share. None: draining."""
         while self._draining is None:
             if self.starting():
-                open_lanes = [lane for lane in self._lanes if lane.has_room(view) and not self._has_its_share(lane)]
+                open_lanes = [lane for lane in self._lanes if self._may_take(lane, view)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()
@@ -148,17 +148,30 @@ class Runner:
         """Agents that have not started in this process, those that have begun in an earlier one among them."""
         return max(0, self._unfinished() - len(self._agents))
 
-    def _has_its_share(self, lane: Lane) -> bool:
-        """Whether this lane, without a limit while others have one, has as many agents as will come to it if all fill alike. It would take all
-        that are left, and they stay where they start.
-        """
-        if not lane.unlimited or all(other.unlimited for other in self._lanes):
+    def _may_take(self, lane: Lane, view: AgentView) -> bool:
+        """Whether this new agent may start there."""
+        if self._better_elsewhere(lane):
+            lane.gate.pass_over()
             return False
+        return lane.has_room(view)
+
+    def _better_elsewhere(self, lane: Lane) -> bool:
+        """Whether this lane should leave new agents to others even if it has room, since they stay where they start.
+
+        One whose paused agents wait for new ones, as they may near the end, while another has fewer agents for its pool. And one that
+        holds nobody back while others do, with as many as come to it if all fill alike: it would take all that are left.
+        """
         there = [other for other in self._lanes if other.presence.lost is None]
+        if lane not in there or len(there) == 1:
+            return False
         pools = [other.engine.capabilities.capacity_tokens or 0 for other in there]
-        own = lane.engine.capabilities.capacity_tokens
-        share = own / sum(pools) if own and all(pools) else 1 / len(there)
-        return lane.gate.begun >= share * self._unfinished()
+        sizes = pools if all(pools) else [1] * len(there)
+        own, begun = sizes[there.index(lane)], lane.gate.begun
+        if lane.gate.paused:
+            return any(other.gate.begun * own < begun * size for other, size in zip(there, sizes, strict=True))
+        if not lane.unlimited or all(other.unlimited for other in there):
+            return False
+        return begun * sum(sizes) >= own * self._unfinished()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._agents.discard(task)

@@ -60,3 +60,22 @@ def test_a_new_one_of_which_the_gate_has_not_heard_holds_nobody_back():
         return paused.done() or await paused
 
     assert run_virtual(story())
+
+
+def test_a_new_one_that_starts_elsewhere_holds_nobody_back():
+    async def story():
+        gate, room, other, paused = one_paused(NewFirst(), [True])
+        await asyncio.sleep(1)
+        assert not gate.has_room(view(2))
+        gate.leave(other)
+        await asyncio.sleep(1)
+        assert not paused.done()
+        room.clear()
+        gate.pass_over()
+        assert (await paused).paused_s == 2.0
+        assert room.is_set()
+        room.clear()
+        gate.pass_over()  # it knows of none
+        assert not room.is_set()
+
+    run_virtual(story())

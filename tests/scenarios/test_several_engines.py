@@ -37,7 +37,7 @@ def span(controller, seconds, seed):
     engines = [SimEngine(core(250_000, cost, log=False), f"engine {i}") for i in range(2)]
     job = list(simulated_tasks(generate(WorkloadParameters(agents=144, tool_median_s=seconds), seed)))
     stage = Stage(engines, job, controller=controller, tools=RecordedTools()).run()
-    assert max(starts(stage)) <= 1.4 * min(starts(stage))
+    assert max(starts(stage)) <= 1.25 * min(starts(stage))
     return max(x.t for x in stage.of(r.RolloutFinished))
 
 
@@ -45,7 +45,7 @@ def span(controller, seconds, seed):
 def test_with_long_tools_several_engines_are_hardly_slower_than_without_a_limit(seconds):
     """One engine comes to hold nobody back before the others do, or all do at a moment when one of them has the fewest contexts. (It was .7.)"""
     off, forecast = (sum(span(controller, seconds, seed) for seed in range(2)) for controller in ("off", "forecast"))
-    assert off >= 0.88 * forecast
+    assert off >= 0.94 * forecast
 
 
 @pytest.mark.parametrize(("pools", "most"), [((1000, 1000), 10), ((3000, 1000), 15), ((None, 1000), 10)])
