@@ -87,7 +87,7 @@ class Gate:
 
     @property
     def load_tokens(self) -> float:
-        """The same, where an agent that has not been heard of counts as much as the others do in the mean; at least 1."""
+        """The same, where an agent that has not been heard of counts as much as the others do in the mean; as one token, where nobody has been."""
         heard = self.active - self._unheard
         return self.committed_tokens + self._unheard * (self.committed_tokens / heard if heard else 1.0)
 

@@ -209,9 +209,6 @@ def test_returning_and_being_cancelled_at_once_counts_once():
     assert run_virtual(story()) == (0, 0, 0)
 
 
-# Yielding ----------------------------------------------------------------------------------------------------------------
-
-
 def test_agents_that_have_not_been_heard_of_load_an_engine_as_much_as_others_do():
     async def story():
         gate, _, _ = gate_of(agents=9)

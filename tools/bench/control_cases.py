@@ -98,7 +98,11 @@ def several_cases() -> list[Case]:
     """Several engines with small pools, as many agents for each: an agent stays with the engine where it starts."""
     return [
         Case(
-            f"{engines} engines, tool {s:g} s", pool=250_000, agents=72 * engines, engines=engines, workload={"tool_median_s": s}
+            f"{engines} engine{'s' * (engines > 1)}, tool {s:g} s",
+            pool=250_000,
+            agents=72 * engines,
+            engines=engines,
+            workload={"tool_median_s": s},
         )
         for engines in (1, 2, 4, 8)
         for s in (2.0, 8.0, 20.0)

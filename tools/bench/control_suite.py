@@ -332,8 +332,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="PART", default="", help="cases whose names contain it")
     parser.add_argument("--controllers", type=_names, default="off,fixed:auto,aimd,forecast", help="as of `concur compare`")
-    parser.add_argument("--several", action="store_true", help="in place of the suite, one to eight engines")
-    parser.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--several", action="store_true", help="in place of the suite, one to eight engines")
+    instead.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
     parser.add_argument(
         "--seeds", type=_seeds, default="3", metavar="N|A-B", help="0 to N-1 or A to B of each generated workload (default 3)"
     )
