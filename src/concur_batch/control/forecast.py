@@ -1,8 +1,8 @@
 """The default policy: weigh agents in tokens, foresee how their contexts grow and end, and let in as many as will fit.
 
 docs/control.md has the law, what each constant means and how the suite moves with it, and what was tried and dropped.
-Each part is a file of its own: `kinds` and `survival` learn what tasks are like, `projection` foresees their peak, `patience`
-weighs tool calls, `room` learns how far the pool may be filled. Here they meet.
+Each part is a file of its own: `kinds` and `survival` learn what tasks are like, `cycle` how long their steps take, `projection` foresees their
+peak, `patience` weighs tool calls, `room` learns how far the pool may be filled. Here they meet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from math import fsum  # sum() rounds otherwise since Python 3.12
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
+from concur_batch.control.cycle import Cycle
 from concur_batch.control.kinds import Kind, Kinds, own_tokens
 from concur_batch.control.patience import Patience
 from concur_batch.control.prefill import Company, PrefillCost
@@ -26,7 +27,6 @@ _SMOOTHING = 0.1  # of the tokens in flight, per sample
 _STRAIN_SMOOTHING = 0.05  # of the samples with misses and a queue
 _STRAIN = 0.5
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
-_LEAST_CYCLES = 8  # tool calls, before which their length is not known
 _LEAST_FIRST = 4  # agents, however small the pool
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
 _LEAST_DEVIATIONS = 3.0  # of what active agents grow by in a step, for which there is room at least
@@ -106,8 +106,7 @@ class Forecast(Admission):
         self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._present = 0.0  # of them, those that replies have told
-        self._cycles = 0.0
-        self._held_s = self._cycle_s = 0.0  # of tool calls and the model calls before them: with a slot, in all
+        self._cycle = Cycle()
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = self._light = False  # nobody is held back; because that is harmless
         self._harmless = parameters.harmless  # the load that is taken to be, until it proves not to be
@@ -196,7 +195,7 @@ class Forecast(Admission):
         later: float = 0.0
         others: tuple[AgentView, ...] = ()
         if agent.steps == 0:
-            later = self._p.away * self._holding_share()
+            later = self._p.away * self._cycle.holding_share
             others = tuple(roster.away.values())
         crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
         return peak_tokens(crowds, self._kinds, self._in_flight_tokens, self._ahead(agent, limit.tokens)) <= limit.tokens
@@ -318,9 +317,7 @@ class Forecast(Admission):
     def _passed(self, model_s: float, held_s: float = 0.0, tool_s: float = 0.0) -> None:
         """A step has been made. With nobody held back, queues may make it long, which is no reason to hold nobody back."""
         if not self._aside:
-            self._held_s = 0.999 * self._held_s + model_s + held_s
-            self._cycle_s = 0.999 * self._cycle_s + model_s + tool_s
-            self._cycles = 0.999 * self._cycles + 1
+            self._cycle.passed(model_s, held_s, tool_s)
 
     # What is there ---------------------------------------------------------------------------------------------------
 
@@ -362,14 +359,9 @@ class Forecast(Admission):
         return unheard * whole.survival.shares(2)[2] > max(self._first, pool / _WAVE_TOKENS, 2 * whole.heard)
 
     @property
-    def _step_s(self) -> float | None:
-        """Of a model call and its tools, in the mean. None: not known yet."""
-        return self._cycle_s / self._cycles if self._cycles >= _LEAST_CYCLES else None
-
-    @property
     def _deviations(self) -> float:
         """Where the pool takes many steps to prefill, to have it too full costs more than to have it too empty."""
-        step_s, whole_pool_s = self._step_s, self._patience.break_even_s
+        step_s, whole_pool_s = self._cycle.step_s, self._patience.break_even_s
         if not step_s or whole_pool_s is None:
             return _LEAST_DEVIATIONS
         return min(_MOST_DEVIATIONS, max(_LEAST_DEVIATIONS, _DEVIATIONS * whole_pool_s / step_s))
@@ -378,16 +370,12 @@ class Forecast(Admission):
         """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back. Contexts are
         what they come to in the mean, or as they are, if that is more: near the end those who are left are old.
         """
-        pool, patience, whole = self._room.pool_tokens, self._patience, self._kinds.whole
-        if patience.break_even_s is None or pool is None or not self._step_s:
+        pool, patience, whole, step_s = self._room.pool_tokens, self._patience, self._kinds.whole, self._cycle.step_s
+        if patience.break_even_s is None or pool is None or not step_s:
             return math.inf
         mean = whole.mean_tokens
         contexts = max(self._agents * mean, self._begun_tokens + max(0, self._agents - self._begun) * mean)
-        return contexts * patience.break_even_s / pool / self._step_s
-
-    def _holding_share(self) -> float:
-        """Of the time from one model call to the next, the share in which an agent holds its slot."""
-        return self._held_s / self._cycle_s if self._cycle_s else 1.0
+        return contexts * patience.break_even_s / pool / step_s
 
 
 def _last(agent: AgentView) -> bool:
