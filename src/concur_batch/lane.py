@@ -263,19 +263,24 @@ class Lane:
 
     # Control ---------------------------------------------------------------------------------------------------------
 
-    async def control(self, waiting: Callable[[], int], lag: Callable[[], float]) -> None:
-        """Sample, update, resize, record; until cancelled. Intervals are seconds of the engine."""
+    async def control(self, to_come: Callable[[], tuple[int, float]], lag: Callable[[], float]) -> None:
+        """Sample, update, resize, record; until cancelled. Intervals are seconds of the engine.
+
+        `to_come`: agents that have not started on any engine, and the share of them that falls to this one.
+        """
         alone = False  # touches have begun when no call did
         while True:
             can = self.engine.capabilities
             await asyncio.sleep(self._options.poll_s / can.speed)
             stats = await self._reading()
             touches = self._touches.counted()
+            new, share = to_come()
             sample = self.meter.sample(
                 self._clock(),
                 stats,
                 active=self.gate.active,
-                waiting=waiting() + self.gate.paused,
+                waiting=new + self.gate.paused,
+                share=share,
                 committed_tokens=self.gate.committed_tokens,
                 begun=self._in_flight.begun() + alone,
                 frees_ended=self.helps.sessions,

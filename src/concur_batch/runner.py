@@ -95,7 +95,8 @@ class Runner:
             loop.create_task(self._watch_lag(), name="lag"),
             *(
                 loop.create_task(
-                    self._guard(lane.control(self._to_come, partial(self.take_lag, lane.name))), name=f"control {lane.name}"
+                    self._guard(lane.control(partial(self._to_come, lane), partial(self.take_lag, lane.name))),
+                    name=f"control {lane.name}",
                 )
                 for lane in lanes
             ),
@@ -144,9 +145,17 @@ class Runner:
             await self._room.wait()
         return None
 
-    def _to_come(self) -> int:
-        """Agents that have not started in this process, those that have begun in an earlier one among them."""
-        return max(0, self._unfinished() - len(self._agents))
+    def _to_come(self, lane: Lane) -> tuple[int, float]:
+        """Agents that have not started in this process, those that have begun in an earlier one among them, and the lane's share of them."""
+        sizes = self._sizes()
+        share = sizes[lane.name] / sum(sizes.values()) if lane.name in sizes else 1.0
+        return max(0, self._unfinished() - len(self._agents)), share
+
+    def _sizes(self) -> dict[str, int]:
+        """Of the engines that are there, by name, in tokens of their pools; all alike where one does not tell."""
+        there = [lane for lane in self._lanes if lane.presence.lost is None]
+        pools = {lane.name: lane.engine.capabilities.capacity_tokens or 0 for lane in there}
+        return pools if all(pools.values()) else dict.fromkeys(pools, 1)
 
     def _may_take(self, lane: Lane, view: AgentView) -> bool:
         """Whether this new agent may start there."""
@@ -161,17 +170,16 @@ class Runner:
         One whose paused agents wait for new ones, as they may near the end, while another has fewer agents for its pool. And one that
         holds nobody back while others do, with as many as come to it if all fill alike: it would take all that are left.
         """
-        there = [other for other in self._lanes if other.presence.lost is None]
-        if lane not in there or len(there) == 1:
+        sizes = self._sizes()
+        if lane.name not in sizes or len(sizes) == 1:
             return False
-        pools = [other.engine.capabilities.capacity_tokens or 0 for other in there]
-        sizes = pools if all(pools) else [1] * len(there)
-        own, begun = sizes[there.index(lane)], lane.gate.begun
+        there = [other for other in self._lanes if other.name in sizes]
+        own, begun = sizes[lane.name], lane.gate.begun
         if lane.gate.paused:
-            return any(other.gate.begun * own < begun * size for other, size in zip(there, sizes, strict=True))
+            return any(other.gate.begun * own < begun * sizes[other.name] for other in there)
         if not lane.unlimited or all(other.unlimited for other in there):
             return False
-        return begun * sum(sizes) >= own * self._unfinished()
+        return begun * sum(sizes.values()) >= own * self._unfinished()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._agents.discard(task)

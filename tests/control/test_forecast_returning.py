@@ -8,10 +8,10 @@ def test_the_oldest_returns_first():
     assert law().next_returning(roster()) is None
 
 
-def in_last_life(waiting, *, steps=(9, 2, 5), new_steps=0, active=8, tokens=POOL):
+def in_last_life(waiting, *, steps=(9, 2, 5), new_steps=0, active=8, tokens=POOL, share=1.0):
     """Who goes next, of three that are paused after so many of ten steps, and a new one."""
     it = lived(law(), steps=10)
-    sampled(it, waiting=waiting)
+    sampled(it, waiting=waiting, share=share)
     paused = [agent(n, steps=k) for n, k in enumerate(steps)]
     there = roster(tokens, active=[agent(n, context=5000, steps=6) for n in range(10, 10 + active)], paused=paused)
     there.new = None if new_steps is None else agent(99, steps=new_steps)
@@ -29,6 +29,11 @@ def test_it_begins_with_a_little_more_than_a_life_of_those_under_way():
     """Eight could make 101 steps in one life each, as it is known. They and the paused have 74 before them, and each new one 12.6."""
     assert in_last_life(waiting=3 + 4) is None
     assert in_last_life(waiting=3 + 5) == 0
+
+
+def test_of_the_new_ones_only_those_count_that_fall_to_this_engine():
+    assert in_last_life(waiting=3 + 16, share=0.25) is None
+    assert in_last_life(waiting=3 + 20, share=0.25) == 0
 
 
 def test_before_it_the_oldest_does():

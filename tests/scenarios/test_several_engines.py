@@ -62,6 +62,37 @@ def test_an_engine_that_has_no_limit_while_others_have_takes_no_more_than_its_sh
     assert len(stage.of(r.RolloutFinished)) == 20
 
 
+@pytest.mark.parametrize(
+    ("pools", "shares"), [((1000, 1000), [0.5, 0.5]), ((3000, 1000), [0.75, 0.25]), ((None, 1000), [0.5, 0.5])]
+)
+def test_of_those_who_have_not_started_an_engine_is_told_its_share_by_the_pools_of_all_that_are_there(pools, shares):
+    seen = {}
+
+    async def look(stage):
+        await asyncio.sleep(0.5)
+        lanes = stage.runner._lanes
+        for lane in lanes:
+            spy(lane.policy.controller, seen.setdefault(lane.name, []))
+        await asyncio.sleep(2.5)
+        lanes[1].presence.lose("gone for now")
+
+    Stage(scripted(*pools, delay_s=0.9), tasks(40), controller="forecast").run(look)
+    samples = list(seen.values())
+    assert [samples[i][0].share for i in (0, 1)] == shares
+    assert 1.0 in [sample.share for sample in samples[0]]  # as long as it is alone
+
+
+def spy(controller, samples):
+    """Keep what it is told."""
+    update = controller.update
+
+    def kept(sample):
+        samples.append(sample)
+        return update(sample)
+
+    controller.update = kept
+
+
 def test_agents_that_have_not_been_heard_of_count_where_engines_are_chosen():
     """When nobody is held back any more all that are left start at one moment, before any of them has a context that is known."""
 

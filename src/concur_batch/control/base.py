@@ -48,7 +48,8 @@ class Sample:
     missed_tokens: int | None = 0  # of it, prefilled again
     begun: int = 0  # prefills that the runner has asked for since the last reading: calls begun at one moment count once
     active: int = 0  # agents holding a slot
-    waiting: int = 0  # new or paused
+    waiting: int = 0  # paused here, or new, wherever they will start
+    share: float = 1.0  # of the new ones, what falls to this engine by the size of its pool, 0..1
     committed_tokens: int = 0  # contexts of the active agents, as the runner knows them
     frees_ended: bool = False  # the engine evicts the KV of agents that have ended before any other
     host_tokens: int = 0  # KV that fits into a host tier besides the pool

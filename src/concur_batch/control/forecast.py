@@ -115,7 +115,7 @@ class Forecast(Admission):
         self._begun, self._begun_tokens = 0, 0.0  # who has begun and not ended; their contexts at present
         self._replies_tell = False
         self._ended = False  # somebody has
-        self._waiting = 0  # new and paused, at the last sample
+        self._waiting, self._share = 0, 1.0  # new and paused, at the last sample; of the new ones, what falls to this engine
         self._last_life, self._last_looked = False, -1  # in the last life; as of which sample
 
     # How much --------------------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class Forecast(Admission):
         self._frees_ended, self._host_tokens = sample.frees_ended, sample.host_tokens
         if sample.evicted_tokens != 0:  # or it is not told
             self._evicted = sample.time
-        self._waiting = sample.waiting
+        self._waiting, self._share = sample.waiting, sample.share
         self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
         reason = self._room.sampled(sample, interval_s, used=self._used, present=self._present)
         pool = self._room.pool_tokens
@@ -255,7 +255,7 @@ class Forecast(Admission):
             self._last_looked = self._samples
             life = self._kinds.whole.survival.rest(0)
             most = _LIVES * life * (len(roster.active) + len(roster.away))
-            left = life * max(0, self._waiting - len(roster.paused))
+            left = life * self._share * max(0, self._waiting - len(roster.paused))
             if self._ended and left < most:
                 begun = chain(roster.active.values(), roster.away.values(), roster.paused.values())
                 left += fsum(self._rest(view) for view in begun)
