@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from concur_batch.control.base import Admission, AgentView, Limit, Roster
+from concur_batch.control.conversations import Returns, in_time
 from concur_batch.recorder import Recorder
 from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 
@@ -18,6 +19,7 @@ from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 class Passage(NamedTuple):
     """How an agent came past a boundary."""
 
+    at: float  # when, in seconds of the engine's clock
     paused_s: float = 0.0  # seconds of the loop
     returned: bool = False  # it had no slot for a while, so others may have taken its place in the cache
 
@@ -45,6 +47,7 @@ class Gate:
         self._starting = starting
         self._asked: AgentView | None = None  # the last new one for whom there was to be room
         self._roster = Roster(limit=limit)
+        self._comebacks = Returns()
         self._unheard = 0  # of the active agents, those that have made no step yet
         self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
         self._draining = False
@@ -123,11 +126,11 @@ class Gate:
         """Before each model call: returns at once, or after a pause."""
         if self._may_continue(view):
             view.last_boundary = self._clock()
-            return Passage()
+            return Passage(view.last_boundary)
         while view.rollout in self._returns:  # another call of the same agent waits already: it pauses once
             await asyncio.wait({self._returns[view.rollout]})
             if self._may_continue(view):
-                return Passage()
+                return Passage(self._clock())
         return await self._pause(view)
 
     async def _pause(self, view: AgentView) -> Passage:
@@ -158,7 +161,7 @@ class Gate:
         self._recorder.write(
             RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s)
         )
-        return Passage(paused_s, returned=True)
+        return Passage(view.last_boundary, paused_s, returned=True)
 
     def leave(self, view: AgentView, *, ended: bool = True) -> None:
         """The agent goes; `ended` False: only from this segment. Once."""
@@ -169,14 +172,31 @@ class Gate:
             self._admission.ended(view, self._seen())
         self._settle()
 
-    def replied(self, view: AgentView, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int | None) -> None:
-        """A reply has told the agent's context."""
+    def kept(self, view: AgentView, conversation: int, began: float) -> bool:
+        """Whether the KV of this conversation of the agent's should have been there when a call in it began."""
+        return in_time(view.conversations, conversation, began=began, keep_s=self.limit.keep_s)
+
+    def replied(
+        self,
+        view: AgentView,
+        *,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int | None,
+        conversation: int = 1,
+        began: float | None = None,
+    ) -> None:
+        """A reply has told the agent's context. `conversation`: which of the agent's, from 1; `began`: the call, None: in an earlier process."""
         context_tokens = prompt_tokens + completion_tokens
+        if view.steps == 0:
+            view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
+        own_tokens, keep_s = max(0, context_tokens - view.shared_tokens), self.limit.keep_s
+        view.left_tokens = self._comebacks.replied(
+            view.conversations, conversation, own_tokens, began=began, now=self._clock(), keep_s=keep_s
+        )
         if view.rollout in self._roster.active:
             self._roster.committed_tokens += context_tokens - view.context_tokens
             self._unheard -= not view.steps
-        if view.steps == 0:
-            view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
         view.growth_tokens = context_tokens - view.context_tokens
         view.context_tokens = context_tokens
         view.steps += 1

@@ -15,17 +15,39 @@ def test_a_growing_history_is_told_by_call_numbers():
     prompt = [user("a")]
     talk, messages = Conversation(prompt), list(prompt)
     first = reply("one", prompt_tokens=100, completion_tokens=10)
-    assert talk.extend(messages, first, 1) == (0, 0, 1, [])
+    assert talk.extend(messages, first, 1) == (0, 0, 1, [], 1)
     observation = {"role": "tool", "tool_call_id": "x", "content": "seen"}
     talk.know(observation, 2)
     messages += [first.message, observation, user("go on")]
-    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")])
+    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")], 1)
 
 
 def test_another_conversation_has_no_known_history():
     talk = Conversation([user("a")])
     talk.extend([user("a"), user("b")], reply("one", prompt_tokens=100), 1)
-    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")])
+    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")], 2)
+
+
+def numbers(*requests):
+    """Of the conversations that these are in, after the prompt `a b`. A number n stands for the answer to the n-th request."""
+    talk = Conversation([user("a"), user("b")])
+    answers = [reply(f"answer {n}") for n in range(len(requests))]
+    made = [[answers[part - 1].message if isinstance(part, int) else user(part) for part in request] for request in requests]
+    return [talk.extend(messages, answers[n], n + 1).number for n, messages in enumerate(made)]
+
+
+def test_a_conversation_keeps_its_number_while_others_come_and_go():
+    assert numbers("ab", ["a", "b", 1, "x"], ["a", "sub"], ["a", "sub", 3, "y"], ["a", "b", 1, "x", 2, "z"]) == [1, 1, 2, 2, 1]
+
+
+def test_to_begin_anew_from_the_prompt_is_another_conversation():
+    assert numbers("ab", ["a", "b", 1, "x"], ["a", "b", "summary"], ["a", "b", "summary", 3, "y"]) == [1, 1, 2, 2]
+
+
+def test_it_is_the_same_as_long_as_most_of_it_stands():
+    long = ["a", "b", 1, "x", 2, "y"]
+    assert numbers("ab", long[:4], long, [*long[:5], "other"]) == [1, 1, 1, 1]
+    assert numbers("ab", long[:4], long, [*long[:3], "cut", *long[4:], 3, "z"]) == [1, 1, 1, 2]
 
 
 def test_reasoning_is_not_sent_again_so_it_is_no_history():
@@ -52,7 +74,7 @@ def test_base_and_new_always_give_the_request_back(requests):
     for n, texts in enumerate(requests, start=1):
         messages = [user(text) for text in texts]
         answer = reply(f"answer {n}")
-        _, after, base, new = talk.extend(messages, answer, n)
+        _, after, base, new, _ = talk.extend(messages, answer, n)
         rebuilt = sent[after][:base] + [known[entry] if isinstance(entry, int) else entry for entry in new]
         assert rebuilt == messages
         known[n] = answer.message
@@ -65,8 +87,9 @@ def test_branches_each_store_only_what_is_new():
         for branch in branches:
             n += 1
             answer = reply(f"answer {n}", prompt_tokens=100 * n)
-            history, after, _, new = talk.extend(branch, answer, n)
+            history, after, _, new, number = talk.extend(branch, answer, n)
             assert after == (n - 20 if step else 0)
             assert history == (100 * (n - 20) + 5 if step else 0)
             assert len(new) == 1
+            assert number == (n - 1) % 20 + 1
             branch += [answer.message, user("on")]

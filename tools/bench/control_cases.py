@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
 TRACE = os.environ.get("CONCUR_TRACE")
+CONVERSING = Path(__file__).with_name("conversing.py")
 
 
 class Case(NamedTuple):
@@ -25,6 +28,7 @@ class Case(NamedTuple):
     engines: int = 1
     bulk: bool = False
     dead_first: bool = False
+    agent: str | None = None  # FILE.py:callable; None: the built-in one, with one conversation that only grows
     siblings: int = 1  # so many agents, one after the other, are rollouts of one task: their first prompts are the same
 
     @property
@@ -107,6 +111,20 @@ def several_cases() -> list[Case]:
         for engines in (1, 2, 4, 8)
         for s in (2.0, 8.0, 20.0)
     ]
+
+
+def conversation_cases() -> list[Case]:
+    """Agents with several conversations each, or one that they begin anew from a summary: conversing.py."""
+    kinds = {"compacting": (40, 120), "judged": (20, 60), "delegating": (30, 90), "delegating_widely": (40, 120)}
+    workloads: dict[str, dict[str, Any]] = {"": {}, ", tool 5 s": {"tool_median_s": 5.0}, ", output 100": {"output_median": 100}}
+    found = []
+    for (agent, (least, most)), (name, workload) in product(kinds.items(), workloads.items()):
+        steps = {"least_steps": least, "most_steps": most}
+        case = Case(
+            agent.replace("_", " ") + name, pool=400_000, agents=192, workload=workload | steps, agent=f"{CONVERSING}:{agent}"
+        )
+        found += [case] if name else [case, case._replace(name=f"{case.name}, small pool", pool=250_000)]
+    return found
 
 
 def quick_cases() -> list[Case]:

@@ -3,6 +3,7 @@
     python tools/bench/control_suite.py [--only PART] [--controllers off,fixed:auto,aimd,forecast] [--seeds 3|3-5] [--keep FILE]
     python tools/bench/control_suite.py --others           # workloads by which no constant was chosen
     python tools/bench/control_suite.py --several          # one to eight engines
+    python tools/bench/control_suite.py --conversations    # sub-agents, judges, summaries
     python tools/bench/control_suite.py --check            # a minute: small generated workloads, against control_suite.json
     python tools/bench/control_suite.py --check --record   # after a change that is meant to move them
     python tools/bench/control_suite.py --cpu              # what one decision costs with 1,024 active agents
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import control_cpu
-from control_cases import TRACE, Case, cases, other_cases, quick_cases, several_cases
+from control_cases import TRACE, Case, cases, conversation_cases, other_cases, quick_cases, several_cases
 from control_figures import SUBJECT, Outcome, against, changes, outcome, verdicts
 
 from concur_batch.cli.parts import simulated_urls
@@ -86,12 +87,19 @@ def run(
     }
     if limited:
         options["limits.max_steps"] = case.workload["most_steps"]
+    elif case.agent is not None:
+        options["limits.max_steps"] = 200
     sets = [f"controller.{key}={json.dumps(value)}" for key, value in parameters.items()]
     config = configured(resolve(options, sets, None, {}))
     began = time.process_time()
     job = list(tasks(traces))
     job = [dataclasses.replace(task, messages=job[i - i % case.siblings].messages) for i, task in enumerate(job)]
+    if case.agent is not None:  # it ends its own conversations when the turns are over, and may need some more for that
+        job = [dataclasses.replace(task, agent=case.agent, script=(*task.script, *task.script[-1:] * 20)) for task in job]
     done = simulate(traces, job, config, progress=lambda _: None).figures
+    if case.agent is not None:
+        assert done["statuses"] == {"completed": len(job)}
+        done["lower_bound_s"] = None  # it is that of one conversation
     return {**done, "cpu_s": round(time.process_time() - began, 2)}
 
 
@@ -334,6 +342,7 @@ def main() -> None:
     parser.add_argument("--controllers", type=_names, default="off,fixed:auto,aimd,forecast", help="as of `concur compare`")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--several", action="store_true", help="in place of the suite, one to eight engines")
+    instead.add_argument("--conversations", action="store_true", help="in place of the suite, agents with several conversations")
     instead.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
     parser.add_argument(
         "--seeds", type=_seeds, default="3", metavar="N|A-B", help="0 to N-1 or A to B of each generated workload (default 3)"
@@ -354,7 +363,8 @@ def main() -> None:
         return
     if given.check:
         raise SystemExit(check(given.workers, record=given.record))
-    of = several_cases if given.several else other_cases if given.others else cases
+    others = {several_cases: given.several, conversation_cases: given.conversations, other_cases: given.others}
+    of = next((of for of, wanted in others.items() if wanted), cases)
     found = [case for case in of() if given.only in case.name]
     if not found:
         parser.error(f"--only {given.only}: no case has that in its name")

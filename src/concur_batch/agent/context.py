@@ -23,6 +23,7 @@ from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
 from concur_batch.errors import AgentError, LimitReached
+from concur_batch.gate import Passage
 from concur_batch.lane import Completed, Lane
 from concur_batch.recorder import Recorder
 from concur_batch.task import Message
@@ -136,7 +137,7 @@ class Context:
         await self._check_limits()
         task = self._begin()
         try:
-            returned = await self._boundary()
+            passage = await self._boundary()
             step = self.spent.steps + 1
             request = self._request(messages, tools, sampling, step, n)
             self._view.calls += 1
@@ -149,7 +150,7 @@ class Context:
                 self._view.calls -= 1
         finally:
             del self._calling[task]
-        self._take_reply(done, n, key, step, messages, broken_stride=returned)
+        self._take_reply(done, n, key, step, messages, passage)
         return done.reply
 
     def _failed(self, error: errors.EngineError, n: int, key: str, step: int) -> r.CallFailed:
@@ -164,16 +165,14 @@ class Context:
             message=str(error),
         )
 
-    async def _boundary(self) -> bool:
-        """Whether it had no slot for a while."""
-        gate = self._lane.gate
+    async def _boundary(self) -> Passage:
         self.wall_time.suspend()
         try:
-            passage = await gate.boundary(self._view)
+            passage = await self._lane.gate.boundary(self._view)
         finally:
             self.wall_time.resume()
         self.spent.paused_s += passage.paused_s
-        return passage.returned
+        return passage
 
     def _request(
         self,
@@ -211,10 +210,11 @@ class Context:
             raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
         return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
-    def _take_reply(self, done: Completed, n: int, key: str, step: int, messages: list[Message], *, broken_stride: bool) -> None:
+    def _take_reply(self, done: Completed, n: int, key: str, step: int, messages: list[Message], passage: Passage) -> None:
         reply, lane = done.reply, self._lane
         talk = self._talk.extend(messages, reply, n)
-        unforced = self._unforced and not broken_stride and lane.presence.generation == self._generation
+        kept = not passage.returned and lane.gate.kept(self._view, talk.number, passage.at)
+        unforced = self._unforced and kept and lane.presence.generation == self._generation
         self._unforced, self._generation = True, lane.presence.generation
         cached = reply.cached_tokens
         missed = None if cached is None else max(0, talk.history_tokens - cached)
@@ -243,7 +243,7 @@ class Context:
             retry_s=round(done.retry_s, 6),
         )
         self._recorder.write(record)
-        self._tell(reply)
+        self._tell(reply, talk.number, passage.at)
         lane.meter.reply(
             prompt=reply.prompt_tokens,
             cached=cached,
@@ -263,17 +263,18 @@ class Context:
             cached_tokens=past.cached_tokens,
             reasoning_tokens=past.reasoning_tokens,
         )
-        self._talk.extend(messages, reply, past.n)
-        self._tell(reply)
+        self._tell(reply, self._talk.extend(messages, reply, past.n).number, None)
         self._spend(past)
         return reply
 
-    def _tell(self, reply: Reply) -> None:
+    def _tell(self, reply: Reply, conversation: int, began: float | None) -> None:
         self._lane.gate.replied(
             self._view,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             cached_tokens=reply.cached_tokens,
+            conversation=conversation,
+            began=began,
         )
 
     def _spend(self, x: r.ReplyReceived) -> None:

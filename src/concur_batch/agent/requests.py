@@ -23,11 +23,13 @@ class Extension(NamedTuple):
     after: int
     base: int
     new: list[int | Message]
+    number: int  # of the conversation, from 1: the same as long as most of what was sent before stands
 
 
 class _Head(NamedTuple):
     messages: list[Message]
     seen_tokens: int  # so many of them the engine has seen
+    number: int  # of its conversation
 
 
 class Conversation:
@@ -35,7 +37,8 @@ class Conversation:
 
     def __init__(self, prompt: Iterable[Message]) -> None:
         # The ends of the conversations an agent may go on from, newest last: 0 is the prompt, n what call n was sent and said.
-        self._heads: dict[int, _Head] = {0: _Head(list(prompt), 0)}
+        self._heads: dict[int, _Head] = {0: _Head(list(prompt), 0, 0)}
+        self._numbers = 0
         self._known: dict[int, tuple[int, Message]] = {}  # id(message) -> call number, and the message itself to keep the id
         self._digests: dict[int, tuple[bytes, Message]] = {}
 
@@ -62,6 +65,9 @@ class Conversation:
         after, base = self._continued(messages)
         head = self._heads[after]
         whole = base == len(head.messages)
+        number = head.number
+        if not number or not (whole or 2 * base > len(messages)):
+            number = self._numbers = self._numbers + 1
         if whole and after:
             del self._heads[after]  # gone on from; whoever branches off there later shares what call n was sent
         new: list[int | Message] = []
@@ -71,12 +77,12 @@ class Conversation:
         self.know(reply.message, n)
         # A reply's reasoning is left out of the next prompt by chat templates, so the prefix ends before that reply.
         seen = reply.prompt_tokens + (0 if reply.reasoning_tokens else reply.completion_tokens)
-        self._heads[n] = _Head([*messages, reply.message], seen)
+        self._heads[n] = _Head([*messages, reply.message], seen, number)
         if len(self._heads) > _HEADS:
             del self._heads[next(key for key in self._heads if key)]
         if len(self._digests) > 4 * sum(len(head.messages) for head in self._heads.values()) + 64:
             self._forget()  # an agent that makes its messages anew for every call
-        return Extension(head.seen_tokens if whole else 0, after, base, new)
+        return Extension(head.seen_tokens if whole else 0, after, base, new, number)
 
     def _continued(self, messages: list[Message]) -> tuple[int, int]:
         """The call whose conversation this request goes on from, and how many of its messages stand."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
+
+from concur_batch.control.conversations import Conversations
 
 UNLIMITED = sys.maxsize
 
@@ -69,6 +72,7 @@ class Limit(NamedTuple):
     tokens: int = UNLIMITED  # at most so many tokens in the contexts of the active agents
     requests: int = UNLIMITED  # at most so many model calls in flight
     reason: str = "hold"  # grow | cut | hold | cooldown | no-evidence | off | fixed | ...
+    keep_s: float = math.inf  # KV is not kept for longer for an agent that does something else, in seconds of the engine's clock
     together: int = 1  # model calls that begin while others are in flight wait until they are so many
     hold_s: float = 0.0  # but for no longer than this, in seconds of the engine's clock
 
@@ -97,6 +101,8 @@ class AgentView:
     most_steps: int | None = None  # after which it ends, whatever it has
     context_tokens: int = 0  # as of the last reply
     growth_tokens: int = 0  # context added by the last step
+    conversations: Conversations = field(default_factory=Conversations)  # most agents have one
+    left_tokens: float = 0.0  # contexts of those that it has left, as likely as it comes back to them in time
     shared_tokens: int = 0  # of the first prompt, what the cache held already: KV that it has in common with others
     steps: int = 0
     last_boundary: float = 0.0
