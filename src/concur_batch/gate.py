@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from concur_batch.control.base import Admission, AgentView, Limit, Roster
-from concur_batch.control.conversations import Returns, in_time
+from concur_batch.control.conversations import Returns
 from concur_batch.recorder import Recorder
 from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 
@@ -19,7 +19,6 @@ from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 class Passage(NamedTuple):
     """How an agent came past a boundary."""
 
-    at: float  # when, in seconds of the engine's clock
     paused_s: float = 0.0  # seconds of the loop
     returned: bool = False  # it had no slot for a while, so others may have taken its place in the cache
 
@@ -47,9 +46,9 @@ class Gate:
         self._starting = starting
         self._asked: AgentView | None = None  # the last new one for whom there was to be room
         self._roster = Roster(limit=limit)
-        self._comebacks = Returns()
+        self._returns = Returns()
         self._unheard = 0  # of the active agents, those that have made no step yet
-        self._returns: dict[str, asyncio.Future[None]] = {}  # of the paused agents
+        self._waits: dict[str, asyncio.Future[None]] = {}  # of the paused agents, until they return
         self._draining = False
         self._held: float | None = None  # since when a person lets nobody in
 
@@ -126,11 +125,11 @@ class Gate:
         """Before each model call: returns at once, or after a pause."""
         if self._may_continue(view):
             view.last_boundary = self._clock()
-            return Passage(view.last_boundary)
-        while view.rollout in self._returns:  # another call of the same agent waits already: it pauses once
-            await asyncio.wait({self._returns[view.rollout]})
+            return Passage()
+        while view.rollout in self._waits:  # another call of the same agent waits already: it pauses once
+            await asyncio.wait({self._waits[view.rollout]})
             if self._may_continue(view):
-                return Passage(self._clock())
+                return Passage()
         return await self._pause(view)
 
     async def _pause(self, view: AgentView) -> Passage:
@@ -140,7 +139,7 @@ class Gate:
             self._drop(view)
         yielded = self._roster.away.pop(view.rollout, None) is not None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._roster.paused[view.rollout], self._returns[view.rollout] = view, future
+        self._roster.paused[view.rollout], self._waits[view.rollout] = view, future
         if yielded:
             self._settle()
         if not future.done():
@@ -152,8 +151,8 @@ class Gate:
         try:
             await future
         except asyncio.CancelledError:
-            if self._returns.get(view.rollout) is future:  # else it has returned in the same moment, and `leave` follows
-                del self._roster.paused[view.rollout], self._returns[view.rollout]
+            if self._waits.get(view.rollout) is future:  # else it has returned in the same moment, and `leave` follows
+                del self._roster.paused[view.rollout], self._waits[view.rollout]
             raise
         now = self._recorder.now()
         view.last_boundary, view.paused_since = self._clock(), None
@@ -161,7 +160,7 @@ class Gate:
         self._recorder.write(
             RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s)
         )
-        return Passage(view.last_boundary, paused_s, returned=True)
+        return Passage(paused_s, returned=True)
 
     def leave(self, view: AgentView, *, ended: bool = True) -> None:
         """The agent goes; `ended` False: only from this segment. Once."""
@@ -172,33 +171,34 @@ class Gate:
             self._admission.ended(view, self._seen())
         self._settle()
 
-    def kept(self, view: AgentView, conversation: int, began: float) -> bool:
-        """Whether the KV of this conversation of the agent's should have been there when a call in it began."""
-        return in_time(view.conversations, conversation, began=began, keep_s=self.limit.keep_s)
+    def began(self, view: AgentView, conversation: int = 1) -> bool:
+        """A model call has begun in this conversation of the agent's. Whether its KV should be there, if it is not new."""
+        kept = self._returns.began(view.conversations, conversation, self._clock(), self.limit.keep_s)
+        view.calls += 1
+        self._weigh(view)
+        return kept
+
+    def ended(self, view: AgentView, conversation: int = 1) -> None:
+        """It is over, whether it has been answered or not."""
+        view.calls -= 1
+        self._returns.ended(view.conversations, conversation, self._clock())
+        self._weigh(view)
 
     def replied(
-        self,
-        view: AgentView,
-        *,
-        prompt_tokens: int,
-        completion_tokens: int,
-        cached_tokens: int | None,
-        conversation: int = 1,
-        began: float | None = None,
+        self, view: AgentView, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int | None, conversation: int = 1
     ) -> None:
-        """A reply has told the agent's context. `conversation`: which of the agent's, from 1; `began`: the call, None: in an earlier process."""
+        """A reply has told the agent's context."""
         context_tokens = prompt_tokens + completion_tokens
-        if view.steps == 0:
-            view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
-        own_tokens, keep_s = max(0, context_tokens - view.shared_tokens), self.limit.keep_s
-        view.left_tokens = self._comebacks.replied(
-            view.conversations, conversation, own_tokens, began=began, now=self._clock(), keep_s=keep_s
-        )
         if view.rollout in self._roster.active:
             self._roster.committed_tokens += context_tokens - view.context_tokens
             self._unheard -= not view.steps
-        view.growth_tokens = context_tokens - view.context_tokens
+        if view.steps == 0:
+            view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
         view.context_tokens = context_tokens
+        mine = view.conversations
+        self._returns.told(mine, conversation, max(0, context_tokens - view.shared_tokens))
+        before, mine.told = mine.told, self._weigh(view)
+        view.growth_tokens = round(mine.told - before)
         view.steps += 1
         self._admission.replied(view)
 
@@ -272,6 +272,12 @@ class Gate:
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
+    def _weigh(self, view: AgentView) -> float:
+        """What all its conversations need, in tokens."""
+        if view.conversations.newest > 1:
+            view.other_tokens = self._returns.tokens(view.conversations) + view.shared_tokens - view.context_tokens
+        return view.context_tokens + view.other_tokens
+
     def _may_continue(self, view: AgentView) -> bool:
         if self._draining or view.rollout not in self._roster.active:
             return False
@@ -301,7 +307,7 @@ class Gate:
             if not self._admission.may_start(view, roster):
                 return
             del roster.paused[view.rollout]
-            future = self._returns.pop(view.rollout)
+            future = self._waits.pop(view.rollout)
             if not future.done():
                 self._take(view)
                 future.set_result(None)

@@ -15,17 +15,17 @@ def test_a_growing_history_is_told_by_call_numbers():
     prompt = [user("a")]
     talk, messages = Conversation(prompt), list(prompt)
     first = reply("one", prompt_tokens=100, completion_tokens=10)
-    assert talk.extend(messages, first, 1) == (0, 0, 1, [], 1)
+    assert talk.extend(messages, first, 1) == (0, 0, 1, [])
     observation = {"role": "tool", "tool_call_id": "x", "content": "seen"}
     talk.know(observation, 2)
     messages += [first.message, observation, user("go on")]
-    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")], 1)
+    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")])
 
 
 def test_another_conversation_has_no_known_history():
     talk = Conversation([user("a")])
     talk.extend([user("a"), user("b")], reply("one", prompt_tokens=100), 1)
-    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")], 2)
+    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")])
 
 
 def numbers(*requests):
@@ -33,7 +33,11 @@ def numbers(*requests):
     talk = Conversation([user("a"), user("b")])
     answers = [reply(f"answer {n}") for n in range(len(requests))]
     made = [[answers[part - 1].message if isinstance(part, int) else user(part) for part in request] for request in requests]
-    return [talk.extend(messages, answers[n], n + 1).number for n, messages in enumerate(made)]
+    found = []
+    for n, messages in enumerate(made):
+        found.append(talk.number(messages))
+        talk.extend(messages, answers[n], n + 1, found[-1])
+    return found
 
 
 def test_a_conversation_keeps_its_number_while_others_come_and_go():
@@ -74,7 +78,7 @@ def test_base_and_new_always_give_the_request_back(requests):
     for n, texts in enumerate(requests, start=1):
         messages = [user(text) for text in texts]
         answer = reply(f"answer {n}")
-        _, after, base, new, _ = talk.extend(messages, answer, n)
+        _, after, base, new = talk.extend(messages, answer, n)
         rebuilt = sent[after][:base] + [known[entry] if isinstance(entry, int) else entry for entry in new]
         assert rebuilt == messages
         known[n] = answer.message
@@ -87,7 +91,8 @@ def test_branches_each_store_only_what_is_new():
         for branch in branches:
             n += 1
             answer = reply(f"answer {n}", prompt_tokens=100 * n)
-            history, after, _, new, number = talk.extend(branch, answer, n)
+            number = talk.number(branch)
+            history, after, _, new = talk.extend(branch, answer, n, number)
             assert after == (n - 20 if step else 0)
             assert history == (100 * (n - 20) + 5 if step else 0)
             assert len(new) == 1

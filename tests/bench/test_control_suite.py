@@ -10,9 +10,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "bench"))
 import control_cpu
 import control_figures
 import control_suite
+from control_cases import CONVERSING, conversation_cases
 from control_figures import Outcome, changes, outcome, verdicts
-from control_suite import Case, Job, Kept, attempt, cases, jobs, other_cases, outcomes, quick_cases, run_all
+from control_suite import Case, Job, Kept, attempt, cases, jobs, other_cases, outcomes, quick_cases, run, run_all
 
+from concur_batch.agent.registry import find_agent
 from concur_batch.control.policies import make_policy
 
 AUTO = "fixed:auto"
@@ -197,6 +199,22 @@ def test_the_best_window_is_none_where_no_limit_is_best(monkeypatch, best, windo
 
 def test_several_engines_have_a_pool_each():
     assert attempt(None, Job(TINY._replace(engines=2), "off", 0))["pool_tokens"] == 80_000
+
+
+@pytest.mark.parametrize(("agent", "most"), [("delegating", 1.1), ("delegating_widely", 1.1), ("judged", 0.95)])
+def test_agents_with_several_conversations_are_hardly_slower_than_under_aimd(agent, most):
+    """Before what they leave was weighed, 1.21, 1.13 and 1.0; misses of it were taken for a pool too full."""
+    steps = {"judged": (10, 24), "delegating": (20, 40)}.get(agent, (30, 60))
+    workload = dict(zip(("least_steps", "most_steps"), steps, strict=True))
+    case = Case(agent, pool=150_000, agents=48, workload=workload, agent=f"{CONVERSING}:{agent}")
+    forecast, aimd = (sum(run(case, name, seed, {})["makespan_s"] for seed in range(2)) for name in ("forecast", "aimd"))
+    assert forecast <= most * aimd
+
+
+def test_cases_of_conversations_name_agents_that_there_are():
+    assert len({case.name for case in conversation_cases()}) == len(conversation_cases()) == 16
+    for case in conversation_cases():
+        assert find_agent(case.agent).__name__ in case.agent
 
 
 # The check

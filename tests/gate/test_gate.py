@@ -20,7 +20,7 @@ def test_a_boundary_within_the_limit_does_not_wait():
         gate.start(agent)
         return await gate.boundary(agent), records
 
-    assert run_virtual(story()) == (Passage(0.0), [])
+    assert run_virtual(story()) == (Passage(), [])
 
 
 def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first():
@@ -38,7 +38,7 @@ def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first()
         await asyncio.sleep(5)
         assert [wait.done() for wait in waits] == [True, True, False]
         gate.leave(agents[1])
-        assert await waits[2] == Passage(10.0, 10.0, returned=True)
+        assert await waits[2] == Passage(10.0, returned=True)
         return [type(record) for record in records]
 
     assert run_virtual(story()) == [RolloutPaused, RolloutPaused, RolloutReturned, RolloutReturned]
@@ -95,7 +95,7 @@ def test_a_token_limit_pauses_by_contexts():
             gate.start(agent)
             gate.replied(agent, prompt_tokens=400, completion_tokens=0, cached_tokens=None)
         assert gate.committed_tokens == 1200
-        assert await gate.boundary(agents[0]) == Passage(0.0)
+        assert await gate.boundary(agents[0]) == Passage()
         waiting = asyncio.create_task(gate.boundary(agents[2]))
         await asyncio.sleep(1)
         assert not waiting.done()
@@ -160,7 +160,7 @@ def test_two_calls_of_one_agent_pause_once():
         await asyncio.sleep(4)
         assert (gate.active, gate.paused) == (1, 1)
         gate.leave(first)
-        assert sorted(passage[1:] for passage in await asyncio.gather(*calls)) == [(0.0, False), (0.0, False), (4.0, True)]
+        assert sorted(await asyncio.gather(*calls)) == [Passage(), Passage(), Passage(4.0, returned=True)]
         return len(records)
 
     assert run_virtual(story()) == 2

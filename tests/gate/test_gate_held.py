@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch.control.base import Limit
+from concur_batch.gate import Passage
 from concur_batch.records import RolloutPaused, RolloutReturned
 from concur_batch.virtual import run_virtual
 
@@ -24,14 +25,14 @@ def test_held_nobody_starts_or_returns_and_the_active_go_on():
         gate.steer(Limit(agents=5), held=True)
         room.clear()
         gate.resize(Limit(agents=9))
-        assert (await gate.boundary(first))[1:] == (0.0, False)
+        assert await gate.boundary(first) == Passage()
         gate.leave(first)
         await asyncio.sleep(100)
         assert not waiting.done()
         assert not gate.has_room(view(99))
         assert not room.is_set()
         gate.steer(Limit(agents=9), held=False)
-        assert (await waiting)[1:] == (101.0, True)
+        assert await waiting == Passage(101.0, returned=True)
         assert room.is_set()
         assert gate.has_room(view(99))
         return told(records)
@@ -57,7 +58,7 @@ def test_the_time_for_which_it_was_held_is_no_waiting_for_room():
         now = asyncio.get_running_loop().time()
         waited = [now - agent.paused_since for agent in (agents[2], agents[1])]
         gate.resize(Limit(agents=3))
-        assert [passage[1:] for passage in await asyncio.gather(*waits)] == [(2010.0, True), (1000.0, True)]
+        assert await asyncio.gather(*waits) == [Passage(2010.0, returned=True), Passage(1000.0, returned=True)]
         return waited
 
     assert run_virtual(story()) == [10.0, 0.0]

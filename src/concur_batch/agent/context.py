@@ -23,7 +23,6 @@ from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
 from concur_batch.errors import AgentError, LimitReached
-from concur_batch.gate import Passage
 from concur_batch.lane import Completed, Lane
 from concur_batch.recorder import Recorder
 from concur_batch.task import Message
@@ -137,20 +136,20 @@ class Context:
         await self._check_limits()
         task = self._begin()
         try:
-            passage = await self._boundary()
-            step = self.spent.steps + 1
+            returned = await self._boundary()
+            step, number = self.spent.steps + 1, self._talk.number(messages)
             request = self._request(messages, tools, sampling, step, n)
-            self._view.calls += 1
+            kept = self._lane.gate.began(self._view, number) and not returned
             try:
                 done = await self._lane.complete(request, self.wall_time)
             except errors.EngineError as error:
                 self._recorder.write(self._failed(error, n, key, step))
                 raise
             finally:
-                self._view.calls -= 1
+                self._lane.gate.ended(self._view, number)
         finally:
             del self._calling[task]
-        self._take_reply(done, n, key, step, messages, passage)
+        self._take_reply(done, n, key, request, number, kept=kept)
         return done.reply
 
     def _failed(self, error: errors.EngineError, n: int, key: str, step: int) -> r.CallFailed:
@@ -165,14 +164,15 @@ class Context:
             message=str(error),
         )
 
-    async def _boundary(self) -> Passage:
+    async def _boundary(self) -> bool:
+        """Whether it had no slot for a while."""
         self.wall_time.suspend()
         try:
             passage = await self._lane.gate.boundary(self._view)
         finally:
             self.wall_time.resume()
         self.spent.paused_s += passage.paused_s
-        return passage
+        return passage.returned
 
     def _request(
         self,
@@ -210,10 +210,9 @@ class Context:
             raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
         return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
-    def _take_reply(self, done: Completed, n: int, key: str, step: int, messages: list[Message], passage: Passage) -> None:
+    def _take_reply(self, done: Completed, n: int, key: str, request: Request, number: int, *, kept: bool) -> None:
         reply, lane = done.reply, self._lane
-        talk = self._talk.extend(messages, reply, n)
-        kept = not passage.returned and lane.gate.kept(self._view, talk.number, passage.at)
+        talk = self._talk.extend(request.messages, reply, n, number)
         unforced = self._unforced and kept and lane.presence.generation == self._generation
         self._unforced, self._generation = True, lane.presence.generation
         cached = reply.cached_tokens
@@ -222,7 +221,7 @@ class Context:
             t=self._recorder.now(),
             rollout=self._setting.rollout,
             engine=lane.name,
-            step=step,
+            step=request.step,
             n=n,
             hash=key,
             after=talk.after,
@@ -243,7 +242,7 @@ class Context:
             retry_s=round(done.retry_s, 6),
         )
         self._recorder.write(record)
-        self._tell(reply, talk.number, passage.at)
+        self._tell(reply, number)
         lane.meter.reply(
             prompt=reply.prompt_tokens,
             cached=cached,
@@ -263,18 +262,19 @@ class Context:
             cached_tokens=past.cached_tokens,
             reasoning_tokens=past.reasoning_tokens,
         )
-        self._tell(reply, self._talk.extend(messages, reply, past.n).number, None)
+        number = self._talk.number(messages)
+        self._talk.extend(messages, reply, past.n, number)
+        self._tell(reply, number)
         self._spend(past)
         return reply
 
-    def _tell(self, reply: Reply, conversation: int, began: float | None) -> None:
+    def _tell(self, reply: Reply, conversation: int) -> None:
         self._lane.gate.replied(
             self._view,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             cached_tokens=reply.cached_tokens,
             conversation=conversation,
-            began=began,
         )
 
     def _spend(self, x: r.ReplyReceived) -> None:

@@ -23,7 +23,6 @@ class Extension(NamedTuple):
     after: int
     base: int
     new: list[int | Message]
-    number: int  # of the conversation, from 1: the same as long as most of what was sent before stands
 
 
 class _Head(NamedTuple):
@@ -60,14 +59,20 @@ class Conversation:
             joined += _encode([list(tools) if tools is not None else None, sampling])
         return hashlib.blake2b(joined, digest_size=8).hexdigest()
 
-    def extend(self, messages: list[Message], reply: Reply, n: int) -> Extension:
-        """Take the reply to call `n` in."""
+    def number(self, messages: list[Message]) -> int:
+        """Of the conversation that this request is in, from 1: one goes on as long as most of what was sent before stands."""
+        after, base = self._continued(messages)
+        head = self._heads[after]
+        if not head.number or (base < len(head.messages) and 2 * base <= len(messages)):
+            self._numbers += 1
+            return self._numbers
+        return head.number
+
+    def extend(self, messages: list[Message], reply: Reply, n: int, number: int = 0) -> Extension:
+        """Take the reply to call `n` in, which was made in conversation `number`."""
         after, base = self._continued(messages)
         head = self._heads[after]
         whole = base == len(head.messages)
-        number = head.number
-        if not number or not (whole or 2 * base > len(messages)):
-            number = self._numbers = self._numbers + 1
         if whole and after:
             del self._heads[after]  # gone on from; whoever branches off there later shares what call n was sent
         new: list[int | Message] = []
@@ -82,7 +87,7 @@ class Conversation:
             del self._heads[next(key for key in self._heads if key)]
         if len(self._digests) > 4 * sum(len(head.messages) for head in self._heads.values()) + 64:
             self._forget()  # an agent that makes its messages anew for every call
-        return Extension(head.seen_tokens if whole else 0, after, base, new, number)
+        return Extension(head.seen_tokens if whole else 0, after, base, new)
 
     def _continued(self, messages: list[Message]) -> tuple[int, int]:
         """The call whose conversation this request goes on from, and how many of its messages stand."""

@@ -102,7 +102,7 @@ class AgentView:
     context_tokens: int = 0  # as of the last reply
     growth_tokens: int = 0  # context added by the last step
     conversations: Conversations = field(default_factory=Conversations)  # most agents have one
-    left_tokens: float = 0.0  # contexts of those that it has left, as likely as it comes back to them in time
+    other_tokens: float = 0.0  # what all of them need, less the context of the last reply
     shared_tokens: int = 0  # of the first prompt, what the cache held already: KV that it has in common with others
     steps: int = 0
     last_boundary: float = 0.0

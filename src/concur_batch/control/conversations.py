@@ -1,4 +1,4 @@
-"""How much KV agents with several conversations will need again, besides that of the one that each is in. Pure.
+"""How much KV an agent with several conversations needs. Pure.
 
 An agent may begin a conversation beside the one that it has, of a sub-agent or a judge, and come back to it; or begin anew from a summary,
 and never come back. What it comes back to within the time for which KV is worth keeping (break-even, `control.patience`) has its place in
@@ -8,28 +8,29 @@ the pool; what it comes back to later is cheaper to compute again. Which of it a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+_MOST = 64  # of one agent
 _PRIOR = 2.0  # conversations, half of which are come back to
 
 
-class Left(NamedTuple):
-    """A conversation that its agent has been in and is not in now."""
+@dataclass(slots=True, eq=False)
+class Conversation:
+    """Idle when no call in it is under way and its agent has been in another one since."""
 
-    tokens: int  # as of its last reply, without what all agents share
-    since: float  # the time of that
-    for_new: bool  # for one that began then; False: for one that had been left before
+    tokens: int = 0  # as of its last reply, without what all agents share
+    used: float = 0.0  # when a call in it began or ended last, in seconds of the engine's clock
+    calls: int = 0  # under way
+    for_new: bool = False  # it was left for one that began then; False: for one that was there before
 
 
 @dataclass(slots=True, eq=False)
 class Conversations:
-    """Those of one agent, numbered from 1 as they began. Times: seconds of the engine's clock."""
+    """Those of one agent that it is in or may come back to in time, by number."""
 
-    current: int = 0  # the one of the last reply; 0: there was none
+    of: dict[int, Conversation] = field(default_factory=dict)
+    last: int = 0  # in which a call began or ended last; 0: there was none
     newest: int = 0
-    tokens: int = 0  # of the current one
-    since: float = 0.0  # the last reply
-    left: dict[int, Left] = field(default_factory=dict)  # those that may be come back to in time
+    told: float = 0.0  # tokens of all, as of the last reply
 
 
 class Returns:
@@ -39,31 +40,48 @@ class Returns:
         self._left = {True: _PRIOR, False: _PRIOR}
         self._back = {True: _PRIOR / 2, False: _PRIOR / 2}
 
-    def replied(self, of: Conversations, number: int, tokens: int, *, began: float | None, now: float, keep_s: float) -> float:
-        """A reply in conversation `number` of an agent; its call has begun at `began` (None: in an earlier process, which tells nothing of times).
-        Returns the tokens of those that it has left, each as likely as it comes back to it within `keep_s`.
+    def began(self, mine: Conversations, number: int, now: float, keep_s: float) -> bool:
+        """A call in this conversation. Whether its KV should be there still, if it is not new: whatever its agent is in, or has left for no
+        longer than `keep_s`.
         """
-        if number != of.current and of.current:
-            of.left[of.current] = Left(of.tokens, of.since, for_new=number > of.newest)
-        back = of.left.pop(number, None)
-        if began is not None:
-            if back is not None:
-                self._resolved(back, back=began - back.since <= keep_s)
-            for other, left in list(of.left.items()):
-                if began - left.since > keep_s:
-                    self._resolved(left, back=False)
-                    del of.left[other]
-        of.current, of.newest, of.tokens, of.since = number, max(number, of.newest), tokens, now
-        return sum(left.tokens * self._back[left.for_new] / self._left[left.for_new] for left in of.left.values())
+        is_new, there = number > mine.newest, mine.of.get(number)
+        kept = is_new or (there is not None and (number == mine.last or there.calls > 0 or now - there.used <= keep_s))
+        if there is None:
+            there = mine.of[number] = Conversation()
+        elif not there.calls and number != mine.last:
+            self._resolved(there, back=kept)
+        self._turn(mine, number, for_new=is_new)
+        there.calls, there.used = there.calls + 1, now
+        for other, one in list(mine.of.items()):
+            if other != number and not one.calls and (now - one.used > keep_s or len(mine.of) > _MOST):
+                self._resolved(one, back=False)
+                del mine.of[other]
+        return kept
 
-    def _resolved(self, left: Left, *, back: bool) -> None:
-        self._left[left.for_new] += 1
-        self._back[left.for_new] += back
+    def ended(self, mine: Conversations, number: int, now: float) -> None:
+        """A call in it is over, whether it has been answered or not."""
+        there = mine.of[number]
+        there.calls, there.used = there.calls - 1, now
+        self._turn(mine, number, for_new=False)
 
+    def told(self, mine: Conversations, number: int, tokens: int) -> None:
+        """A reply has told its context. Perhaps one to a call of an earlier process, which has not begun here."""
+        mine.of.setdefault(number, Conversation()).tokens = tokens
+        self._turn(mine, number, for_new=number > mine.newest)
 
-def in_time(of: Conversations, number: int, *, began: float, keep_s: float) -> bool:
-    """Whether the KV of this conversation, in which a call has begun at `began`, should have been there still."""
-    if number == of.current or number > of.newest:
-        return True
-    left = of.left.get(number)
-    return left is not None and began - left.since <= keep_s
+    def tokens(self, mine: Conversations) -> float:
+        """Of all that it is in, and of the others as likely as it comes back to them in time."""
+        return sum(
+            one.tokens * (1.0 if one.calls or number == mine.last else self._back[one.for_new] / self._left[one.for_new])
+            for number, one in mine.of.items()
+        )
+
+    def _turn(self, mine: Conversations, number: int, *, for_new: bool) -> None:
+        before = mine.of.get(mine.last)
+        if before is not None and number != mine.last:
+            before.for_new = for_new
+        mine.last, mine.newest = number, max(number, mine.newest)
+
+    def _resolved(self, one: Conversation, *, back: bool) -> None:
+        self._left[one.for_new] += 1
+        self._back[one.for_new] += back

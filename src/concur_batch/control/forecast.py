@@ -114,7 +114,7 @@ class Forecast(Admission):
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
         self._begun, self._begun_tokens = 0, 0.0  # who has begun and not ended; their contexts at present
         self._replies_tell = False
-        self._left_tokens = 0.0
+        self._other_tokens = 0.0  # of the active agents
         self._ended = False  # somebody has
         self._waiting, self._share = 0, 1.0  # new and paused, at the last sample; of the new ones, what falls to this engine
         self._last_life, self._last_looked = False, -1  # in the last life; as of which sample
@@ -220,7 +220,7 @@ class Forecast(Admission):
         most = self._p.pause * roster.limit.tokens
         whole, in_flight, active = self._kinds.whole, self._in_flight_tokens, roster.active
         each = in_flight + whole.first_tokens + whole.growth_tokens - whole.shared_tokens
-        if roster.committed_tokens + self._left_tokens + each * len(active) <= most:
+        if roster.committed_tokens + self._other_tokens + each * len(active) <= most:
             return True
         stays: dict[tuple[Kind, int, bool], float] = {}  # share of those with so many steps who hold their KV a step from now
         present = later = newer = own = 0.0
@@ -336,7 +336,7 @@ class Forecast(Admission):
         self._kinds.count_unheard(active)
         known = idle = 0.0
         calls = 0
-        self._left_tokens = fsum(view.left_tokens for view in active)
+        self._other_tokens = fsum(view.other_tokens for view in active)
         for view, _, tokens in private_tokens(active, self._kinds, 0.0):
             if view.calls:
                 calls += 1

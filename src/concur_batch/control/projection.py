@@ -46,7 +46,7 @@ def private_tokens(agents: Iterable[AgentView], kinds: Kinds, in_flight_tokens: 
         kind = kinds.of(agent)
         if agent.steps:
             shared = kind.shared_tokens  # as in `own_tokens`, which would be called for each agent at each decision
-            tokens = agent.context_tokens + agent.left_tokens - max(shared, agent.shared_tokens)
+            tokens = agent.context_tokens + agent.other_tokens - max(shared, agent.shared_tokens)
             tokens = max(tokens, 0.0)
             yield agent, kind, tokens + in_flight_tokens if agent.calls else tokens
         else:
