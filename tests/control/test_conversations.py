@@ -20,7 +20,7 @@ class Agent:
 
     def end(self, number, at, tokens=100):
         self.returns.ended(self.mine, number, at)
-        self.returns.told(self.mine, number, tokens)
+        self.returns.told(self.mine, number, at, tokens)
         return self.tokens
 
     def call(self, number, at, tokens=100):
@@ -101,8 +101,8 @@ def test_a_miss_of_what_was_left_for_too_long_is_nobodys_fault():
 def test_what_an_earlier_process_did_tells_nothing_of_times():
     agent = Agent(Returns())
     for number in (1, 2) * 50:
-        agent.returns.told(agent.mine, number, 100)
-    agent.begin(3, 8.0)
+        agent.returns.told(agent.mine, number, 1000.0, 100)
+    agent.begin(3, 1008.0)
     assert agent.tokens == 100 / 2 + 100 / 2
 
 

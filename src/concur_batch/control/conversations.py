@@ -64,9 +64,10 @@ class Returns:
         there.calls, there.used = there.calls - 1, now
         self._turn(mine, number, for_new=False)
 
-    def told(self, mine: Conversations, number: int, tokens: int) -> None:
+    def told(self, mine: Conversations, number: int, now: float, tokens: int) -> None:
         """A reply has told its context. Perhaps one to a call of an earlier process, which has not begun here."""
-        mine.of.setdefault(number, Conversation()).tokens = tokens
+        there = mine.of.setdefault(number, Conversation())
+        there.tokens, there.used = tokens, now
         self._turn(mine, number, for_new=number > mine.newest)
 
     def tokens(self, mine: Conversations) -> float:
