@@ -196,7 +196,7 @@ class Gate:
             view.shared_tokens = min(cached_tokens or 0, prompt_tokens)
         view.context_tokens = context_tokens
         mine = view.conversations
-        self._returns.told(mine, conversation, self._clock(), max(0, context_tokens - view.shared_tokens))
+        view.step_tokens = self._returns.told(mine, conversation, self._clock(), max(0, context_tokens - view.shared_tokens))
         before, mine.told = mine.told, self._weigh(view)
         view.growth_tokens = round(mine.told - before)
         view.steps += 1

@@ -119,6 +119,18 @@ def test_a_little_over_the_limit_nobody_pauses():
     assert all(it.may_continue(a, roster(active=active)) for a in active)
 
 
+def test_what_comes_and_goes_as_conversations_are_left_and_come_back_to_pauses_nobody():
+    """Eleven agents of 10,000 tokens are over the limit, but by less than what such agents swing by."""
+    active = [agent(n, context=10_000) for n in range(11)]
+    it = lived(law())
+    assert pausing(it, active) == [10]
+    one = agent(99, steps=2, step_tokens=400)
+    for n in range(400):
+        one.growth_tokens = 400 + (6_000 if n % 2 else -6_000)
+        it.replied(one)
+    assert pausing(it, active) == []
+
+
 def test_growth_that_is_to_come_before_the_next_boundary_counts():
     """Ten agents of 10,000 tokens: with a step of 200 each they are within 1.03 times the limit, with one of 400 they are not."""
     active = [agent(n, context=10_000) for n in range(10)]
@@ -298,15 +310,18 @@ def test_by_name_with_checked_parameters():
 
 
 def test_where_agents_grow_by_much_or_little_there_is_room_for_that():
-    def limit(growths):
+    def limit(growths, within=None):
+        """One conversation that grows by so much in each step, or several, of which the one that it is in grows by `within`."""
         it, one = law(), AgentView(rollout="one", order=0)
         for step, growth in enumerate(growths, 1):
             one.steps, one.growth_tokens, one.context_tokens = step, growth, one.context_tokens + growth
+            one.step_tokens = growth if within is None else within
             it.replied(one)
         return sampled(it, active=25).tokens
 
     assert limit([500] * 40) == int(0.95 * POOL)
     assert limit([500] + [0, 1000] * 20) == pytest.approx(0.95 * POOL - 3 * 5 * 500, abs=10)
+    assert limit([500] + [0, 1000] * 20, within=500) == pytest.approx(0.95 * POOL - 5 * 500, abs=10)
 
 
 def busy(it, agents, seconds=30):

@@ -25,6 +25,7 @@ def test_an_agent_in_a_sub_agents_conversation_needs_that_and_perhaps_its_own():
         gate.start(agent)
         await call(gate, agent, 1, 1000, cached=200)
         assert (agent.context_tokens, agent.other_tokens, agent.growth_tokens) == (1000, 0, 1000)
+        assert agent.step_tokens is None
         gate.began(agent, 2)
         assert agent.context_tokens + agent.other_tokens == 200 + 800 / 2  # nothing is known of the other yet
         gate.ended(agent, 2)
@@ -34,6 +35,7 @@ def test_an_agent_in_a_sub_agents_conversation_needs_that_and_perhaps_its_own():
         assert await call(gate, agent, 1, 1300)
         assert agent.context_tokens == 1300
         assert agent.other_tokens == 150  # half of what the other has of its own
+        assert agent.step_tokens == 300
         assert (agent.calls, agent.steps) == (0, 3)
 
     run_virtual(story())

@@ -58,7 +58,7 @@ def test_an_interrupted_repeatable_call_runs_again():
     assert [m["content"].split()[0] for m in stage.engine.requests[0].messages[-2:]] == ["[interrupted:", "look"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.lists(st.floats(0.1, 12.0), max_size=6), st.sampled_from(["off", "fixed:3", "aimd"]))
 def test_killed_at_any_moments_everything_is_done_once(seed, moments, controller):
     """`stop` cancels without a word, as a kill does: nothing but the records is left."""
@@ -164,7 +164,7 @@ def test_a_drain_waits_for_every_agent_also_for_those_with_several_calls():
     assert len(stage.of(r.ReplyReceived)) == 3 * 6
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0.1, 9.0), min_size=1, max_size=4), st.integers(0, 1000))
 def test_an_agent_with_several_calls_at_once_resumes_from_any_moment(moments, seed):
     def engine():

@@ -36,7 +36,7 @@ def take_a_line_out(stage, rollout, which):
 STOPS = st.lists(st.floats(0.1, 14.0), min_size=1, max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STOPS, st.integers(0, 30), STOPS)
 def test_what_followed_from_a_lost_line_is_made_again(before, which, later):
     """And from then on as if it had been made once; no tool runs twice that must not, unless its own line is the lost one."""
@@ -56,7 +56,7 @@ def test_what_followed_from_a_lost_line_is_made_again(before, which, later):
     assert len(once) - len(set(once)) <= isinstance(lost, r.ToolStarted)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STOPS, st.integers(0, 60))
 @example([5.0, 3.0], 0)  # the others' tools were answered in the second segment, and the line was lost after it
 @example([4.0, 4.0], 0)  # the others' tools were made again in the second

@@ -121,7 +121,7 @@ def test_a_drain_leaves_nothing_to_steer_and_a_resume_starts_afresh():
     assert max(x.active for x in again.records[before:] if isinstance(x, r.Sampled)) == 4
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(POLICIES + NO_LIMIT_ON_AGENTS),
     st.lists(st.tuples(st.floats(0.1, 20), st.sampled_from("p+-0")), max_size=25),

@@ -53,7 +53,7 @@ def replayed(load, options, *, capacity, streamed, each):
     return engine
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(LOADS, OPTIONS, st.sampled_from([320, 480, 4000]))
 def test_the_accounts_hold_at_every_iteration_and_everybody_ends(load, options, capacity):
     def each(engine):
@@ -70,7 +70,7 @@ def test_the_accounts_hold_at_every_iteration_and_everybody_ends(load, options, 
     assert engine.waiting_tokens == 0
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(LOADS, OPTIONS, st.sampled_from([320, 4000]))
 def test_steps_computed_at_once_decide_as_steps_one_by_one(load, options, capacity):
     at_once, one_by_one = (

@@ -23,7 +23,7 @@ def do(engine, what, i, time):
             engine.pause(what, time)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(LOADS, OPTIONS, st.sampled_from([320, 4000]), DEEDS)
 def test_the_same_arrivals_by_iteration_lead_to_the_same_decisions(load, options, capacity, deeds):
     engine = RecordingCore(ServerOptions(capacity_tokens=capacity, **options), ROUND)

@@ -100,7 +100,8 @@ class AgentView:
     expected_tokens: int | None = None  # context at its end, as the job or an earlier run tells
     most_steps: int | None = None  # after which it ends, whatever it has
     context_tokens: int = 0  # as of the last reply
-    growth_tokens: int = 0  # context added by the last step
+    growth_tokens: int = 0  # by the last step, of what all its conversations need
+    step_tokens: int | None = 0  # by the last step, of the conversation that it was in; None: that began with it
     conversations: Conversations = field(default_factory=Conversations)  # most agents have one
     other_tokens: float = 0.0  # what all of them need, less the context of the last reply
     shared_tokens: int = 0  # of the first prompt, what the cache held already: KV that it has in common with others

@@ -20,6 +20,7 @@ class Conversation:
     tokens: int = 0  # as of its last reply, without what all agents share
     used: float = 0.0  # when a call in it began or ended last, in seconds of the engine's clock
     calls: int = 0  # under way
+    heard: bool = False  # there has been a reply in it
     for_new: bool = False  # it was left for one that began then; False: for one that was there before
 
 
@@ -64,11 +65,15 @@ class Returns:
         there.calls, there.used = there.calls - 1, now
         self._turn(mine, number, for_new=False)
 
-    def told(self, mine: Conversations, number: int, now: float, tokens: int) -> None:
-        """A reply has told its context. Perhaps one to a call of an earlier process, which has not begun here."""
+    def told(self, mine: Conversations, number: int, now: float, tokens: int) -> int | None:
+        """A reply has told its context; perhaps one to a call of an earlier process, which has not begun here. Returns what it has grown by
+        since the reply before. None: there was none.
+        """
         there = mine.of.setdefault(number, Conversation())
-        there.tokens, there.used = tokens, now
+        grown = tokens - there.tokens if there.heard else None
+        there.tokens, there.used, there.heard = tokens, now, True
         self._turn(mine, number, for_new=number > mine.newest)
+        return grown
 
     def tokens(self, mine: Conversations) -> float:
         """Of all that it is in, and of the others as likely as it comes back to them in time."""

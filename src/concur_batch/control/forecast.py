@@ -145,7 +145,8 @@ class Forecast(Admission):
         if self._samples % _SETTLE_EVERY == 0:
             self._settle()
         self._samples += 1
-        spread = self._deviations * math.sqrt(sample.active) * self._kinds.whole.growth_deviation
+        whole = self._kinds.whole
+        spread = math.sqrt(sample.active) * (self._deviations * whole.growth_deviation + whole.swing_deviation)
         tokens = self._room.tokens(sample.time, self._patience.usual_s, spread)
         if tokens is None:
             return self._blind(sample)
@@ -217,8 +218,9 @@ class Forecast(Admission):
         """
         if roster.limit.tokens >= UNLIMITED:
             return True
-        most = self._p.pause * roster.limit.tokens
         whole, in_flight, active = self._kinds.whole, self._in_flight_tokens, roster.active
+        comes_and_goes = whole.swing_deviation * math.sqrt(len(active))
+        most = self._p.pause * roster.limit.tokens + comes_and_goes
         each = in_flight + whole.first_tokens + whole.growth_tokens - whole.shared_tokens
         if roster.committed_tokens + self._other_tokens + each * len(active) <= most:
             return True

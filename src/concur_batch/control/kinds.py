@@ -45,6 +45,8 @@ class Kind:
         self._first_sum = self._first_own_sum = 0.0
         self._growths = 0
         self._growth_sum = self._growth_squares = 0.0
+        self._steps = 0
+        self._step_sum = self._step_squares = 0.0
         self._shared: deque[int] = deque(maxlen=_MOST_SHARED)
         self._long = self._calls = 0.0
         self._grow()
@@ -56,6 +58,10 @@ class Kind:
             self._growths += 1
             self._growth_sum += agent.growth_tokens
             self._growth_squares += agent.growth_tokens**2
+            if agent.step_tokens is not None:
+                self._steps += 1
+                self._step_sum += agent.step_tokens
+                self._step_squares += agent.step_tokens**2
         else:
             self._firsts += 1
             self._first_sum += agent.context_tokens
@@ -94,11 +100,14 @@ class Kind:
 
     @property
     def growth_deviation(self) -> float:
-        """Standard deviation of the growth per step; 0 until eight steps have been seen."""
-        if self._growths < _LEAST_CALLS:
-            return 0.0
-        mean = self._growth_sum / self._growths
-        return math.sqrt(max(0.0, self._growth_squares / self._growths - mean * mean))
+        """Standard deviation of the growth per step, of the conversation that an agent is in; 0 until eight steps have been seen."""
+        return math.sqrt(_variance(self._steps, self._step_sum, self._step_squares))
+
+    @property
+    def swing_deviation(self) -> float:
+        """The same of what comes and goes besides, as agents leave conversations, come back and begin others. 0 where each has one."""
+        within = _variance(self._steps, self._step_sum, self._step_squares)
+        return math.sqrt(max(0.0, _variance(self._growths, self._growth_sum, self._growth_squares) - within))
 
     @property
     def mean_tokens(self) -> float:
@@ -144,6 +153,13 @@ def _group(agent: AgentView) -> _Group:
     """Its group, and its hint to half an octave."""
     hint = agent.expected_tokens
     return agent.group, None if hint is None else round(2 * math.log2(max(1, hint)))
+
+
+def _variance(count: int, total: float, squares: float) -> float:
+    if count < _LEAST_CALLS:
+        return 0.0
+    mean = total / count
+    return max(0.0, squares / count - mean * mean)
 
 
 class Kinds:
