@@ -123,7 +123,7 @@ def test_what_comes_and_goes_as_conversations_are_left_and_come_back_to_pauses_n
     """Eleven agents of 10,000 tokens are over the limit, but by less than what such agents swing by."""
     active = [agent(n, context=10_000) for n in range(11)]
     it = lived(law())
-    assert pausing(it, active) == [10]
+    assert pausing(it, active) == [9, 10]
     one = agent(99, steps=2, step_tokens=400)
     for n in range(400):
         one.growth_tokens = 400 + (6_000 if n % 2 else -6_000)
