@@ -155,7 +155,7 @@ def watch(target, asked, *wanted):
 
 def test_conformance_gauges_are_written_at_every_40th_decode_step_and_counters_at_every_one(target):
     target.chat(new("o", 20))
-    asked = target.later(CHAT, chat("x" * 81, max_tokens=400))
+    asked = target.later(CHAT, chat("x" * 81, max_tokens=1_600))  # 40 reports, of which a busy machine lets us see some
     target.until_running(1)
     seen = watch(target, asked, "decode_sum_seq_lens", "num_used_tokens", "realtime_tokens_total", "gen_throughput")
     lengths = seen["decode_sum_seq_lens"][1:]  # the first is of a request before
