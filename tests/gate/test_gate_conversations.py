@@ -7,6 +7,14 @@ from gates import gate_of, view
 from concur_batch.virtual import run_virtual
 
 
+def under_way():
+    """A gate and the one agent at it."""
+    gate, _, _ = gate_of(keep_s=10.0)
+    agent = view(0)
+    gate.start(agent)
+    return gate, agent
+
+
 async def call(gate, agent, number, context, *, cached=0):
     """A model call of a second. Whether its KV should have been there."""
     kept = gate.began(agent, number)
@@ -20,9 +28,7 @@ def test_an_agent_in_a_sub_agents_conversation_needs_that_and_perhaps_its_own():
     """A prefix of 200 tokens is shared by all contexts, and its own grow from 1,000 to 1,300; the sub-agent's has 500."""
 
     async def story():
-        gate, _, _ = gate_of(keep_s=10.0)
-        agent = view(0)
-        gate.start(agent)
+        gate, agent = under_way()
         await call(gate, agent, 1, 1000, cached=200)
         assert (agent.context_tokens, agent.other_tokens, agent.growth_tokens) == (1000, 0, 1000)
         assert agent.step_tokens is None
@@ -43,9 +49,7 @@ def test_an_agent_in_a_sub_agents_conversation_needs_that_and_perhaps_its_own():
 
 def test_what_was_left_for_longer_than_kv_is_kept_is_not_missed():
     async def story():
-        gate, _, _ = gate_of(keep_s=10.0)
-        agent = view(0)
-        gate.start(agent)
+        gate, agent = under_way()
         assert await call(gate, agent, 1, 1000)
         assert await call(gate, agent, 2, 500)
         await asyncio.sleep(10.0)
@@ -58,9 +62,7 @@ def test_what_was_left_for_longer_than_kv_is_kept_is_not_missed():
 
 def test_a_call_that_fails_is_over_too():
     async def story():
-        gate, _, _ = gate_of(keep_s=10.0)
-        agent = view(0)
-        gate.start(agent)
+        gate, agent = under_way()
         gate.began(agent)
         assert agent.calls == 1
         gate.ended(agent)
