@@ -53,6 +53,15 @@ def view(order):
     return AgentView(rollout=f"a#{order}", order=order)
 
 
+def started(count, agents=2, **limit):
+    """A gate and so many agents that have started at it."""
+    gate, records, room = gate_of(agents, **limit)
+    views = [view(order) for order in range(count)]
+    for agent in views:
+        gate.start(agent)
+    return gate, records, room, views
+
+
 def told(records):
     return [(type(record), getattr(record, "reason", None) or getattr(record, "paused_s", None)) for record in records]
 

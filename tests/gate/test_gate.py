@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from gates import gate_of, view
+from gates import gate_of, started, view
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,10 +25,7 @@ def test_a_boundary_within_the_limit_does_not_wait():
 
 def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first():
     async def story():
-        gate, records, _ = gate_of(agents=3)
-        agents = [view(i) for i in range(3)]
-        for agent in agents:
-            gate.start(agent)
+        gate, records, _, agents = started(3, agents=3)
         gate.resize(Limit(agents=1))
         waits = [asyncio.create_task(gate.boundary(agent)) for agent in agents]
         await asyncio.sleep(5)
@@ -211,10 +208,7 @@ def test_returning_and_being_cancelled_at_once_counts_once():
 
 def test_agents_that_have_not_been_heard_of_load_an_engine_as_much_as_others_do():
     async def story():
-        gate, _, _ = gate_of(agents=9)
-        agents = [view(i) for i in range(4)]
-        for agent in agents:
-            gate.start(agent)
+        gate, _, _, agents = started(4, agents=9)
         loads = [gate.load_tokens]
         for agent, tokens in zip(agents, (100, 300, 500), strict=False):
             gate.replied(agent, prompt_tokens=tokens, completion_tokens=0, cached_tokens=0)

@@ -2,16 +2,14 @@
 
 import asyncio
 
-from gates import gate_of, view
+from gates import started
 
 from concur_batch.virtual import run_virtual
 
 
 def under_way():
     """A gate and the one agent at it."""
-    gate, _, _ = gate_of(keep_s=10.0)
-    agent = view(0)
-    gate.start(agent)
+    gate, _, _, (agent,) = started(1, keep_s=10.0)
     return gate, agent
 
 

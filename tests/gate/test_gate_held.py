@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from gates import Impatient, gate_of, told, view
+from gates import Impatient, gate_of, started, told, view
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,10 +42,7 @@ def test_held_nobody_starts_or_returns_and_the_active_go_on():
 
 def test_the_time_for_which_it_was_held_is_no_waiting_for_room():
     async def story():
-        gate, _, _ = gate_of(agents=3)
-        agents = [view(i) for i in range(3)]
-        for agent in agents:
-            gate.start(agent)
+        gate, _, _, agents = started(3, agents=3)
         gate.resize(Limit(agents=1))
         waits = [asyncio.create_task(gate.boundary(agents[2]))]
         await asyncio.sleep(10)

@@ -88,7 +88,7 @@ def run(
     if limited:
         options["limits.max_steps"] = case.workload["most_steps"]
     elif case.agent is not None:
-        options["limits.max_steps"] = 200
+        options["limits.max_steps"] = 200  # more than any of them makes
     sets = [f"controller.{key}={json.dumps(value)}" for key, value in parameters.items()]
     config = configured(resolve(options, sets, None, {}))
     began = time.process_time()

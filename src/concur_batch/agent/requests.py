@@ -1,4 +1,4 @@
-"""The conversation of one rollout as its model calls show it: what is new in each, what the engine has seen, its hash."""
+"""The conversations of one rollout as its model calls show them: what is new in each call, what the engine has seen, its hash."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _PRIOR = 2.0  # conversations, half of which are come back to
 
 
 @dataclass(slots=True, eq=False)
-class Conversation:
+class _Conversation:
     """Idle when no call in it is under way and its agent has been in another one since."""
 
     tokens: int = 0  # as of its last reply, without what all agents share
@@ -28,7 +28,7 @@ class Conversation:
 class Conversations:
     """Those of one agent that it is in or may come back to in time, by number."""
 
-    of: dict[int, Conversation] = field(default_factory=dict)
+    of: dict[int, _Conversation] = field(default_factory=dict)
     last: int = 0  # in which a call began or ended last; 0: there was none
     newest: int = 0
     told: float = 0.0  # tokens of all, as of the last reply
@@ -48,7 +48,7 @@ class Returns:
         is_new, there = number > mine.newest, mine.of.get(number)
         kept = is_new or (there is not None and (number == mine.last or there.calls > 0 or now - there.used <= keep_s))
         if there is None:
-            there = mine.of[number] = Conversation()
+            there = mine.of[number] = _Conversation()
         elif not there.calls and number != mine.last:
             self._resolved(there, back=kept)
         self._turn(mine, number, for_new=is_new)
@@ -69,7 +69,7 @@ class Returns:
         """A reply has told its context; perhaps one to a call of an earlier process, which has not begun here. Returns what it has grown by
         since the reply before. None: there was none.
         """
-        there = mine.of.setdefault(number, Conversation())
+        there = mine.of.setdefault(number, _Conversation())
         grown = tokens - there.tokens if there.heard else None
         there.tokens, there.used, there.heard = tokens, now, True
         self._turn(mine, number, for_new=number > mine.newest)
@@ -88,6 +88,6 @@ class Returns:
             before.for_new = for_new
         mine.last, mine.newest = number, max(number, mine.newest)
 
-    def _resolved(self, one: Conversation, *, back: bool) -> None:
+    def _resolved(self, one: _Conversation, *, back: bool) -> None:
         self._left[one.for_new] += 1
         self._back[one.for_new] += back
