@@ -1,5 +1,7 @@
 """A batch against the real SGLang server, through the whole program, with the server killed in mid-batch."""
 
+from collections.abc import Iterator
+
 import pytest
 from batch import LAW, Batch, chat
 
@@ -9,6 +11,7 @@ pytestmark = pytest.mark.sglang
 
 TASKS, STEPS = 12, 9
 POOL_TOKENS = 20_000
+SHARED_TOKENS = 50  # more than the prompts of two tasks have in common, and far less than one of them is long
 
 
 def test_a_turn_more_finds_the_turns_before_in_the_cache(server):
@@ -20,6 +23,20 @@ def test_a_turn_more_finds_the_turns_before_in_the_cache(server):
     seen = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"]
     assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
     assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == seen - 1  # the last token was never put into the cache
+
+
+def seen(reply: r.ReplyReceived) -> int:
+    """How long the history is once this reply has been given."""
+    return reply.prompt_tokens + reply.completion_tokens
+
+
+def turns(replies: list[r.ReplyReceived]) -> Iterator[tuple[r.ReplyReceived, r.ReplyReceived]]:
+    """Each reply but an agent's first, after that agent's reply before."""
+    last: dict[str, r.ReplyReceived] = {}
+    for reply in replies:
+        if reply.rollout in last:
+            yield last[reply.rollout], reply
+        last[reply.rollout] = reply
 
 
 def test_a_batch_outlives_the_death_of_its_server(server, tmp_path):
@@ -41,11 +58,14 @@ def test_a_batch_outlives_the_death_of_its_server(server, tmp_path):
     replies = batch.of(r.ReplyReceived)
     later = [x.cached_tokens for x in replies if x.step > 1]
     assert all(cached is not None for cached in later)
-    assert any(cached > 0 for cached in later)
-    assert len(set(later)) > STEPS
+    assert any(after.cached_tokens == seen(before) - 1 for before, after in turns(replies))  # a whole history was found
+    assert all(after.cached_tokens < seen(before) for before, after in turns(replies))  # and nobody found what was never there
 
     # The engine went away and came back, once, and meanwhile nothing was decided.
     (lost,), (returned,) = batch.of(r.EngineLost), batch.of(r.EngineReturned)
     batch.check_decisions()
     batch.check_hold(lost.t, returned.t)
+    first = {x.rollout: x.cached_tokens for x in reversed(replies) if x.t > lost.t}
+    assert first
+    assert max(first.values()) < SHARED_TOKENS  # the new server had nobody's history
     assert max(batch.limits(returned.t)) > min(LAW.floor, TASKS)  # and it does not stay down for having been cut by the pressure
