@@ -1,6 +1,6 @@
 """How the default policy lets agents start of which little is known yet."""
 
-from laws import agent, law, roster, sampled
+from laws import agent, law, lived, roster, sampled
 
 
 def test_agents_start_in_waves_until_some_have_been_heard():
@@ -65,3 +65,24 @@ def test_agents_of_one_step_are_not_waited_for():
     sampled(it, capacity_tokens=1_000_000)
     new = [agent(n, steps=0, most_steps=1) for n in range(201)]
     assert it.may_start(new[200], roster(10**9, new[:200]))
+
+
+def starting(*, running, queued, locked):
+    """How many start beside ten agents in a model call, when the engine has been seen like that for a minute."""
+    it = lived(law())
+    calling = [agent(n, 2000, 5, calls=1) for n in range(10)]
+    for second in range(60):
+        sampled(it, second, second + 1, running_requests=running, queued_requests=queued, locked=locked)
+        list(it.yielding(roster(active=calling, now=float(second))))
+    started = []
+    while it.may_start(agent(100 + len(started), steps=0), roster(active=[*calling, *started])):
+        started.append(agent(100 + len(started), steps=0))
+    return len(started)
+
+
+def test_calls_that_the_engine_lets_wait_hold_nothing_yet():
+    """Ten calls of 2,000 tokens and 1,000 more each. When only half of them run, half as much is locked, and each will need as much."""
+    all_run = starting(running=10, queued=0, locked=0.30)
+    assert starting(running=5, queued=5, locked=0.15) == all_run
+    assert starting(running=10, queued=0, locked=0.25) > all_run
+    assert starting(running=0, queued=0, locked=0.30) == all_run  # none was seen in that moment

@@ -57,6 +57,18 @@ def test_growth_comes_from_what_is_private_of_the_first_context_to_what_is_seen(
     assert 100 < of(kinds).growth_tokens < 115
 
 
+def test_on_a_small_pool_agents_are_taken_to_grow_so_little_that_it_holds_eight_of_them():
+    kinds = Kinds()
+    live(kinds, 1, first=900, shared=300, end=False)
+    assert of(kinds).growth_tokens == 600  # nothing is known of the pool
+    found = []
+    for pool in (10**6, 40_000, 20_000, 8_000):
+        kinds.whole.pool_tokens = pool
+        kinds.count_unheard([])
+        found.append(of(kinds).growth_tokens)
+    assert found == [600, (40_000 / 8 - 600) / 10, (20_000 / 8 - 600) / 10, (8_000 / 8 - 600) / 10 + 24]  # but 64 at least
+
+
 def test_those_who_have_not_been_heard_count_as_the_prior():
     kinds = Kinds()
     live(kinds, 40)

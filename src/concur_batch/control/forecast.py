@@ -100,6 +100,7 @@ class Forecast(Admission):
         self._sampled: float | None = None
         self._samples = 0
         self._locked_tokens: float | None = None
+        self._running_share = 1.0  # of the calls under way, those that the engine does not let wait
         self._frees_ended = False
         self._host_tokens = 0
         self._evicted = -math.inf  # when the engine last was seen to evict
@@ -138,6 +139,10 @@ class Forecast(Admission):
         reason = self._room.sampled(sample, interval_s, used=self._used, present=self._present)
         pool = self._room.pool_tokens
         self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
+        if pool is not None:
+            self._kinds.whole.pool_tokens = pool
+        if sample.running_requests:
+            self._running_share = sample.running_requests / (sample.running_requests + (sample.queued_requests or 0))
         self._prefill.sampled(sample, interval_s)
         self._company.sampled(sample, interval_s, self._prefill.fixed_s if self._p.together else 0.0)
         self._patience.sampled(pool, self._prefill.per_token_s, interval_s)
@@ -348,7 +353,8 @@ class Forecast(Admission):
         others = chain(roster.away.values(), roster.paused.values())
         self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
         if self._locked_tokens is not None and calls:
-            found = (self._locked_tokens - self._kinds.whole.shared_tokens - known) / calls
+            running = calls * self._running_share
+            found = (self._locked_tokens - self._kinds.whole.shared_tokens - known * self._running_share) / running
             before = found if self._in_flight is None else self._in_flight
             self._in_flight = before + _SMOOTHING * (found - before)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls

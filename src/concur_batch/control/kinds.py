@@ -7,13 +7,14 @@ from collections import Counter, deque
 from collections.abc import Collection
 
 from concur_batch.control.base import AgentView
-from concur_batch.control.lengths import usual_hazard
+from concur_batch.control.lengths import USUAL, usual_hazard
 from concur_batch.control.survival import Survival
 
 _FIRST_TOKENS = 4096.0  # of an agent that has not been heard of
 _PRIOR_STEPS = 8.0  # what the prior of the growth counts for
 _LEAST_GROWTH = 64.0
 _MOST_PRIOR_GROWTH = 1_800.0  # what public traces of coding agents show (TraceLab); a long first prompt tells nothing of steps
+_LEAST_PER_POOL = 8.0  # agents of the usual length that the pool holds, until they show otherwise: who has a small pool runs small agents
 _MEMORY = 0.995  # of tool calls: the last 200 or so
 _MOST_KINDS = 64
 _MOST_SHARED = 256  # first prompts that are remembered
@@ -40,6 +41,8 @@ class Kind:
         """After the first step, in no other context, in the mean."""
         self.growth_tokens: float = max(_LEAST_GROWTH, self.first_tokens)
         """Per step, in the mean."""
+        self.pool_tokens: float = math.inf
+        """Of the engine. inf: not known."""
         self._unheard = 0
         self._firsts = 0
         self._first_sum = self._first_own_sum = 0.0
@@ -134,7 +137,9 @@ class Kind:
 
     def _grow(self) -> None:
         if self._whole is None:
-            prior = min(self.first_tokens - self.shared_tokens, _MOST_PRIOR_GROWTH)
+            own = self.first_tokens - self.shared_tokens
+            fitting = (self.pool_tokens / _LEAST_PER_POOL - own) / USUAL
+            prior = min(own, _MOST_PRIOR_GROWTH, max(_LEAST_GROWTH, fitting))
         else:
             prior = self._whole.growth_tokens
         weight = _PRIOR_STEPS + self._unheard

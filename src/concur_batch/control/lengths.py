@@ -12,7 +12,8 @@ from math import fsum  # sum() rounds otherwise since Python 3.12
 from typing import Final
 
 _LENGTHS: Final = (1, 2, 3, 5, 10)  # steps that agents are sure to make
-_USUAL: Final = 10  # the one that is believed at first
+USUAL: Final = 10
+"""The one that is believed at first."""
 _BELIEF: Final = 0.95  # in it; the others share the rest
 _MOST_HAZARD: Final = 0.5
 _EARLY: Final = 0.06  # share of agents that end after a step before those they are sure to make: such are among all
@@ -22,7 +23,7 @@ _STEPS: Final = 40  # told apart
 
 def usual_hazard(steps: int) -> float:
     """Before anything is known: nobody ends in the first ten steps, and from then on one in ten with each step."""
-    return _hazard(steps, _USUAL)
+    return _hazard(steps, USUAL)
 
 
 def _hazard(steps: int, length: int) -> float:
@@ -35,7 +36,7 @@ class Lengths:
     def __init__(self, usual: Callable[[int], float] = usual_hazard) -> None:
         self._usual = usual
         rest = (1.0 - _BELIEF) / (len(_LENGTHS) - 1)
-        self._logs = [math.log(_BELIEF if length == _USUAL else rest) for length in _LENGTHS]
+        self._logs = [math.log(_BELIEF if length == USUAL else rest) for length in _LENGTHS]
 
     def seen(self, steps: int, ended: int) -> None:
         """An agent has ended after so many steps (1), or gone on (0)."""
@@ -48,12 +49,12 @@ class Lengths:
         """Of those who get so far, the share that ends after exactly so many steps, as is believed now."""
         most = max(self._logs)
         beliefs = [math.exp(log - most) for log in self._logs]
-        others = fsum(beliefs) - beliefs[_LENGTHS.index(_USUAL)]
+        others = fsum(beliefs) - beliefs[_LENGTHS.index(USUAL)]
         if others < _CERTAIN * fsum(beliefs):
             return self._usual
         hazards: list[float] = []
         for steps in range(_STEPS):
-            each = [self._usual(steps) if length == _USUAL else _hazard(steps, length) for length in _LENGTHS]
+            each = [self._usual(steps) if length == USUAL else _hazard(steps, length) for length in _LENGTHS]
             whole = fsum(beliefs)
             hazards.append(fsum(belief * hazard for belief, hazard in zip(beliefs, each, strict=True)) / whole if whole else 0.0)
             beliefs = [belief * (1.0 - hazard) for belief, hazard in zip(beliefs, each, strict=True)]

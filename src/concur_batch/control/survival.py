@@ -25,6 +25,7 @@ class Survival:
         self._decided = [0, 0]  # by steps: agents that ended then, or made another
         self._ended = [0, 0]  # of them, those that ended
         self._shares: list[float] = []
+        self._told = 0  # of these, those that something is known of
         self._onwards = 1.0
         self._mean = 0.0
         self._plain: tuple[list[float], float] | None = None
@@ -73,7 +74,8 @@ class Survival:
     def rest(self, steps: int) -> float:
         """Steps that are still to come for an agent that has made so many and goes on, in the mean."""
         if self._stale or self._rests is None:
-            shares = self.shares(1)
+            self.shares(1)
+            shares = self._shares[: self._told]
             left = shares[-1] * self._onwards / max(1.0 - self._onwards, _LEAST_HAZARD)
             sums = [left := left + share for share in reversed(shares)]
             self._rests = [whole / share for whole, share in zip(reversed(sums), shares, strict=True)]
@@ -105,6 +107,7 @@ class Survival:
     def _estimate(self) -> None:
         prior = self._prior if self._lengths is None else self._lengths.hazard()
         self._shares, self._onwards, self._mean = self._estimated(prior)
+        self._told = len(self._shares)
         self._stale, self._rests = False, None
 
     def _estimated(self, prior_hazard: Callable[[int], float]) -> tuple[list[float], float, float]:
