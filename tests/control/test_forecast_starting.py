@@ -68,10 +68,10 @@ def test_agents_of_one_step_are_not_waited_for():
 
 
 def starting(*, running, queued, locked):
-    """How many start beside ten agents in a model call, when the engine has been seen like that for a minute."""
+    """How many start beside ten agents in a model call, when the engine has been seen like that for two minutes."""
     it = lived(law())
     calling = [agent(n, 2000, 5, calls=1) for n in range(10)]
-    for second in range(60):
+    for second in range(120):
         sampled(it, second, second + 1, running_requests=running, queued_requests=queued, locked=locked)
         list(it.yielding(roster(active=calling, now=float(second))))
     started = []

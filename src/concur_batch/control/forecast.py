@@ -23,7 +23,7 @@ from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
 from concur_batch.control.room import Feedback, Room
 
 _SETTLE_EVERY = 5  # samples
-_SMOOTHING = 0.1  # of the tokens in flight, per sample
+_SMOOTHING = 0.1  # of the tokens in flight, and of the calls that run, per sample
 _STRAIN_SMOOTHING = 0.05  # of the samples with misses and a queue
 _STRAIN = 0.5
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
@@ -142,7 +142,8 @@ class Forecast(Admission):
         if pool is not None:
             self._kinds.whole.pool_tokens = pool
         if sample.running_requests:
-            self._running_share = sample.running_requests / (sample.running_requests + (sample.queued_requests or 0))
+            running = sample.running_requests / (sample.running_requests + (sample.queued_requests or 0))
+            self._running_share += _SMOOTHING * (running - self._running_share)
         self._prefill.sampled(sample, interval_s)
         self._company.sampled(sample, interval_s, self._prefill.fixed_s if self._p.together else 0.0)
         self._patience.sampled(pool, self._prefill.per_token_s, interval_s)
