@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "bench"))
-from control_drawn import drawn
+from control_drawn import drawn, drawn_small
 from control_suite import agents_of
 
 from concur_batch.sim.workload import WorkloadParameters
@@ -25,3 +25,14 @@ def test_siblings_have_first_prompts_of_one_length():
     agents = agents_of(case, 0)
     assert all(agent.prompt_tokens == agents[i - i % 8].prompt_tokens for i, agent in enumerate(agents))
     assert len({agent.prompt_tokens for agent in agents}) > 1
+
+
+def test_small_pools_hold_what_is_drawn_for_them():
+    cases = [drawn_small(number) for number in range(200)]
+    assert cases == [drawn_small(number) for number in range(200)]
+    for case in cases:
+        parameters = WorkloadParameters(agents=case.agents, **case.workload)
+        assert 12_000 <= case.pool <= 65_000
+        assert parameters.shared_tokens + parameters.most_private_tokens < case.pool
+        assert 16 <= case.agents <= 400
+    assert {Path(case.profile).stem for case in cases} == {"qwen3-8b@h100x1", "small_server"}

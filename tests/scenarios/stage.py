@@ -93,6 +93,7 @@ class Stage:
     controller: str = "off"
     parameters: dict = field(default_factory=dict)
     max_agents: int = 1024
+    pool_tokens: int | None = None  # as the policy is told beforehand
     n: int = 1
     limits: Limits = field(default_factory=Limits)
     agents: dict = field(default_factory=dict)
@@ -140,7 +141,7 @@ class Stage:
         lanes = [
             Lane(
                 engine,
-                make_policy(self.controller, self.parameters, self.max_agents),
+                make_policy(self.controller, self.parameters, self.max_agents, self.pool_tokens),
                 "m",
                 LaneOptions(wait_s=self.wait_s, attempts=3, sessions=self.sessions, priority=self.priority),
                 recorder,
