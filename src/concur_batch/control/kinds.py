@@ -42,7 +42,7 @@ class Kind:
         self.growth_tokens: float = max(_LEAST_GROWTH, self.first_tokens)
         """Per step, in the mean."""
         self.pool_tokens: float = math.inf
-        """Of the engine. inf: not known."""
+        """Of the engine, as the whole is told. inf: not known."""
         self._unheard = 0
         self._firsts = 0
         self._first_sum = self._first_own_sum = 0.0
