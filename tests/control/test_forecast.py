@@ -15,6 +15,8 @@ from concur_batch.control.forecast import Forecast, ForecastParameters
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import InputError
 
+FILL = ForecastParameters().fill
+
 # How much ----------------------------------------------------------------------------------------------------------------
 
 
@@ -26,7 +28,7 @@ def test_sixteen_until_the_first_sample_and_fewer_in_a_small_pool():
 
 
 def test_the_limit_is_a_share_of_the_pool():
-    assert sampled(law()).tokens == int(0.95 * POOL)
+    assert sampled(law()).tokens == int(FILL * POOL)
     assert sampled(law(fill=0.5)).tokens == POOL // 2
 
 
@@ -34,7 +36,7 @@ def test_misses_bring_it_down():
     it = law()
     list(it.yielding(roster(sampled(it).tokens, [agent(n, 9000) for n in range(10)])))
     limit = sampled(it, 10, 15, missed_tokens=20_000)
-    assert (limit.tokens, limit.reason) == (int(0.95 * 0.93 * POOL), "cooldown")
+    assert (limit.tokens, limit.reason) == (int(FILL * 0.93 * POOL), "cooldown")
 
 
 def test_misses_while_it_steps_aside_do_not():
@@ -45,7 +47,7 @@ def test_misses_while_it_steps_aside_do_not():
 
 
 def test_ended_agents_leave_kv_that_takes_room_unless_the_engine_lets_it_go_first():
-    for frees_ended, least, most in ((False, 0.6, 0.94), (True, 0.95, 0.95)):
+    for frees_ended, least, most in ((False, 0.6, FILL - 0.01), (True, FILL, FILL)):
         it = law()
         it.update(sample(1.0, frees_ended=frees_ended))
         tokens = sampled(lived(it), stop=7, frees_ended=frees_ended).tokens
@@ -319,9 +321,9 @@ def test_where_agents_grow_by_much_or_little_there_is_room_for_that():
             it.replied(one)
         return sampled(it, active=25).tokens
 
-    assert limit([500] * 40) == int(0.95 * POOL)
-    assert limit([500] + [0, 1000] * 20) == pytest.approx(0.95 * POOL - 3 * 5 * 500, abs=10)
-    assert limit([500] + [0, 1000] * 20, within=500) == pytest.approx(0.95 * POOL - 5 * 500, abs=10)
+    assert limit([500] * 40) == int(FILL * POOL)
+    assert limit([500] + [0, 1000] * 20) == pytest.approx(FILL * POOL - 3 * 5 * 500, abs=10)
+    assert limit([500] + [0, 1000] * 20, within=500) == pytest.approx(FILL * POOL - 5 * 500, abs=10)
 
 
 def busy(it, agents, seconds=30):

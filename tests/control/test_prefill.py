@@ -47,11 +47,11 @@ def test_without_busy_seconds_the_fastest_interval_is_the_rate():
     assert found.fixed_s == 0
 
 
-def test_a_tenth_of_a_second_of_prefill_is_enough():
+def test_a_fiftieth_of_a_second_of_prefill_is_enough():
     found = PrefillCost()
-    found.sampled(told(5_000, 0.09), 1.0)
+    found.sampled(told(900, 0.018), 1.0)
     assert found.per_token_s is None
-    found.sampled(told(2_000, 0.05), 1.0)
+    found.sampled(told(600, 0.012), 1.0)
     assert found.per_token_s == pytest.approx(0.02 / 1_000, rel=0.01)
 
 

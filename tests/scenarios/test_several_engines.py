@@ -37,7 +37,7 @@ def span(controller, seconds, seed):
     engines = [SimEngine(core(250_000, cost, log=False), f"engine {i}") for i in range(2)]
     job = list(simulated_tasks(generate(WorkloadParameters(agents=144, tool_median_s=seconds), seed)))
     stage = Stage(engines, job, controller=controller, tools=RecordedTools()).run()
-    assert max(starts(stage)) <= 1.25 * min(starts(stage))
+    assert max(starts(stage)) <= 1.75 * min(starts(stage))
     return max(x.t for x in stage.of(r.RolloutFinished))
 
 

@@ -2,7 +2,7 @@
 
 docs/control.md has the law, what each constant means and how the suite moves with it, and what was tried and dropped.
 Each part is a file of its own: `kinds` and `survival` learn what tasks are like, `cycle` how long their steps take, `projection` foresees their
-peak, `patience` weighs tool calls, `room` learns how far the pool may be filled. Here they meet.
+peak, `under_way` measures what model calls hold, `patience` weighs tool calls, `room` learns how far the pool may be filled. Here they meet.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from concur_batch.control.patience import Patience
 from concur_batch.control.prefill import Company, PrefillCost
 from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
 from concur_batch.control.room import Feedback, Room
+from concur_batch.control.under_way import UnderWay
 
 _SETTLE_EVERY = 5  # samples
-_SMOOTHING = 0.1  # of the tokens in flight, and of the calls that run, per sample
 _STRAIN_SMOOTHING = 0.05  # of the samples with misses and a queue
 _STRAIN = 0.5
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
@@ -46,7 +46,7 @@ class ForecastParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    fill: float = Field(0.95, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
+    fill: float = Field(0.96, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
     pause: float = Field(
         1.03, ge=1, le=2, description="agents pause where contexts exceed the limit by this factor, now or a step from now"
     )
@@ -99,12 +99,10 @@ class Forecast(Admission):
         )
         self._sampled: float | None = None
         self._samples = 0
-        self._locked_tokens: float | None = None
-        self._running_share = 1.0  # of the calls under way, those that the engine does not let wait
         self._frees_ended = False
         self._host_tokens = 0
         self._evicted = -math.inf  # when the engine last was seen to evict
-        self._in_flight: float | None = None  # per model call under way: KV that its agent's context does not tell yet
+        self._in_flight = UnderWay()
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._present = 0.0  # of them, those that replies have told
         self._cycle = Cycle()
@@ -138,12 +136,9 @@ class Forecast(Admission):
         self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
         reason = self._room.sampled(sample, interval_s, used=self._used, present=self._present)
         pool = self._room.pool_tokens
-        self._locked_tokens = None if sample.locked is None or pool is None else sample.locked * pool
+        self._in_flight.sampled(sample, pool)
         if pool is not None:
             self._kinds.whole.pool_tokens = pool
-        if sample.running_requests:
-            running = sample.running_requests / (sample.running_requests + (sample.queued_requests or 0))
-            self._running_share += _SMOOTHING * (running - self._running_share)
         self._prefill.sampled(sample, interval_s)
         self._company.sampled(sample, interval_s, self._prefill.fixed_s if self._p.together else 0.0)
         self._patience.sampled(pool, self._prefill.per_token_s, interval_s)
@@ -333,9 +328,8 @@ class Forecast(Admission):
 
     @property
     def _in_flight_tokens(self) -> float:
-        """Measured where the engine tells its locked KV: calls that take long are the ones that are seen. Else one step's growth."""
-        growth = self._kinds.whole.growth_tokens
-        return growth if self._in_flight is None else min(max(self._in_flight, 0.5 * growth), 4.0 * growth)
+        """Per model call under way, what its agent's context does not tell yet."""
+        return self._in_flight.tokens(self._kinds.whole.growth_tokens)
 
     def _look_at(self, roster: Roster) -> None:
         """Compare what the agents' contexts tell with what the engine tells."""
@@ -353,11 +347,7 @@ class Forecast(Admission):
                 idle += tokens
         others = chain(roster.away.values(), roster.paused.values())
         self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
-        if self._locked_tokens is not None and calls:
-            running = calls * self._running_share
-            found = (self._locked_tokens - self._kinds.whole.shared_tokens - known * self._running_share) / running
-            before = found if self._in_flight is None else self._in_flight
-            self._in_flight = before + _SMOOTHING * (found - before)
+        self._in_flight.looked(calls, known, self._kinds.whole.shared_tokens)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
         self._used, self._present = None if limit >= UNLIMITED else present / limit, known + idle
 

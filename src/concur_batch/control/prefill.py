@@ -13,7 +13,7 @@ import math
 from concur_batch.control.base import Sample
 
 _MEMORY = 0.998  # of samples: the last eight minutes or so
-_LEAST_BUSY_S = 0.1  # of prefill, before which nothing is said
+_LEAST_BUSY_S = 0.02  # of prefill, before which nothing is said
 _PRIOR_BEGUN = 20.0  # as heavy as a second with so many prefills, whose fixed time was 0
 _LEAST_SHARE = 0.1  # of the time per token that all is due to the tokens, whatever the fit says
 _LEAST_INTERVAL_S = 0.1
