@@ -25,7 +25,7 @@ from report import show
 CASES = ("default tp4", "tool 0.2 s", "tool 20 s", "output 100", "steps 2-60")
 LONG_TOOLS = ("tool 20 s", "tool 60 s")
 KEYS: dict[str, tuple[float, ...]] = {
-    "fill": (0.91, 0.94, 0.97),
+    "fill": (0.94, 0.95, 0.97),
     "pause": (1.0, 1.1),
     "miss_high": (0.05, 0.2),
     "miss_low": (0.0, 0.05),
