@@ -4,6 +4,7 @@ from concur_batch.control.base import UNLIMITED, AgentView, Limit, Roster, Sampl
 from concur_batch.control.forecast import Forecast, ForecastParameters
 
 POOL = 100_000
+FILL = ForecastParameters().fill
 
 
 def law(max_agents=1024, **parameters):

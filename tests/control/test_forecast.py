@@ -8,14 +8,12 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import POOL, agent, in_tool, law, lived, roster, sample, sampled
+from laws import FILL, POOL, agent, in_tool, law, lived, roster, sample, sampled
 
 from concur_batch.control.base import UNLIMITED, AgentView, Limit, Sample
 from concur_batch.control.forecast import Forecast, ForecastParameters
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import InputError
-
-FILL = ForecastParameters().fill
 
 # How much ----------------------------------------------------------------------------------------------------------------
 
