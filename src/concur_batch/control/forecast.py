@@ -102,7 +102,7 @@ class Forecast(Admission):
         self._frees_ended = False
         self._host_tokens = 0
         self._evicted = -math.inf  # when the engine last was seen to evict
-        self._in_flight = UnderWay()
+        self._under_way = UnderWay()
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._present = 0.0  # of them, those that replies have told
         self._cycle = Cycle()
@@ -136,7 +136,7 @@ class Forecast(Admission):
         self._agents = min(sample.active + sample.waiting + self._away, self._max_agents)
         reason = self._room.sampled(sample, interval_s, used=self._used, present=self._present)
         pool = self._room.pool_tokens
-        self._in_flight.sampled(sample, pool)
+        self._under_way.sampled(sample, pool)
         if pool is not None:
             self._kinds.whole.pool_tokens = pool
         self._prefill.sampled(sample, interval_s)
@@ -329,7 +329,7 @@ class Forecast(Admission):
     @property
     def _in_flight_tokens(self) -> float:
         """Per model call under way, what its agent's context does not tell yet."""
-        return self._in_flight.tokens(self._kinds.whole.growth_tokens)
+        return self._under_way.tokens(self._kinds.whole.growth_tokens)
 
     def _look_at(self, roster: Roster) -> None:
         """Compare what the agents' contexts tell with what the engine tells."""
@@ -347,7 +347,7 @@ class Forecast(Admission):
                 idle += tokens
         others = chain(roster.away.values(), roster.paused.values())
         self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
-        self._in_flight.looked(calls, known, self._kinds.whole.shared_tokens)
+        self._under_way.looked(calls, known, self._kinds.whole.shared_tokens)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
         self._used, self._present = None if limit >= UNLIMITED else present / limit, known + idle
 
