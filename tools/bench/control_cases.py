@@ -113,6 +113,23 @@ def several_cases() -> list[Case]:
     ]
 
 
+def host_cases() -> list[Case]:
+    """Host tiers of 1.5 to 4 times the pool, which hold a part of the agents, and two that hold them all."""
+    kinds: dict[str, dict[str, Any]] = {
+        "tp2, 128 agents": {**_tp(2), "agents": 128},
+        "tool 5 s": {"workload": {"tool_median_s": 5.0}},
+        "tool 20 s": {"workload": {"tool_median_s": 20.0}},
+        "steps 2-60": {"workload": {"least_steps": 2, "most_steps": 60}},
+    }
+    found = [Case(f"host tier x{ratio:g}", sim={"host_tier": ratio}) for ratio in (1.5, 2.0, 3.0, 4.0, 6.0)]
+    found += [
+        Case(f"host tier x{ratio:g}, {name}", **more, sim={"host_tier": ratio})
+        for name, more in kinds.items()
+        for ratio in (2.0, 4.0)
+    ]
+    return [*found, Case("host tier x2, tp8", **_tp(8), sim={"host_tier": 2.0})]
+
+
 def conversation_cases() -> list[Case]:
     """Agents with several conversations each, or one that they begin anew from a summary: conversing.py."""
     kinds = {"compacting": (40, 120), "judged": (20, 60), "delegating": (30, 90), "delegating_widely": (40, 120)}

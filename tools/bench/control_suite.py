@@ -3,6 +3,7 @@
     python tools/bench/control_suite.py [--only PART] [--controllers off,fixed:auto,aimd,forecast] [--seeds 3|3-5] [--keep FILE]
     python tools/bench/control_suite.py --others           # workloads by which no constant was chosen
     python tools/bench/control_suite.py --several          # one to eight engines
+    python tools/bench/control_suite.py --hosts            # engines with a host tier
     python tools/bench/control_suite.py --conversations    # sub-agents, judges, summaries
     python tools/bench/control_suite.py --check            # a minute: small generated workloads, against control_suite.json
     python tools/bench/control_suite.py --check --record   # after a change that is meant to move them
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import control_cpu
-from control_cases import TRACE, Case, cases, conversation_cases, other_cases, quick_cases, several_cases
+from control_cases import TRACE, Case, cases, conversation_cases, host_cases, other_cases, quick_cases, several_cases
 from control_figures import SUBJECT, Outcome, against, changes, outcome, verdicts
 
 from concur_batch.cli.parts import simulated_urls
@@ -342,6 +343,7 @@ def main() -> None:
     parser.add_argument("--controllers", type=_names, default="off,fixed:auto,aimd,forecast", help="as of `concur compare`")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--several", action="store_true", help="in place of the suite, one to eight engines")
+    instead.add_argument("--hosts", action="store_true", help="in place of the suite, engines with a host tier")
     instead.add_argument("--conversations", action="store_true", help="in place of the suite, agents with several conversations")
     instead.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
     parser.add_argument(
@@ -363,7 +365,12 @@ def main() -> None:
         return
     if given.check:
         raise SystemExit(check(given.workers, record=given.record))
-    others = {several_cases: given.several, conversation_cases: given.conversations, other_cases: given.others}
+    others = {
+        several_cases: given.several,
+        host_cases: given.hosts,
+        conversation_cases: given.conversations,
+        other_cases: given.others,
+    }
     of = next((of for of, wanted in others.items() if wanted), cases)
     found = [case for case in of() if given.only in case.name]
     if not found:

@@ -116,7 +116,7 @@ class Forecast(Admission):
         self._other_tokens = 0.0  # of the active agents
         self._ended = False  # somebody has
         self._waiting, self._share = 0, 1.0  # new and paused, at the last sample; of the new ones, what falls to this engine
-        self._last_life, self._last_looked = False, -1  # in the last life; as of which sample
+        self._lives = math.inf  # left to be done, as `_lives_left` tells
 
     # How much --------------------------------------------------------------------------------------------------------
 
@@ -151,6 +151,8 @@ class Forecast(Admission):
         tokens = self._room.tokens(sample.time, self._patience.usual_s, spread)
         if tokens is None:
             return self._blind(sample)
+        if self._host_tokens and self._lives >= _LIVES and self._all_tokens > tokens:
+            tokens = min(tokens, self._room.busy_tokens(self._cycle.calling_share))
         limit = Limit(reason="step-aside") if self._aside else Limit(tokens=max(1, int(tokens)), reason=reason)
         keep_s = math.inf if self._patience.break_even_s is None else self._patience.break_even_s
         return limit._replace(together=self._company.calls, hold_s=self._company.hold_s, keep_s=keep_s)
@@ -248,24 +250,16 @@ class Forecast(Admission):
     def next_returning(self, roster: Roster) -> AgentView | None:
         """The oldest, before anybody new: nobody waits for ever, as those before it end. Near the end whoever has the longest rest."""
         oldest = min(roster.paused.values(), key=lambda view: view.order, default=None)
-        if oldest is None or not self._in_last_life(roster):
+        if oldest is None or not self._in_last_life:
             return oldest
         back = max(roster.paused.values(), key=lambda view: (self._rest(view), -view.order))
         new = roster.new
         return back if new is None or self._rest(new) <= self._rest(back) or not self.may_start(new, roster) else None
 
-    def _in_last_life(self, roster: Roster) -> bool:
-        """Whether what is left to be done is no more than those who are under way would do in a life each, or little more. Looked at once per sample."""
-        if self._last_looked != self._samples:
-            self._last_looked = self._samples
-            life = self._kinds.whole.survival.rest(0)
-            most = _LIVES * life * (len(roster.active) + len(roster.away))
-            left = life * self._share * max(0, self._waiting - len(roster.paused))
-            if self._ended and left < most:
-                begun = chain(roster.active.values(), roster.away.values(), roster.paused.values())
-                left += fsum(self._rest(view) for view in begun)
-            self._last_life = self._ended and left < most
-        return self._last_life
+    @property
+    def _in_last_life(self) -> bool:
+        """Whether what is left to be done is no more than those who are under way would do in a life each, or little more."""
+        return self._ended and self._lives < _LIVES
 
     def _rest(self, agent: AgentView) -> float:
         """Steps that it has before it, in the mean."""
@@ -345,11 +339,21 @@ class Forecast(Admission):
                 known += tokens
             else:
                 idle += tokens
+        self._lives = self._lives_left(roster)
         others = chain(roster.away.values(), roster.paused.values())
         self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
         self._under_way.looked(calls, known, self._kinds.whole.shared_tokens)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
         self._used, self._present = None if limit >= UNLIMITED else present / limit, known + idle
+
+    def _lives_left(self, roster: Roster) -> float:
+        """What is left to be done, in lives of those who are under way. Where those who have not begun come to `_LIVES`, they alone are counted."""
+        life = self._kinds.whole.survival.rest(0)
+        under_way = life * (len(roster.active) + len(roster.away))
+        left = life * self._share * max(0, self._waiting - len(roster.paused))
+        if left < _LIVES * under_way:
+            left += fsum(self._rest(view) for view in chain(roster.active.values(), roster.away.values(), roster.paused.values()))
+        return left / under_way if under_way else math.inf
 
     def _too_many_unheard(self, roster: Roster) -> bool:
         """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be.
@@ -368,16 +372,20 @@ class Forecast(Admission):
             return _LEAST_DEVIATIONS
         return min(_MOST_DEVIATIONS, max(_LEAST_DEVIATIONS, _DEVIATIONS * whole_pool_s / step_s))
 
-    def _harmless_load(self) -> float:
-        """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back. Contexts are
-        what they come to in the mean, or as they are, if that is more: near the end those who are left are old.
+    @property
+    def _all_tokens(self) -> float:
+        """Contexts of all agents, with nobody held back: what they come to in the mean, or as they are, if that is more, since near the end those
+        who are left are old.
         """
-        pool, patience, whole, step_s = self._room.pool_tokens, self._patience, self._kinds.whole, self._cycle.step_s
+        mean = self._kinds.whole.mean_tokens
+        return max(self._agents * mean, self._begun_tokens + max(0, self._agents - self._begun) * mean)
+
+    def _harmless_load(self) -> float:
+        """The share of the engine's time that it would take to prefill every context anew at every step, with nobody held back."""
+        pool, patience, step_s = self._room.pool_tokens, self._patience, self._cycle.step_s
         if patience.break_even_s is None or pool is None or not step_s:
             return math.inf
-        mean = whole.mean_tokens
-        contexts = max(self._agents * mean, self._begun_tokens + max(0, self._agents - self._begun) * mean)
-        return contexts * patience.break_even_s / pool / step_s
+        return self._all_tokens * patience.break_even_s / pool / step_s
 
 
 def _last(agent: AgentView) -> bool:
