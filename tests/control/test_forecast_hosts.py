@@ -19,13 +19,13 @@ def limit(*, waiting, active=8, steps=0, host_tokens=HOST, model_s=0.0, tool_s=1
 
 
 def test_agents_wait_for_the_pool_however_much_the_host_holds():
-    assert limit(waiting=400) == limit(waiting=400, host_tokens=2 * HOST) == int(1.1 * POOL)
+    assert limit(waiting=400) == limit(waiting=400, host_tokens=2 * HOST) == POOL
     assert limit(waiting=400, host_tokens=0) < POOL
 
 
 def test_as_many_more_as_are_in_tool_calls():
     """Of a step of four seconds they are one in a model call."""
-    assert limit(waiting=400, model_s=1.0, tool_s=3.0) == pytest.approx(4 * 1.1 * POOL, rel=0.05)
+    assert limit(waiting=400, model_s=1.0, tool_s=3.0) == pytest.approx(4 * POOL, rel=0.05)
 
 
 def test_a_host_tier_is_filled_at_most():
@@ -39,4 +39,4 @@ def test_who_all_fit_into_the_host_tier_all_begin():
 def test_near_the_end_all_begin():
     """What is left is less than a life of those who are under way, though it is more than the host tier holds."""
     assert limit(waiting=4, active=400) == pytest.approx(FILL * HOST, rel=0.02)
-    assert limit(waiting=400, active=400) == int(1.1 * POOL)
+    assert limit(waiting=400, active=400) == POOL

@@ -8,7 +8,7 @@ from simulated import core
 from stage import Stage
 
 from concur_batch import records as r
-from concur_batch.control import room
+from concur_batch.control.room import Room
 from concur_batch.engine.sim import SimEngine
 from concur_batch.sim.profile import find_profile
 from concur_batch.sim.tasks import tasks
@@ -30,7 +30,7 @@ def run(seed, controller="forecast"):
 
 def test_more_than_keep_the_pool_busy_would_only_live_longer(monkeypatch: pytest.MonkeyPatch):
     found, off = ([run(seed, name) for seed in SEEDS] for name in ("forecast", "off"))
-    monkeypatch.setattr(room, "_ENOUGH", math.inf)
+    monkeypatch.setattr(Room, "busy_tokens", lambda room, calling_share: math.inf)
     filled = [run(seed) for seed in SEEDS]
     for other in (off, filled):
         assert sum(seconds for seconds, _ in found) < 1.01 * sum(seconds for seconds, _ in other)

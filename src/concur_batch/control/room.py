@@ -17,7 +17,6 @@ _NEARLY_FULL = 0.9  # of the limit
 _LOOSE = 1.2  # a limit that exceeds what is there by more is brought to that before it is cut
 _FIRST_GUESS = 65_536  # tokens of a pool of unknown size
 _DRAIN_S = 60.0  # after which misses are the new limit's fault, though there is more than it allows
-_ENOUGH = 1.1  # pools' worth of contexts in model calls, beyond which calls queue for the pool
 _SURELY = 1.1  # so much more KV than the told pool can hold shows that it is larger
 
 
@@ -92,10 +91,10 @@ class Room:
         return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
 
     def busy_tokens(self, calling_share: float) -> float:
-        """Contexts that keep the pool busy, of agents that are in model calls for that share of their time: a call needs its KV in the pool,
+        """Contexts that keep the pool full, of agents that are in model calls for that share of their time: a call needs its KV in the pool,
         however much a host tier holds besides.
         """
-        return math.inf if self.pool_tokens is None else _ENOUGH * self.pool_tokens / calling_share
+        return math.inf if self.pool_tokens is None else self.pool_tokens / calling_share
 
     def sampled(self, sample: Sample, interval_s: float, *, used: float | None, present: float = 0.0) -> str:
         """Follow the misses; returns the reason. `used`: contexts at present, of the limit; None: they have none. `present`: in
