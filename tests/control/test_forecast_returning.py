@@ -15,12 +15,6 @@ def in_last_life(waiting, *, steps=(9, 2, 5), new_steps=0, active=8, tokens=POOL
     paused = [agent(n, steps=k) for n, k in enumerate(steps)]
     there = roster(tokens, active=[agent(n, context=5000, steps=6) for n in range(10, 10 + active)], paused=paused)
     there.new = None if new_steps is None else agent(99, steps=new_steps)
-    return next_back(it, there)
-
-
-def next_back(it, there):
-    """After the look at all agents that comes with each sample."""
-    list(it.yielding(there))
     back = it.next_returning(there)
     return back and back.order
 
@@ -55,4 +49,4 @@ def test_a_limit_on_steps_bounds_the_rest():
     it = lived(law(), steps=10)
     sampled(it, waiting=2)
     paused = [agent(0, steps=2, most_steps=3), agent(1, steps=6)]
-    assert next_back(it, roster(active=[agent(n, steps=6) for n in range(10, 14)], paused=paused)) == 1
+    assert it.next_returning(roster(active=[agent(n, steps=6) for n in range(10, 14)], paused=paused)).order == 1

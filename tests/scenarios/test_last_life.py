@@ -31,7 +31,7 @@ def run(seed, engines=None, **more):
 
 def test_agents_with_long_tools_do_not_begin_last_when_they_have_most_before_them(monkeypatch: pytest.MonkeyPatch):
     found = [run(seed) for seed in SEEDS]
-    monkeypatch.setattr(Forecast, "_in_last_life", property(lambda law: False))
+    monkeypatch.setattr(Forecast, "_in_last_life", lambda law, roster: False)
     oldest_first = [run(seed) for seed in SEEDS]
     assert sum(seconds for seconds, _ in found) < 0.95 * sum(seconds for seconds, _ in oldest_first)
     assert sum(last for _, last in found) < 0.9 * sum(last for _, last in oldest_first)
@@ -40,7 +40,7 @@ def test_agents_with_long_tools_do_not_begin_last_when_they_have_most_before_the
 def test_nobody_waits_for_a_new_agent_that_may_not_start(monkeypatch: pytest.MonkeyPatch):
     """Two engines, and at most half of the agents live at a time."""
     spans = []
-    for last_life in (Forecast._in_last_life, property(lambda law: False)):
+    for last_life in (Forecast._in_last_life, lambda law, roster: False):
         monkeypatch.setattr(Forecast, "_in_last_life", last_life)
         spans.append(sum(run(seed, [engine(200_000), engine(200_000)], max_agents=64)[0] for seed in SEEDS))
     assert spans[0] < 1.02 * spans[1]

@@ -8,7 +8,7 @@ peak, `under_way` measures what model calls hold, `patience` weighs tool calls, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from math import fsum  # sum() rounds otherwise since Python 3.12
 
@@ -117,6 +117,7 @@ class Forecast(Admission):
         self._ended = False  # somebody has
         self._waiting, self._share = 0, 1.0  # new and paused, at the last sample; of the new ones, what falls to this engine
         self._lives = math.inf  # left to be done, as `_lives_left` tells
+        self._lives_looked = -1  # as of which sample
 
     # How much --------------------------------------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class Forecast(Admission):
         if agent.steps == 0:
             later = self._p.away * self._cycle.holding_share
             others = tuple(roster.away.values())
-        crowds = [Crowd(_with(agent, roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
+        crowds = [Crowd(chain((agent,), roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
         return peak_tokens(crowds, self._kinds, self._in_flight_tokens, self._ahead(agent, limit.tokens)) <= limit.tokens
 
     def _ahead(self, agent: AgentView, tokens: int) -> int | None:
@@ -250,16 +251,15 @@ class Forecast(Admission):
     def next_returning(self, roster: Roster) -> AgentView | None:
         """The oldest, before anybody new: nobody waits for ever, as those before it end. Near the end whoever has the longest rest."""
         oldest = min(roster.paused.values(), key=lambda view: view.order, default=None)
-        if oldest is None or not self._in_last_life:
+        if oldest is None or not self._in_last_life(roster):
             return oldest
         back = max(roster.paused.values(), key=lambda view: (self._rest(view), -view.order))
         new = roster.new
         return back if new is None or self._rest(new) <= self._rest(back) or not self.may_start(new, roster) else None
 
-    @property
-    def _in_last_life(self) -> bool:
+    def _in_last_life(self, roster: Roster) -> bool:
         """Whether what is left to be done is no more than those who are under way would do in a life each, or little more."""
-        return self._ended and self._lives < _LIVES
+        return self._ended and self._lives_left(roster) < _LIVES
 
     def _rest(self, agent: AgentView) -> float:
         """Steps that it has before it, in the mean."""
@@ -339,7 +339,8 @@ class Forecast(Admission):
                 known += tokens
             else:
                 idle += tokens
-        self._lives = self._lives_left(roster)
+        if self._host_tokens:
+            self._lives_left(roster)
         others = chain(roster.away.values(), roster.paused.values())
         self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
         self._under_way.looked(calls, known, self._kinds.whole.shared_tokens)
@@ -347,13 +348,19 @@ class Forecast(Admission):
         self._used, self._present = None if limit >= UNLIMITED else present / limit, known + idle
 
     def _lives_left(self, roster: Roster) -> float:
-        """What is left to be done, in lives of those who are under way. Where those who have not begun come to `_LIVES`, they alone are counted."""
-        life = self._kinds.whole.survival.rest(0)
-        under_way = life * (len(roster.active) + len(roster.away))
-        left = life * self._share * max(0, self._waiting - len(roster.paused))
-        if left < _LIVES * under_way:
-            left += fsum(self._rest(view) for view in chain(roster.active.values(), roster.away.values(), roster.paused.values()))
-        return left / under_way if under_way else math.inf
+        """What is left to be done, in lives of those who are under way. Where those who have not begun come to `_LIVES`, they alone are counted.
+        Looked at once per sample.
+        """
+        if self._lives_looked != self._samples:
+            self._lives_looked = self._samples
+            life = self._kinds.whole.survival.rest(0)
+            under_way = life * (len(roster.active) + len(roster.away))
+            left = life * self._share * max(0, self._waiting - len(roster.paused))
+            if left < _LIVES * under_way:
+                begun = chain(roster.active.values(), roster.away.values(), roster.paused.values())
+                left += fsum(self._rest(view) for view in begun)
+            self._lives = left / under_way if under_way else math.inf
+        return self._lives
 
     def _too_many_unheard(self, roster: Roster) -> bool:
         """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be.
@@ -391,8 +398,3 @@ class Forecast(Admission):
 def _last(agent: AgentView) -> bool:
     """Whether the step that it is about is the last that it may make."""
     return agent.most_steps is not None and agent.steps + 1 == agent.most_steps
-
-
-def _with(agent: AgentView, others: Iterable[AgentView]) -> Iterator[AgentView]:
-    yield agent
-    yield from others
