@@ -6,16 +6,17 @@ from laws import FILL, POOL, agent, law, lived, roster, sampled
 HOST = 6 * POOL
 
 
-def limit(*, waiting, active=8, steps=0, host_tokens=HOST, model_s=0.0, tool_s=1.0):
-    """With so many agents that have not begun, and so many active. Contexts come to some 2,800 tokens in the mean."""
+def limit(*, waiting, active=8, host_tokens=HOST, model_s=0.0, tool_s=1.0):
+    """With so many agents that have not begun, and so many active. All contexts come to some thousand tokens each in the mean."""
     it = lived(law(), tool_s=0.0)
     for n in range(100):
         it.tool_ended(agent(n, tool_started=model_s), tool_s)
-    there = roster(active=[agent(n, context=3000, steps=steps) for n in range(active)])
-    for second in (1, 10):  # it looks at the agents when it has seen the sample
-        found = sampled(it, second, second + 9, active=active, waiting=waiting, host_tokens=host_tokens)
-        list(it.yielding(there))
-    return sampled(it, 19, 20, active=active, waiting=waiting, host_tokens=host_tokens).tokens or found
+    there = {"active": active, "waiting": waiting, "host_tokens": host_tokens}
+    sampled(it, 1, 19, **there)
+    list(
+        it.yielding(roster(active=[agent(n, context=3000, steps=0) for n in range(active)]))
+    )  # looks at them, as of the last sample
+    return sampled(it, 19, 20, **there).tokens
 
 
 def test_agents_wait_for_the_pool_however_much_the_host_holds():
@@ -28,7 +29,7 @@ def test_as_many_more_as_are_in_tool_calls():
     assert limit(waiting=400, model_s=1.0, tool_s=3.0) == pytest.approx(4 * POOL, rel=0.05)
 
 
-def test_a_host_tier_is_filled_at_most():
+def test_no_more_than_the_host_tier_holds():
     assert limit(waiting=400, model_s=1.0, tool_s=9.0) == pytest.approx(FILL * HOST, rel=0.02)
 
 
