@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "bench"))
 import control_cpu
 import control_figures
 import control_suite
-from control_cases import CONVERSING, conversation_cases
+from control_cases import CONVERSING, conversation_cases, ordered_cases
 from control_figures import Outcome, changes, outcome, verdicts
-from control_suite import Case, Job, Kept, attempt, cases, jobs, other_cases, outcomes, quick_cases, run, run_all
+from control_suite import Case, Job, Kept, agents_of, attempt, cases, jobs, other_cases, outcomes, quick_cases, run, run_all
 
 from concur_batch.agent.registry import find_agent
 from concur_batch.control.policies import make_policy
@@ -199,6 +199,31 @@ def test_the_best_window_is_none_where_no_limit_is_best(monkeypatch, best, windo
 
 def test_several_engines_have_a_pool_each():
     assert attempt(None, Job(TINY._replace(engines=2), "off", 0))["pool_tokens"] == 80_000
+
+
+SORTED = Case("sorted", pool=250_000, agents=72, workload={"least_steps": 2, "most_steps": 60})
+
+
+@pytest.mark.parametrize("order", ["smallest first", "largest first"])
+def test_in_a_sorted_job_what_was_learned_of_the_first_agents_does_no_harm(order):
+    forecast, aimd = (
+        sum(run(SORTED._replace(order=order), name, seed, {})["makespan_s"] for seed in range(2)) for name in ("forecast", "aimd")
+    )
+    assert 1.1 * forecast <= aimd
+
+
+def test_sorted_cases_have_the_agents_of_the_job_without_tags():
+    plain = SORTED._replace(second={})
+    sizes = [one.final_tokens for one in agents_of(plain._replace(order="smallest first"), 0)]
+    assert sizes == sorted(one.final_tokens for one in agents_of(plain, 0))
+    assert [one.final_tokens for one in agents_of(plain._replace(order="largest first"), 0)] == sizes[::-1]
+    by_kind = agents_of(plain._replace(order="by kind"), 0)
+    assert [one.prompt_tokens for one in by_kind[:36]] == [one.prompt_tokens for one in agents_of(plain, 0) if one.group == "a"]
+    assert {one.group for one in by_kind} == {""}
+
+
+def test_each_sorted_case_has_a_name_of_its_own():
+    assert len({case.name for case in ordered_cases()}) == len(ordered_cases()) >= 16
 
 
 @pytest.mark.parametrize(("agent", "most"), [("delegating", 1.1), ("delegating_widely", 1.1), ("judged", 0.95)])

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from concur_batch.sim.workload import AgentTrace
+
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
 TRACE = os.environ.get("CONCUR_TRACE")
 CONVERSING = Path(__file__).with_name("conversing.py")
+ORDERS: Mapping[str, Callable[[AgentTrace], Any]] = {
+    "smallest first": lambda one: one.final_tokens,
+    "largest first": lambda one: -one.final_tokens,
+    "by kind": lambda one: one.group,
+}
+"""How a job file may be sorted."""
 
 
 class Case(NamedTuple):
@@ -29,6 +37,7 @@ class Case(NamedTuple):
     bulk: bool = False
     dead_first: bool = False
     agent: str | None = None  # FILE.py:callable; None: the built-in one, with one conversation that only grows
+    order: str | None = None  # of ORDERS; the agents then have no tags that tell them apart
     siblings: int = 1  # so many agents, one after the other, are rollouts of one task: their first prompts are the same
 
     @property
@@ -142,6 +151,31 @@ def conversation_cases() -> list[Case]:
         )
         found += [case] if name else [case, case._replace(name=f"{case.name}, small pool", pool=250_000)]
     return found
+
+
+def ordered_cases() -> list[Case]:
+    """Job files that are sorted: by contexts at the end, or one kind of agents after the other. What was learned of the first does not hold of the last."""
+    short = {"least_steps": 3, "most_steps": 8, "start_tokens": 4000, "shared_tokens": 0}
+    slow = {"tool_median_s": 20.0}
+    kinds: dict[str, dict[str, Any]] = {f"default tp{tp}": _tp(tp) for tp in POOLS}
+    kinds |= {
+        "tool 5 s": {"workload": {"tool_median_s": 5.0}},
+        "heterogeneity 0.9": {"workload": {"scale_sigma": 0.9}},
+        "steps 2-60": {"workload": {"least_steps": 2, "most_steps": 60}},
+        "long and short": {"second": short},
+    }
+    if TRACE:
+        kinds |= {f"trace tp{tp} 256": {**_tp(tp), "trace": True} for tp in POOLS}
+    found = [
+        Case(f"{name}, {order}", **more, order=order)
+        for name, more in kinds.items()
+        for order in ("smallest first", "largest first")
+    ]
+    return [
+        *found,
+        Case("quick tools, then slow", second=slow, order="by kind"),
+        Case("slow tools, then quick", workload=slow, second={}, order="by kind"),
+    ]
 
 
 def quick_cases() -> list[Case]:

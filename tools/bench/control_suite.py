@@ -4,6 +4,7 @@
     python tools/bench/control_suite.py --others           # workloads by which no constant was chosen
     python tools/bench/control_suite.py --several          # one to eight engines
     python tools/bench/control_suite.py --hosts            # engines with a host tier
+    python tools/bench/control_suite.py --ordered          # job files that are sorted
     python tools/bench/control_suite.py --conversations    # sub-agents, judges, summaries
     python tools/bench/control_suite.py --check            # a minute: small generated workloads, against control_suite.json
     python tools/bench/control_suite.py --check --record   # after a change that is meant to move them
@@ -26,7 +27,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import control_cpu
-from control_cases import TRACE, Case, cases, conversation_cases, host_cases, other_cases, quick_cases, several_cases
+from control_cases import (
+    ORDERS,
+    TRACE,
+    Case,
+    cases,
+    conversation_cases,
+    host_cases,
+    ordered_cases,
+    other_cases,
+    quick_cases,
+    several_cases,
+)
 from control_figures import SUBJECT, Outcome, against, changes, outcome, verdicts
 
 from concur_batch.cli.parts import simulated_urls
@@ -105,6 +117,14 @@ def run(
 
 
 def agents_of(case: Case, seed: int) -> list[AgentTrace]:
+    """In the order of the job."""
+    found = _agents_of(case, seed)
+    if case.order is None:
+        return found
+    return [dataclasses.replace(one, group="") for one in sorted(found, key=ORDERS[case.order])]
+
+
+def _agents_of(case: Case, seed: int) -> list[AgentTrace]:
     if case.trace:
         assert TRACE is not None
         return read_traces(TRACE, limit=case.first + case.agents, shared_tokens=None)[case.first :]
@@ -344,6 +364,7 @@ def main() -> None:
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--several", action="store_true", help="in place of the suite, one to eight engines")
     instead.add_argument("--hosts", action="store_true", help="in place of the suite, engines with a host tier")
+    instead.add_argument("--ordered", action="store_true", help="in place of the suite, job files that are sorted")
     instead.add_argument("--conversations", action="store_true", help="in place of the suite, agents with several conversations")
     instead.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
     parser.add_argument(
@@ -368,6 +389,7 @@ def main() -> None:
     others = {
         several_cases: given.several,
         host_cases: given.hosts,
+        ordered_cases: given.ordered,
         conversation_cases: given.conversations,
         other_cases: given.others,
     }
