@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from concur_batch.sim.workload import AgentTrace
+from concur_batch.jobs.traces import read_traces
+from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate
 
 POOLS = {2: 282_000, 4: 800_000, 8: 1_830_000}
 TRACE = os.environ.get("CONCUR_TRACE")
@@ -49,6 +51,25 @@ class Case(NamedTuple):
     def tp(self) -> str:
         """Its tensor parallelism, as the profile has it."""
         return f"tp{self.profile.rpartition('x')[2]}"
+
+
+def agents_of(case: Case, seed: int) -> list[AgentTrace]:
+    """In the order of the job."""
+    found = _agents_of(case, seed)
+    if case.order is None:
+        return found
+    return [dataclasses.replace(one, group="") for one in sorted(found, key=ORDERS[case.order])]
+
+
+def _agents_of(case: Case, seed: int) -> list[AgentTrace]:
+    if case.trace:
+        assert TRACE is not None
+        return read_traces(TRACE, limit=case.first + case.agents, shared_tokens=None)[case.first :]
+    first = generate(WorkloadParameters(agents=case.agents, **case.workload), seed)
+    if case.second is None:
+        return [dataclasses.replace(one, prompt_tokens=first[i - i % case.siblings].prompt_tokens) for i, one in enumerate(first)]
+    other = generate(WorkloadParameters(agents=case.agents, **case.second), seed + 1000)
+    return [dataclasses.replace(pair[i % 2], group="ab"[i % 2]) for i, pair in enumerate(zip(first, other, strict=True))]
 
 
 def _tp(tp: int) -> dict[str, Any]:

@@ -28,9 +28,8 @@ from typing import Any, NamedTuple
 
 import control_cpu
 from control_cases import (
-    ORDERS,
-    TRACE,
     Case,
+    agents_of,
     cases,
     conversation_cases,
     host_cases,
@@ -48,10 +47,8 @@ from concur_batch.cli.trial.simulation import simulate
 from concur_batch.config import resolve
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import ConcurError
-from concur_batch.jobs.traces import read_traces
 from concur_batch.results.sweep import Sweep
 from concur_batch.sim.tasks import tasks
-from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate
 from report import show, table
 
 RECORDED = Path(__file__).with_name("control_suite.json")
@@ -114,25 +111,6 @@ def run(
         assert done["statuses"] == {"completed": len(job)}
         done["lower_bound_s"] = None  # it is that of one conversation
     return {**done, "cpu_s": round(time.process_time() - began, 2)}
-
-
-def agents_of(case: Case, seed: int) -> list[AgentTrace]:
-    """In the order of the job."""
-    found = _agents_of(case, seed)
-    if case.order is None:
-        return found
-    return [dataclasses.replace(one, group="") for one in sorted(found, key=ORDERS[case.order])]
-
-
-def _agents_of(case: Case, seed: int) -> list[AgentTrace]:
-    if case.trace:
-        assert TRACE is not None
-        return read_traces(TRACE, limit=case.first + case.agents, shared_tokens=None)[case.first :]
-    first = generate(WorkloadParameters(agents=case.agents, **case.workload), seed)
-    if case.second is None:
-        return [dataclasses.replace(one, prompt_tokens=first[i - i % case.siblings].prompt_tokens) for i, one in enumerate(first)]
-    other = generate(WorkloadParameters(agents=case.agents, **case.second), seed + 1000)
-    return [dataclasses.replace(pair[i % 2], group="ab"[i % 2]) for i, pair in enumerate(zip(first, other, strict=True))]
 
 
 def swept(case: Case, seed: int) -> dict[str, Any]:
