@@ -13,9 +13,8 @@ def limit(*, waiting, active=8, host_tokens=HOST, model_s=0.0, tool_s=1.0):
         it.tool_ended(agent(n, tool_started=model_s), tool_s)
     there = {"active": active, "waiting": waiting, "host_tokens": host_tokens}
     sampled(it, 1, 19, **there)
-    list(
-        it.yielding(roster(active=[agent(n, context=3000, steps=0) for n in range(active)]))
-    )  # looks at them, as of the last sample
+    agents = [agent(n, context=3000, steps=0) for n in range(active)]
+    list(it.yielding(roster(active=agents)))  # looks at them, as of the last sample
     return sampled(it, 19, 20, **there).tokens
 
 
