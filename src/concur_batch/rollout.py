@@ -16,9 +16,11 @@ from concur_batch.errors import AgentError, ConcurError, ContextLengthExceeded, 
 from concur_batch.lane import Lane
 from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
+from concur_batch.sim.tokens import Tokenizer
 from concur_batch.toolbox.base import Toolbox
 
 _log = logging.getLogger(__name__)
+_sizes = Tokenizer()  # four characters a token, whatever the model's own does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,23 @@ class Rollout:
         file = task.source.rpartition(":")[0]
         group = f"{file} {self.agent_name} {tags if isinstance(tags, str | list) else ''}"
         return AgentView(
-            rollout=self.id, order=order, group=group, expected_tokens=task.expected_tokens, most_steps=self._most_steps
+            rollout=self.id,
+            order=order,
+            group=group,
+            expected_tokens=task.expected_tokens,
+            prompt_tokens=self._prompt_tokens,
+            most_steps=self._most_steps,
         )
+
+    @property
+    def _prompt_tokens(self) -> int:
+        """Of its first call in this process, as far as one can know."""
+        task = self.setting.task
+        calls = () if self.past is None else self.past.calls.values()
+        known = [call.prompt_tokens + call.completion_tokens for call in calls if isinstance(call, r.ReplyReceived)]
+        if known or not task.messages:
+            return max(known, default=0)
+        return sum(len(run) for run in _sizes.prompt(task.messages, self.setting.offered))
 
     @property
     def _most_steps(self) -> int | None:

@@ -2,6 +2,41 @@
 
 from laws import agent, law, lived, roster, sampled
 
+from concur_batch.control.base import UNLIMITED
+from concur_batch.control.forecast import Forecast, ForecastParameters
+
+
+def begun(it, tokens, limit_agents, active=(), **more):
+    """How many are active in the end where all are like that."""
+    there = list(active)
+    while it.may_start(new := agent(len(there), steps=0, **more), roster(tokens, there, agents=limit_agents)):
+        there.append(new)
+    return len(there)
+
+
+def test_before_the_first_sample_as_many_as_have_room_to_grow_by_their_prompts():
+    def before(pool, prompt_tokens):
+        it = Forecast(ForecastParameters(), 1024, pool)
+        return begun(it, UNLIMITED, it.first.agents, prompt_tokens=prompt_tokens)
+
+    assert before(800_000, 3_500) == 800_000 // (3_500 + 8_192)
+    assert before(800_000, 30_000) == 800_000 // (30_000 + 8_192)
+    assert before(800_000, 100_000) == 16  # as it would be if nothing were known of prompts
+    assert before(800_000, 0) == 16
+    assert before(None, 3_500) == 16  # nor of the pool
+    assert before(32_768, 3_500) == 8
+
+
+def test_after_the_first_sample_unheard_agents_are_as_large_as_their_prompts_and_no_smaller_than_usual():
+    def after(prompt_tokens):
+        it = Forecast(ForecastParameters(), 1024, 800_000)
+        began = [agent(n, steps=0, prompt_tokens=prompt_tokens) for n in range(16)]
+        limit = sampled(it, capacity_tokens=800_000)
+        list(it.yielding(roster(limit.tokens, began)))
+        return begun(it, limit.tokens, limit.agents, began, prompt_tokens=prompt_tokens)
+
+    assert after(1_000) == after(0) > after(20_000) > 16
+
 
 def test_agents_start_in_waves_until_some_have_been_heard():
     it = law(first=4)

@@ -1,6 +1,7 @@
 """From tasks to terminal records, nothing going wrong but limits and agents."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from stage import Stage, Tools, tasks, turns
@@ -13,6 +14,7 @@ from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
 from concur_batch.plan import Defaults, Retry, plan
+from concur_batch.sim.tokens import PER_MESSAGE
 from concur_batch.task import Limits, ScriptedTurn
 
 
@@ -312,3 +314,25 @@ def test_admission_is_told_after_how_many_steps_an_agent_ends(task, plan_first, 
     defaults = Defaults(agent="react", plan_first=plan_first)
     (rollout,) = plan(tasks(1, **task), defaults, Tools(), lambda _: react, History(), Retry())
     assert rollout.view(0).most_steps == most
+
+
+def test_admission_is_told_how_long_the_first_prompt_is():
+    def view(content, **more):
+        job = [replace(tasks(1)[0], messages=({"role": "user", "content": content},) if content else ())]
+        (rollout,) = plan(job, Defaults(**more), Tools(), lambda _: react, History(), Retry())
+        return rollout.view(0).prompt_tokens
+
+    assert 1_000 <= view("word" * 1_000) <= 1_300  # four characters a token, and the tools that are offered
+    assert view("word" * 1_000, system="word" * 500) == view("word" * 1_000) + 500 + PER_MESSAGE
+    assert view("") == 0  # an agent with rows of its own: nobody knows
+
+
+def test_of_a_resumed_agent_it_is_told_the_context():
+    stage = Stage(ScriptedEngine(turns("wait", "wait"), delay_s=2.0), tasks(1)).run()
+    history = History()
+    for record in stage.records:
+        if not isinstance(record, r.RolloutFinished):
+            history.apply(record)
+    (rollout,) = plan(stage.job, Defaults(), Tools(), lambda _: react, history, Retry())
+    last = stage.of(r.ReplyReceived)[-1]
+    assert rollout.view(0).prompt_tokens == last.prompt_tokens + last.completion_tokens

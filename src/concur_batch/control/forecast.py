@@ -21,24 +21,19 @@ from concur_batch.control.patience import Patience
 from concur_batch.control.prefill import Company, PrefillCost
 from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
 from concur_batch.control.room import Feedback, Room
+from concur_batch.control.start import Start, is_last, steps_ahead
 from concur_batch.control.under_way import UnderWay
 
 _SETTLE_EVERY = 5  # samples
 _STRAIN_SMOOTHING = 0.05  # of the samples with misses and a queue
 _STRAIN = 0.5
 _DEAD_LIVES = 1.5  # what an agent leaves, in contexts of its tool calls: they are of all its ages, and it ends at the greatest
-_LEAST_FIRST = 4  # agents, however small the pool
-_FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample
 _LEAST_DEVIATIONS = 3.0  # of what active agents grow by in a step, for which there is room at least
 _MOST_DEVIATIONS = 8.0
 _DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the whole pool
 _TOUCH_TOKENS = 250.0  # prefilled in the time of a touch: a pass of its own would be 500 or more, but most go along with a call
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
-_AHEAD = 10  # steps, beyond which nothing is foreseen until the first agent has ended
-_AHEAD_SMALL = 6  # the same in a small batch
-_SMALL = 4 / 3  # times as many agents as would fit by then: a batch of no more is small
 _LIVES = 1.3  # of those under way, for which the last ones go by the longest rest: the batch ends with the longest life, not the mean one
-_WAVE_TOKENS = 8_192.0  # of the pool, for each agent that starts before one has been heard of
 
 
 class ForecastParameters(BaseModel):
@@ -70,7 +65,9 @@ class ForecastParameters(BaseModel):
         default=True,
         description="begin model calls together where so many prefills, each of which the others stand still for, cost more than waiting",
     )
-    first: int = Field(16, ge=1, description="agents before the first sample; fewer in a pool that is small")
+    first: int = Field(
+        16, ge=1, description="agents before the first sample; fewer in a small pool, more where prompts leave room"
+    )
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
     @field_validator("miss_low")
@@ -88,7 +85,7 @@ class Forecast(Admission):
     def __init__(self, parameters: ForecastParameters, max_agents: int, pool_tokens: int | None = None) -> None:
         """`pool_tokens`: as far as it is known beforehand."""
         self._p = p = parameters
-        self._first = p.first if pool_tokens is None else min(p.first, max(_LEAST_FIRST, pool_tokens // _FIRST_TOKENS))
+        self._start = Start(p.first, pool_tokens)
         self._max_agents = max_agents
         self._kinds = Kinds()
         self._prefill = PrefillCost()
@@ -124,7 +121,7 @@ class Forecast(Admission):
     @property
     def first(self) -> Limit:
         """Before the first sample."""
-        return Limit(agents=min(self._first, self._max_agents), reason="first")
+        return Limit(agents=min(self._start.most, self._max_agents), reason="first")
 
     def update(self, sample: Sample) -> Limit:
         """The limit from now on, in tokens."""
@@ -181,7 +178,7 @@ class Forecast(Admission):
         """Neither the size of the pool nor what it still holds is told."""
         self._replies_tell = self._replies_tell or (sample.cached_tokens is not None and sample.prompt_tokens > 0)
         if self._replies_tell or not sample.prompt_tokens:
-            return self.first._replace(reason="no-evidence")
+            return Limit(agents=min(self._start.first, self._max_agents), reason="no-evidence")
         return Limit(agents=min(self._p.fallback, self._max_agents), reason=f"no cache evidence: fixed:{self._p.fallback}")
 
     # Who -------------------------------------------------------------------------------------------------------------
@@ -195,9 +192,11 @@ class Forecast(Admission):
         limit = roster.limit
         if len(roster.active) >= limit.agents:
             return False
-        if not roster.active or limit.tokens >= UNLIMITED:
+        if not roster.active:
             return True
-        if agent.steps == 0 and not _last(agent) and self._too_many_unheard(roster):
+        if limit.tokens >= UNLIMITED:
+            return self._sampled is not None or self._start.has_room(agent, roster.active.values())
+        if self._start.too_many(agent, roster.active.values(), self._kinds.whole, self._room.pool_tokens):
             return False
         later: float = 0.0
         others: tuple[AgentView, ...] = ()
@@ -208,12 +207,10 @@ class Forecast(Admission):
         return peak_tokens(crowds, self._kinds, self._in_flight_tokens, self._ahead(agent, limit.tokens)) <= limit.tokens
 
     def _ahead(self, agent: AgentView, tokens: int) -> int | None:
-        """Steps to be foreseen; None: all. A batch is small that is little more than what would fit into `tokens` for the next steps."""
+        """Steps to be foreseen; None: all."""
         if self._ended or agent.expected_tokens is not None:
             return None
-        whole = self._kinds.whole
-        soon = whole.first_own_tokens + _AHEAD_SMALL * whole.growth_tokens + self._in_flight_tokens
-        return _AHEAD_SMALL if self._agents * soon <= _SMALL * tokens else _AHEAD
+        return steps_ahead(self._kinds.whole, self._agents, self._in_flight_tokens, tokens)
 
     def may_continue(self, agent: AgentView, roster: Roster) -> bool:
         """False for the newest whose contexts cover what is too much at present, or will be a step from now.
@@ -232,7 +229,7 @@ class Forecast(Admission):
         present = later = newer = own = 0.0
         oldest = True
         for view, kind, tokens in private_tokens(active.values(), self._kinds, in_flight):
-            key = kind, view.steps + 1, _last(view)
+            key = kind, view.steps + 1, is_last(view)
             if key not in stays:
                 stays[key] = 0.0 if key[2] else (1.0 - kind.survival.hazard(key[1])) * (1.0 - kind.long_share)
             present += tokens
@@ -362,15 +359,6 @@ class Forecast(Admission):
             self._lives = left / under_way if under_way else math.inf
         return self._lives
 
-    def _too_many_unheard(self, roster: Roster) -> bool:
-        """Agents start in waves, each at most three times as many as before, so that the first to be heard can tell how large the others may be.
-
-        Those that will end with their first step do not count: they have nothing that could be lost.
-        """
-        unheard = 1 + sum(view.steps == 0 and not _last(view) for view in roster.active.values())
-        pool, whole = self._room.pool_tokens or 0.0, self._kinds.whole
-        return unheard * whole.survival.shares(2)[2] > max(self._first, pool / _WAVE_TOKENS, 2 * whole.heard)
-
     @property
     def _deviations(self) -> float:
         """Where the pool takes many steps to prefill, to have it too full costs more than to have it too empty."""
@@ -393,8 +381,3 @@ class Forecast(Admission):
         if patience.break_even_s is None or pool is None or not step_s:
             return math.inf
         return self._all_tokens * patience.break_even_s / pool / step_s
-
-
-def _last(agent: AgentView) -> bool:
-    """Whether the step that it is about is the last that it may make."""
-    return agent.most_steps is not None and agent.steps + 1 == agent.most_steps

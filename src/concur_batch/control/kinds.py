@@ -91,6 +91,11 @@ class Kind:
         if self._whole is not None:
             self.survival.reconsider()  # what it is taken for follows the whole
 
+    def expect(self, tokens: float) -> None:
+        """First prompts, by what tasks tell: at least what is usual, and until somebody has been heard."""
+        if not self._firsts:
+            self.first_tokens = self.first_own_tokens = max(_FIRST_TOKENS, tokens)
+
     @property
     def heard(self) -> int:
         """Agents that have made their first step."""
@@ -204,7 +209,9 @@ class Kinds:
             kind.survival.ended(agent.steps)
 
     def count_unheard(self, active: Collection[AgentView]) -> None:
-        """Look who of the active agents has not made its second step."""
+        """Look who of the active agents has not made its second step, and as long as nobody has been heard how long their prompts are."""
+        if not self.whole.heard:
+            self.whole.expect(sum(agent.prompt_tokens for agent in active) / max(1, len(active)))
         unheard = Counter(_group(agent) for agent in active if agent.steps <= 1)
         self.whole.unheard(unheard.total())
         for group, kind in self._groups.items():
