@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from concur_batch import records as r
@@ -62,7 +63,7 @@ class Rollout:
         known = [call.prompt_tokens + call.completion_tokens for call in calls if isinstance(call, r.ReplyReceived)]
         if known or not task.messages:
             return max(known, default=0)
-        return sum(len(run) for run in _sizes.prompt(task.messages, self.setting.offered))
+        return sum(len(run) for message in task.messages for text in _texts(message.get("content")) for run in _sizes.text(text))
 
     @property
     def _most_steps(self) -> int | None:
@@ -71,6 +72,14 @@ class Rollout:
         if self.agent_name == "react" and not setting.offered:
             return 2 if setting.plan_first else 1
         return setting.limits.max_steps
+
+
+def _texts(content: object) -> Iterator[str]:
+    """Of a message as a row has it. It may be one that the engine will refuse: that is its rollout's failure and nobody else's."""
+    for part in content if isinstance(content, list) else [{"text": content}]:
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str):
+            yield text
 
 
 async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, recorder: Recorder) -> None:

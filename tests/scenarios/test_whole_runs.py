@@ -14,7 +14,6 @@ from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
 from concur_batch.plan import Defaults, Retry, plan
-from concur_batch.sim.tokens import PER_MESSAGE
 from concur_batch.task import Limits, ScriptedTurn
 
 
@@ -322,9 +321,21 @@ def test_admission_is_told_how_long_the_first_prompt_is():
         (rollout,) = plan(job, Defaults(**more), Tools(), lambda _: react, History(), Retry())
         return rollout.view(0).prompt_tokens
 
-    assert 1_000 <= view("word" * 1_000) <= 1_300  # four characters a token, and the tools that are offered
-    assert view("word" * 1_000, system="word" * 500) == view("word" * 1_000) + 500 + PER_MESSAGE
+    assert view("word" * 1_000) == 1_000  # four characters a token
+    assert view("word" * 1_000, system="word" * 500) == 1_500
+    assert (
+        view([{"type": "image_url", "image_url": {"url": "data:,"}}, {"type": "text", "text": "word" * 10}, "?", {"text": 3}])
+        == 10
+    )
     assert view("") == 0  # an agent with rows of its own: nobody knows
+
+
+def test_a_prompt_that_no_engine_would_take_is_sent_all_the_same():
+    """What it fails by is told of its own rollout, and the others go on."""
+    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
+    one, other = tasks(2)
+    stage = Stage(ScriptedEngine(turns()), [replace(one, messages=(*one.messages, call)), other]).run()
+    assert len(stage.of(r.RolloutFinished)) == 2
 
 
 def test_of_a_resumed_agent_it_is_told_the_context():
