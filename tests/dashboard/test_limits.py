@@ -9,11 +9,14 @@ from concur_batch.dashboard.reasons import WORDS, words
 from concur_batch.state import Move, fold
 
 
-def engine_under(policy, decided, active=10, waiting=5, committed=40_000, more=()):
+def engine_under(policy, decided, active=10, waiting=5, committed=40_000, begun=None, more=()):
+    begun = active if begun is None else begun
+    agents = [r.RolloutStarted(t=0, rollout=f"a{k}#0", engine="e", task=f"a{k}", k=0, index=k, seed=0) for k in range(begun)]
     stream = [
         r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0"),
-        r.BatchLoaded(t=0, tasks=99, rollouts=99, max_agents=1024),
+        r.BatchLoaded(t=0, tasks=active + waiting, rollouts=active + waiting, max_agents=1024),
         r.EngineSeen(t=0, engine="e", engine_kind="sglang", policy=policy, capacity_tokens=100_000),
+        *agents,
         r.Sampled(t=1, engine="e", active=active, waiting=waiting, committed_tokens=committed),
         r.Decided(t=1, engine="e", **decided),
         *more,
@@ -31,7 +34,7 @@ def engine_under(policy, decided, active=10, waiting=5, committed=40_000, more=(
         ("forecast", {"agents": 1024, "reason": "step-aside"}, "none but at most 1,024 agents", None, "5 wait"),
         ("aimd", {"agents": 10}, "10 agents", 40_000, "5 wait: the limit is reached"),
         ("aimd", {"agents": 1024}, "1,024 agents", 4_096_000, "5 wait"),
-        ("requests:4", {"agents": 1024, "requests": 4}, "4 calls", None, "5 wait"),
+        ("requests:4", {"agents": 1024, "requests": 4}, "4 calls", None, "6 calls wait: the limit is reached"),
         ("off", {"agents": 1024, "reason": "off"}, "none but at most 1,024 agents", None, "5 wait"),
         ("off", {"reason": "off"}, "none but at most 1,024 agents", None, "5 wait"),
     ],
@@ -74,7 +77,7 @@ def test_most_agents_that_a_run_may_have(policy, decided, committed, held):
         r.RolloutYielded(t=2, rollout="0#0", engine="e", step=1),
     ]
     active = min(decided["agents"], 4)
-    engine, state = engine_under(policy, decided, active=active, committed=committed, more=more)
+    engine, state = engine_under(policy, decided, active=active, committed=committed, begun=0, more=more)
     assert holding(engine, state, bound(engine, state)) == held
 
 
@@ -87,7 +90,11 @@ def test_of_several_engines_none_counts_whoever_never_started():
 
     def said(*more, waiting=95):
         engine, state = engine_under(
-            "aimd", {"agents": 10}, waiting=waiting, more=[r.EngineSeen(t=0, engine="f", engine_kind="x"), *more]
+            "aimd",
+            {"agents": 10},
+            waiting=waiting,
+            begun=0,
+            more=[r.BatchLoaded(t=0, tasks=99, rollouts=99), r.EngineSeen(t=0, engine="f", engine_kind="x"), *more],
         )
         return holding(engine, state, bound(engine, state))
 
@@ -97,9 +104,18 @@ def test_of_several_engines_none_counts_whoever_never_started():
     assert said(waiting=0) == "holds nobody back"
 
 
+def test_of_one_engine_all_lines_count_at_the_same_moment():
+    more = [r.RolloutFinished(t=1.5, rollout="a0#0", engine="e", status="completed", output="")]
+    engine, state = engine_under("aimd", {"agents": 10}, more=more)  # the sample of t=1 still tells ten
+    assert bound(engine, state).used == state.active == 9
+    assert holding(engine, state, bound(engine, state)) == "5 wait"
+    engine, state = engine_under("aimd", {"agents": 10}, more=[r.SegmentFinished(t=2, cause="finished")])
+    assert (bound(engine, state).words, bound(engine, state).used) == ("10 agents", None)
+
+
 def test_calls_over_the_limit_wait():
     agents = [r.RolloutStarted(t=1, rollout=f"{k}", engine="e", task="t", k=0, index=0, seed=0) for k in range(6)]
-    engine, state = engine_under("requests:4", {"agents": 1024, "requests": 4}, more=agents)
+    engine, state = engine_under("requests:4", {"agents": 1024, "requests": 4}, begun=0, more=agents)
     found = bound(engine, state)
     assert (found.used, holding(engine, state, found)) == (4, "2 calls wait: the limit is reached")
 
@@ -142,13 +158,13 @@ def test_reasons_in_words(policy, before, after, said):
 
 
 def test_what_is_used_is_at_least_what_the_engine_says_is_locked():
-    early = r.Sampled(t=2, engine="e", active=12, waiting=3, committed_tokens=0, locked=0.16)
+    early = r.Sampled(t=2, engine="e", active=10, waiting=5, committed_tokens=0, locked=0.16)
     engine, state = engine_under("forecast", {"agents": 1024, "tokens": 90_000}, more=[early])
     assert bound(engine, state).used == 16_000
     early.committed_tokens = 20_000
     assert bound(engine, state).used == 20_000
     early.locked = 1.0  # by others, too: that is not what the gate counts
-    assert holding(engine, state, bound(engine, state)) == "3 wait: rest is for growth"
+    assert holding(engine, state, bound(engine, state)) == "5 wait: rest is for growth"
 
 
 def test_every_reason_of_the_controllers_is_on_the_page():

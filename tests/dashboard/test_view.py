@@ -58,7 +58,7 @@ def test_everything_a_person_asks_is_there():
         "waiting       10",
         "1 failed",
         "limit          4 agents",
-        "3 active (75%)",
+        "2 active (50%)",
         "hit          75%",
         "miss         10%",
         "note     only replies tell of the cache",
@@ -322,3 +322,15 @@ def test_any_state_can_be_shown(stream, now, width, height, encoding, title, vie
     assert len(text.splitlines()) <= height
     assert max(map(cell_len, text.splitlines()), default=0) <= width
     assert plain.line(state, now).isascii()
+
+
+def test_two_gauges_that_disagree_leave_nothing_negative():
+    readings = r.Sampled(t=42, engine=E, locked=0.012, resident=0.01)  # read one after the other
+    text = drawn(fold([*story(), readings]), 43.0, 100, 40)
+    assert "-0%" not in text and "evictable   0%" in text
+
+
+def test_while_it_drains_the_keys_are_those_that_still_do_something():
+    state = fold([*story(), r.DrainStarted(t=41, cause="SIGINT")])
+    assert drawn(state, 42.0, keys=True).splitlines()[-1] == "e errors  Ctrl-C stop at once"
+    assert drawn(state, 42.0, keys=True, steering=False).splitlines()[-1] == "e errors  q leave"

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import change, duration
-from concur_batch.dashboard.layout import Section, label, value
+from concur_batch.dashboard.layout import Section, label, value, within
 from concur_batch.dashboard.limits import describe, policy_of
 from concur_batch.dashboard.pools import short
 from concur_batch.dashboard.reasons import words
@@ -19,10 +19,10 @@ _NAME = 12  # of an engine, where there are several
 
 def section(scene: Scene, rank: int) -> Section:
     """The newest changes of all engines' limits, newest first."""
-    return Section(rank=rank, sizes=(1, 2, 3, 4, 6, 8), good=2, draw=lambda _, height: _draw(scene, height))
+    return Section(rank=rank, sizes=(1, 2, 3, 4, 6, 8), good=2, draw=lambda width, height: _draw(scene, width, height))
 
 
-def _draw(scene: Scene, height: int) -> list[Text]:
+def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     moves = [(engine, move) for engine in scene.state.engines.values() for move in engine.moves]
     moves.sort(key=lambda pair: -pair[1].after.t)
     if not moves:
@@ -37,7 +37,7 @@ def _draw(scene: Scene, height: int) -> list[Text]:
         if several:
             line.append(scene.fit(short(scene, engine)[-_NAME:], _NAME) + "  ", "dim")
         line.append(f"{text:<{cells}}  ", style).append(scene.clean(words(policy_of(engine), move)), "dim")
-        lines.append(line)
+        lines.append(within(line, width, ascii_only=scene.ascii_only))
     return lines
 
 

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import count, duration
-from concur_batch.dashboard.layout import Section, label, one_line, pair, prose, value
+from concur_batch.dashboard.layout import Section, label, one_line, pair, prose, value, within
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state import Group, RunState
 
@@ -55,10 +55,9 @@ def _draw(scene: Scene, found: list[Group], width: int, height: int) -> list[Tex
         line.append(f"{name}: ", _STYLES[group.kind]).append(scene.clean(group.newest.message), _STYLES[group.kind])
         ago = duration(scene.elapsed - group.at) + " ago"
         room = width - len(ago) - 2
-        if room > 50:
-            if line.cell_len > room:
-                line.truncate(room - 1, overflow="crop")
-                line.append(scene.sign("…", "~"), _STYLES[group.kind])
+        tells_when = room > 50
+        within(line, room if tells_when else width, ascii_only=scene.ascii_only)
+        if tells_when:
             line.append(" " * (room - line.cell_len) + "  ").append(ago, "dim")
         lines.append(line)
     return lines

@@ -143,6 +143,14 @@ def prose(start: Text, words: str, style: str, width: int, most: int, *, ascii_o
     return [*lines, line]
 
 
+def within(line: Text, width: int, *, ascii_only: bool) -> Text:
+    """The line itself, at most so wide: an ellipsis stands for the rest."""
+    if line.cell_len > width:
+        line.truncate(max(0, width - 1), overflow="crop")
+        line.append("~" if ascii_only else "…", line.spans[-1].style if line.spans else "")
+    return line
+
+
 def ends(left: Text, right: Text, width: int) -> Text:
     """One line with a part at either end; the right one is left out where there is no room."""
     space = width - left.cell_len - right.cell_len

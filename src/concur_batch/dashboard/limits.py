@@ -69,7 +69,9 @@ def bound(engine: EngineView, state: RunState) -> Bound:
         return Bound(words="- not decided yet")
     decision = in_force(engine.decision, state)
     told = describe(decision, state.max_agents, policy_of(engine))
-    active = None if sample is None else sample.active
+    if state.finished is not None:  # nobody uses any of it
+        return Bound(words=told, tokens=decision.tokens)
+    active = _active(engine, state)
     committed = None if sample is None else max(sample.committed_tokens, _locked_tokens(sample, engine))
     if decision.tokens is not None:
         return Bound(words=told, size=decision.tokens, used=committed, unit="used", tokens=decision.tokens)
@@ -79,9 +81,16 @@ def bound(engine: EngineView, state: RunState) -> Bound:
     if told == NONE:
         most = state.max_agents or decision.agents
         return Bound(words=f"{NONE} but at most {count(most)} agents" if most else told, used=active, unit="active")
-    each = committed / active if committed and active and active > 0 else None
+    each = committed / sample.active if committed and sample is not None and sample.active > 0 else None
     place = decision.agents * each if each is not None and decision.agents is not None else None
     return Bound(words=told, size=decision.agents, used=active, unit="active", tokens=place)
+
+
+def _active(engine: EngineView, state: RunState) -> int | None:
+    """Its agents with a slot: now, where it is the only engine, as the other lines tell; of several as of the last sample."""
+    if engine.sample is None:
+        return None
+    return state.active if len(state.engines) == 1 else engine.sample.active
 
 
 def _locked_tokens(sample: Sampled, engine: EngineView) -> int:
@@ -109,11 +118,16 @@ def _calls(engine: EngineView, state: RunState) -> int:
 def _waiting(engine: EngineView, state: RunState, sample: Sampled) -> str:
     """Whoever never started waits for all engines alike: of several, none tells their number."""
     if len(state.engines) == 1:
-        return f"{count(sample.waiting)} wait"
+        return f"{count(_held_back(state, sample))} wait"
     own = sum(live.engine == engine.name and live.paused for live in state.live.values())
     if not state.unstarted:
         return f"{count(own or sample.waiting)} wait"
     return f"{count(own)} and new ones wait" if own else "new ones wait"
+
+
+def _held_back(state: RunState, sample: Sampled) -> int:
+    """How many wait for room, as `_active` counts."""
+    return state.unstarted + state.paused if len(state.engines) == 1 else sample.waiting
 
 
 def _is_full(state: RunState, sample: Sampled) -> bool:
@@ -134,7 +148,7 @@ def holding(engine: EngineView, state: RunState, found: Bound) -> str:
     requests = in_force(engine.decision, state).requests
     if requests is not None and (calls := _calls(engine, state)) > requests:
         return f"{count(calls - requests)} calls wait: the limit is reached"
-    if sample.waiting <= 0:
+    if _held_back(state, sample) <= 0:
         return "holds nobody back"
     waits = _waiting(engine, state, sample)
     of_tokens = engine.decision.tokens is not None

@@ -29,7 +29,8 @@ def line(state: RunState, now: float) -> str:
         parts.append(f"{rate(speed.steps)} steps/s, {rate(speed.generated_tokens)} tok/s generated")
     for engine in state.engines.values():
         name = f"{engine.name}: " if len(state.engines) > 1 else ""
-        locked = "" if engine.sample is None or engine.sample.locked is None else f", locked {share(engine.sample.locked)}"
+        known = engine.sample is not None and engine.sample.locked is not None and state.finished is None
+        locked = f", locked {share(engine.sample.locked)}" if engine.sample is not None and known else ""
         parts.append(f"{name}limit {bound(engine, state).words} ({moved(engine, now)}){locked}")
         if engine.lost is not None:
             parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.away}")
