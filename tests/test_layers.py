@@ -26,7 +26,7 @@ EDGES = (
 
 PURE_RESULTS = tuple(
     f"results.{name}"
-    for name in ("bins", "elapsed", "source", "sparklines", "spoken", "summary", "tally", "transcript", "visible")
+    for name in ("bins", "elapsed", "labelled", "source", "sparklines", "spoken", "summary", "tally", "transcript", "visible")
 )
 
 
@@ -84,7 +84,7 @@ def test_the_flow_knows_protocols_only(name):
 def test_an_edge_imports_no_other_edge_and_not_the_flow(name):
     allowed = PURE + PROTOCOLS + (edge_of(name),)
     if name == "status":
-        allowed += ("results.summary", "results.visible")  # pure, and the same figures
+        allowed += ("results.labelled", "results.summary", "results.visible")  # pure, and the same figures
     if edge_of(name) == "report":
         allowed += PURE_RESULTS
     assert [found for found in ours(ALL[name]) if not within(found, allowed)] == []

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.table import Table
 from rich.text import Text
 
+from concur_batch.results.labelled import labelled
 from concur_batch.results.summary import counts, duration, engine_summary, iso, limit_path, number, percent, rate
 from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, RunState
@@ -137,13 +138,8 @@ def render_status(
     state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True, max_attempts: int = MAX_ATTEMPTS
 ) -> Table:
     """The same for people; 60 columns are enough. `resumable` False: a simulation."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
     status = status_dict(state, run_dir, holder, resumable=resumable, max_attempts=max_attempts)
-    for label, text in _lines(state, status, resumable=resumable):
-        grid.add_row(label, text)
-    return grid
+    return labelled(_lines(state, status, resumable=resumable))
 
 
 def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Text]]:

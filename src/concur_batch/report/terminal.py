@@ -13,6 +13,7 @@ from rich.text import Text
 
 from concur_batch.report.build import Run
 from concur_batch.report.comparison import compared as compared_rows
+from concur_batch.results.labelled import show as show_labelled
 from concur_batch.results.sparklines import Sparklines, Track
 from concur_batch.results.summary import duration, number, percent, render
 from concur_batch.results.visible import one_line, visible
@@ -36,7 +37,7 @@ def show(console: Console, run: Run) -> None:
     if not run.report.state.segments:
         console.print("Nothing has been recorded yet.\n")
         return
-    console.print(render(run.report.summary(), Path(run.path)))
+    show_labelled(console, render(run.report.summary(), Path(run.path)))
     if not run.has_results:
         console.print(Text("            (not there yet; all of this is from the journal)", style="dim"))
     if run.report.timelines.engines:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from concur_batch.results.labelled import labelled
 from concur_batch.state import EngineView, RunState, Totals
 
 _PARTS = ("model_s", "tool_s", "paused_s", "wait_s", "retry_s")
@@ -118,13 +119,7 @@ def engine_summary(view: EngineView) -> dict[str, Any]:
 
 def render(summary: Mapping[str, Any], run_dir: Path) -> Table:
     """The throughput summary, for `run` to end with; 60 columns are enough."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    for label, text in _lines(summary):
-        grid.add_row(label, text)
-    grid.add_row("results", Text(str(run_dir / "results.parquet"), overflow="fold"))
-    return grid
+    return labelled([*_lines(summary), ("results", Text(str(run_dir / "results.parquet"), overflow="fold"))])
 
 
 def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:

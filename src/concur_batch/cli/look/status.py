@@ -11,6 +11,7 @@ from rich.console import Console
 from concur_batch.cli import directory
 from concur_batch.journal.follower import fold_journal
 from concur_batch.journal.lock import holder_of
+from concur_batch.results.labelled import show
 from concur_batch.status import MAX_ATTEMPTS, render_status, status_dict
 
 
@@ -23,7 +24,7 @@ def print_status(run_dir: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(status_dict(state, run_dir, holder, **told)))  # noqa: T201 - the command's output
     else:
-        Console().print(render_status(state, run_dir, holder, **told))
+        show(Console(), render_status(state, run_dir, holder, **told))
     return 0
 
 

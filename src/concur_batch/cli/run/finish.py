@@ -15,6 +15,7 @@ from concur_batch.errors import ConcurError
 from concur_batch.jobs.index import read_index
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
+from concur_batch.results.labelled import show
 from concur_batch.results.lost import lost_messages
 from concur_batch.results.summary import render
 
@@ -51,7 +52,7 @@ def _results(batch: Batch) -> dict[str, Any]:
     if results.lost:
         print(f"note: {lost_messages(batch.run_dir, results.lost)}", file=sys.stderr)  # noqa: T201 - beside the summary
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit where nobody reads any more; the results are there
-        batch.console.print(render(results.summary, batch.run_dir))
+        show(batch.console, render(results.summary, batch.run_dir))
     return results.summary
 
 
