@@ -143,6 +143,8 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         ("engine.poll_s=inf", "a finite number"),
         ("sampling.messages=[]", "they come from the job file"),
         ("sampling.n=3", "set run.n"),
+        ("sampling.extra_body={messages=[]}", "sampling.extra_body.messages cannot be set here; they come from the job file"),
+        ("sampling.extra_body=5", "sampling.extra_body must be a table, not 5"),
         ("sampling.temperature=nan", None),
     ],
 )
@@ -311,18 +313,19 @@ def test_resume_refuses_a_key_it_does_not_know():
         from_saved(saved, cli={}, env={})
 
 
+names = st.text("ab.*é ", min_size=1, max_size=5)
 wire = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-9, 9)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text("ab.*é ", max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab.*é ", min_size=1, max_size=5), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=8,
 )
 
 
-@given(sampling=st.dictionaries(st.sampled_from(["temperature", "stop", "extra_body", "top_p"]), wire))
+@given(sampling=st.fixed_dictionaries({}, optional={"stop": wire, "top_p": wire, "extra_body": st.dictionaries(names, wire)}))
 def test_what_is_saved_comes_back(sampling):
     config = Config(sampling=sampling)
     saved = json.loads(json.dumps(to_json(config)))

@@ -62,10 +62,11 @@ def checked(given: Given) -> Iterator[Given]:
     given = replace(given, path=path)
     if path in KEYS:
         yield replace(given, value=_value(given), text=False)
-    elif path[0] == "sampling" and len(path) > 1 and path[1] in RESERVED:
-        raise InputError(f"{given.source}: {given.dotted} cannot be set here; {RESERVED[path[1]]}.")
     elif len(path) > 1 and path[0] in FREE and all(path):
-        yield from _leaves(replace(given, value=_free(given) if given.text else given.value, text=False))
+        for leaf in _leaves(replace(given, value=_free(given) if given.text else given.value, text=False)):
+            if path[0] == "sampling":
+                _check_sampling(leaf)
+            yield leaf
     else:
         raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}")
 
@@ -158,6 +159,16 @@ def too_much(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "is nested too deeply to be read"
     return f"holds a number of more than {sys.get_int_max_str_digits():,} digits; write it as text"
+
+
+def _check_sampling(leaf: Given) -> None:
+    """`sampling` and its `extra_body`, which is merged into it, say how a request is sampled, and nothing else of it."""
+    inner = leaf.path[2:] if leaf.path[1] == "extra_body" else leaf.path[1:]
+    if not inner:
+        if leaf.value not in ({}, None):
+            raise InputError(f"{leaf.source}: {leaf.dotted} must be a table, not {shortened(redact(leaf.value))}.")
+    elif inner[0] in RESERVED:
+        raise InputError(f"{leaf.source}: {leaf.dotted} cannot be set here; {RESERVED[inner[0]]}.")
 
 
 def _refuse(constant: str) -> Any:
