@@ -46,6 +46,7 @@ def test_it_is_the_same_task_as_a_row_of_ours():
         (line(body={"messages": [{"role": "user"}, {"role": "x"}]}), 'body.messages.1.role: is "x"; should be'),
         (line(body={"messages": MESSAGES, "temperature": "hot"}), 'body.temperature: is "hot"; should be a number'),
         (line(body={"messages": MESSAGES, "stream": True}), "body.stream: does not belong here"),
+        (line(body={"messages": MESSAGES, "extra_body": {"n": 2}}), "body.extra_body.n: does not belong here"),
         (line(body={"messages": MESSAGES, "tools": ["no"]}), "body.tools.0: there is no tool"),
     ],
 )

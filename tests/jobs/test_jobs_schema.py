@@ -166,6 +166,17 @@ def test_strict_refuses_unknown_columns():
             {"prompt": "x", "sampling": {"stream": True}},
             "sampling.stream: does not belong here; leave it out; replies are not streamed",
         ),
+        ({"prompt": "x", "extra_body": {"messages": []}}, "extra_body.messages: does not belong here; write the column messages"),
+        ({"prompt": "x", "extra_body": '{"model": "m"}'}, "extra_body.model: does not belong here; write the column model"),
+        (
+            {"prompt": "x", "sampling": {"extra_body": {"n": 2}}},
+            "sampling.extra_body.n: does not belong here; write the column n; each rollout is a request of its own",
+        ),
+        ({"prompt": "x", "extra_body": {"seed": "s"}}, 'extra_body.seed: is "s"; should be a whole number'),
+        (
+            {"prompt": "x", "seed": 1, "extra_body": {"seed": 2}},
+            "extra_body.seed: stands beside the column seed; give one of the two",
+        ),
         (
             {"prompt": "x", "seed": 1, "sampling": {"seed": 2}},
             "sampling.seed: stands beside the column seed; give one of the two",

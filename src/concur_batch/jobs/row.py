@@ -57,6 +57,13 @@ class MessageShape(TypedDict):
     content: NotRequired[Annotated[Any, BeforeValidator(_content)]]
 
 
+class ExtraBody(TypedDict, total=False):
+    """Further request-body fields; only the seed is ours, as each rollout has one of its own."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    seed: Seed | None
+
+
 class SamplingShape(TypedDict, total=False):
     """Request-body fields that are checked; all others go to the engine as they are."""
 
@@ -66,7 +73,7 @@ class SamplingShape(TypedDict, total=False):
     max_tokens: Positive
     max_completion_tokens: Positive
     seed: Seed
-    extra_body: dict[str, Any]
+    extra_body: ExtraBody
 
 
 def _fields(value: Any) -> Any:
@@ -140,7 +147,7 @@ class Row(BaseModel):
     agent: Name | None = None
     model: Name | None = None
     sampling: Annotated[SamplingShape, BeforeValidator(_fields)] | None = None
-    extra_body: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
+    extra_body: Annotated[ExtraBody, BeforeValidator(_json_text)] | None = None
     limits: Annotated[LimitsShape, BeforeValidator(_limits)] | None = None
     expected_tokens: Tokens | None = None
     n: Rollouts | None = None

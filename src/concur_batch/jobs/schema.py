@@ -102,11 +102,8 @@ class RowSchema:
                 yield f"tools.{position}", text
         if self._options.require_script and row.script is None:
             yield "", NO_SCRIPT
-        if row.sampling:
-            for key in row.sampling.keys() & _NOT_SAMPLING.keys():
-                yield f"sampling.{key}", f"does not belong here; {_NOT_SAMPLING[key]}"
-            if row.seed is not None and "seed" in row.sampling:
-                yield "sampling.seed", "stands beside the column seed; give one of the two"
+        if row.sampling or row.extra_body:
+            yield from _sampling_faults(row)
         for column in others:
             if row.metadata is not None and column in row.metadata:
                 yield column, "is a column and also a key of metadata; rename one of the two"
@@ -132,6 +129,18 @@ def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if type(known.get("id")) is int:  # numbered rows are common
         known["id"] = str(known["id"])
     return known, others
+
+
+def _sampling_faults(row: Row) -> Iterator[tuple[str, str]]:
+    """The same for `sampling` and for each `extra_body`, as these are merged into it."""
+    sampling: dict[str, Any] = dict(row.sampling or {})
+    places = (("sampling", sampling), ("sampling.extra_body", sampling.get("extra_body")), ("extra_body", row.extra_body))
+    for place, fields in places:
+        for key in fields or ():
+            if key in _NOT_SAMPLING:
+                yield f"{place}.{key}", f"does not belong here; {_NOT_SAMPLING[key]}"
+        if row.seed is not None and fields and fields.get("seed") is not None:
+            yield f"{place}.seed", "stands beside the column seed; give one of the two"
 
 
 def _conversation_faults(row: Row, others: dict[str, Any], *, batch: bool) -> Iterator[tuple[str, str]]:
