@@ -129,6 +129,14 @@ def test_faults_in_parquet_name_the_row(tmp_path):
     assert faults(str(path)) == [f"{path}:row 2: n: is 0; should be greater than or equal to 1"]
 
 
+def test_ids_that_a_table_made_floats_are_whole_numbers(tmp_path, tasks):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"prompt": ["x", "y"], "id": [7.0, float("nan")]}), path)
+    first, second = tasks(str(path))
+    assert first.id == "7"
+    assert second.id == second.fingerprint
+
+
 def test_reading_json_lines_loads_no_table_library():
     program = "import sys, concur_batch.jobs.load; sys.exit(bool({'pyarrow', 'zstandard', 'openai'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

@@ -111,6 +111,7 @@ def test_the_seed_in_sampling_is_the_base_seed():
 def test_the_id_has_aliases_and_may_be_a_number(alias):
     task = check({alias: 17, "prompt": "x"}, strict=True)
     assert (task.id, task.metadata) == ("17", {})
+    assert check({alias: 17.0, "prompt": "x"}).id == "17"
 
 
 def test_an_alias_beside_the_id_is_metadata():
@@ -148,7 +149,12 @@ def test_strict_refuses_unknown_columns():
         ({"prompt": ""}, "prompt: is empty; should be given or left out"),
         ({"prompt": 3}, "prompt: is 3; should be text"),
         ({"prompt": "x", "id": ""}, "id: is empty; should be given or left out"),
-        ({"prompt": "x", "id": 1.5}, "id: is 1.5; should be text"),
+        ({"prompt": "x", "id": 1.5}, "id: is 1.5; should be text or a whole number"),
+        ({"prompt": "x", "id": True}, "id: is true; should be text or a whole number"),
+        (
+            {"prompt": "x", "id": 2.0**60},
+            "id: is 1.152921504606847e18, too large a float to tell one id from the next; should be text or a whole number",
+        ),
         (
             {"system": "s", "messages": [{"role": "system", "content": "t"}, USER]},
             "system: stands beside messages that begin with a system message; give one of the two",

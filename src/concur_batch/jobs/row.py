@@ -16,6 +16,18 @@ def _whole(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
+def _id(value: Any) -> Any:
+    """Rows are often numbered. Among floats beyond 2**53 not every whole number has one of its own."""
+    if type(value) is str:
+        return value
+    if type(value) is float and math.isfinite(value) and abs(value) > _EXACT:
+        raise ValueError(f"is {_short(value)}, too large a float to tell one id from the next; should be text or a whole number")
+    value = _whole(value)
+    if type(value) is int:
+        return str(value)
+    raise ValueError(f"is {_short(value)}; should be text or a whole number")
+
+
 def _json_text(value: Any) -> Any:
     """Lists and objects may come as JSON text, which is how tables often hold them."""
     if type(value) is str and value.lstrip()[:1] in {"{", "["}:
@@ -39,11 +51,12 @@ def _arguments(value: Any) -> Any:
 
 
 MOST_ROLLOUTS = 1_000_000  # of one task
+_EXACT = 2**53  # so far every JSON reader holds whole numbers exactly
 
 Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1)]
-Seed = Annotated[int, Strict(), Field(ge=-(2**53), le=2**53), BeforeValidator(_whole)]  # what every JSON reader holds exactly
-Positive = Annotated[int, Strict(), Field(ge=1, le=2**53), BeforeValidator(_whole)]
+Seed = Annotated[int, Strict(), Field(ge=-_EXACT, le=_EXACT), BeforeValidator(_whole)]
+Positive = Annotated[int, Strict(), Field(ge=1, le=_EXACT), BeforeValidator(_whole)]
 Rollouts = Annotated[int, Strict(), Field(ge=1, le=MOST_ROLLOUTS), BeforeValidator(_whole)]
 Tokens = Annotated[int, Strict(), Field(ge=1, lt=10**9), BeforeValidator(_whole)]
 Arguments = Annotated[Any, BeforeValidator(_arguments)]
@@ -139,7 +152,7 @@ class Row(BaseModel):
     """The known columns of one job row, aliases resolved."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    id: Annotated[str, Strict(), Field(min_length=1)] | None = None
+    id: Annotated[str, Field(min_length=1), BeforeValidator(_id)] | None = None
     prompt: Name | None = None
     messages: Annotated[list[MessageShape], Field(min_length=1), BeforeValidator(_json_text)] | None = None
     system: Text | None = None

@@ -126,8 +126,6 @@ def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         alias = next((alias for alias in ID_ALIASES if alias in others), None)
         if alias is not None:
             known["id"] = others.pop(alias)
-    if type(known.get("id")) is int:  # numbered rows are common
-        known["id"] = str(known["id"])
     return known, others
 
 
