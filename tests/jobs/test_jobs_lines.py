@@ -35,7 +35,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_row():
         (b'{"a": "\xff"}', "not UTF-8"),
         (b'\xff{"a": 1}', "not UTF-8"),
         (b'{"a": "\\ud83d"}', "half a surrogate pair"),
-        (b'{"a": 1e999}', "cannot be read"),
+        (b'{"a', "broken JSON at column 2: unterminated string starting here; each line should be"),
+        (b"\0\0\0\0", "holds NUL bytes, as UTF-16 text and damaged files do; save the file as UTF-8, or take the line out"),
+        ('{"a": 1}'.encode("utf-16-le"), "holds NUL bytes, as UTF-16 text"),
         (b'{"a": ' + b"9" * 5000 + b"}", "holds a number of more than 4,300 digits; write it as text"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[1]", "is a list; each line should be one JSON object"),
@@ -48,6 +50,12 @@ def test_what_is_broken_is_said(raw, text):
     assert isinstance(fault, Fault)
     assert fault.where == "f:7"
     assert text in fault.text
+
+
+def test_a_number_that_is_too_large_is_named_with_its_field():
+    fault = decode_row(b'{"a": 1.5, "metadata": {"sizes": ["1e999", 2, -1e999]}}', "f:7")
+    assert str(fault) == "f:7: metadata.sizes.2: is -1e999, which is beyond what a number can hold; write it as text"
+    assert "1…, which is" in str(decode_row(b'{"a": ' + b"1" * 500 + b".0}", "f:7"))
 
 
 @pytest.mark.parametrize(

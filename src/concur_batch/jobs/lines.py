@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple, NoReturn
@@ -39,7 +40,8 @@ def decode_row(raw: bytes, where: str) -> dict[str, Any] | Fault:
     except RecursionError:
         return Fault(where, "", "is nested too deeply to be read; flatten it")
     except msgspec.DecodeError as error:
-        return Fault(where, "", _what_is_broken(raw, error))
+        field, text = _what_is_broken(raw, error)
+        return Fault(where, field, text)
     if type(row) is not dict:
         return Fault(where, "", f"is {_NOUNS[type(row)]}; each line should be one JSON object, {{...}}")
     return row
@@ -65,27 +67,62 @@ def read_lines(stream: IO[bytes], name: str) -> Iterator[Located | Fault]:
         yield row if isinstance(row, Fault) else Located(number, row, stripped, start)
 
 
-def _what_is_broken(raw: bytes, error: msgspec.DecodeError) -> str:
-    """The standard library's parser is slower but always tells the column; it is asked only about broken lines."""
+def _what_is_broken(raw: bytes, error: msgspec.DecodeError) -> tuple[str, str]:
+    """The field, empty where the line as a whole is meant, and what is said of it.
+
+    The standard library's parser is slower but always tells the column; it is asked only about broken lines.
+    """
     if raw.startswith(_BOM):
-        return _LATE_BOM
+        return "", _LATE_BOM
+    if b"\0" in raw:
+        return "", "holds NUL bytes, as UTF-16 text and damaged files do; save the file as UTF-8, or take the line out"
     try:
-        json.loads(raw, parse_constant=_refuse_constant)
+        row = json.loads(raw, parse_constant=_refuse_constant, parse_float=_number)
+        too_large = next(_too_large(row, ()), None)
     except UnicodeDecodeError:
-        return "is not UTF-8 text; save the file as UTF-8"
+        return "", "is not UTF-8 text; save the file as UTF-8"
     except json.JSONDecodeError as why:
         if why.doc.startswith(_BOM.decode(), why.pos):
-            return _LATE_BOM
-        return f"broken JSON at column {why.colno}: {why.msg[0].lower()}{why.msg[1:]}; each line should be one whole JSON object"
+            return "", _LATE_BOM
+        what = f"{why.msg[0].lower()}{why.msg[1:]}"
+        if what.endswith(" at"):  # Python names the place behind it
+            what = f"{what[:-2]}here"
+        return "", f"broken JSON at column {why.colno}: {what}; each line should be one whole JSON object"
     except RecursionError:
-        return "is nested too deeply to be read; flatten it"
+        return "", "is nested too deeply to be read; flatten it"
     except _NotJson as why:
-        return f"broken JSON: {why} is no JSON number; write null or leave the field out"
+        return "", f"broken JSON: {why} is no JSON number; write null or leave the field out"
     except ValueError:
-        return f"holds a number of more than {sys.get_int_max_str_digits():,} digits; write it as text"
+        return "", f"holds a number of more than {sys.get_int_max_str_digits():,} digits; write it as text"
+    if too_large is not None:
+        field, number = too_large
+        return field, f"is {number}, which is beyond what a number can hold; write it as text"
     if b"\\ud" in raw.lower():
-        return "holds half a surrogate pair (\\ud...), which is no text; write the whole character"
-    return f"cannot be read ({error}); correct the value"
+        return "", "holds half a surrogate pair (\\ud...), which is no text; write the whole character"
+    return "", f"cannot be read ({error}); correct the value"
+
+
+class _TooLarge(str):
+    """A number as it is written, where it would be infinite."""
+
+    __slots__ = ()
+
+
+def _number(text: str) -> float | _TooLarge:
+    value = float(text)
+    return value if math.isfinite(value) else _TooLarge(text)
+
+
+def _too_large(value: Any, place: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Such numbers, each with its dotted field."""
+    if type(value) is _TooLarge:
+        yield ".".join(place), value if len(value) <= 40 else f"{value[:39]}…"
+    elif type(value) is dict:
+        for key, item in value.items():
+            yield from _too_large(item, (*place, key))
+    elif type(value) is list:
+        for index, item in enumerate(value):
+            yield from _too_large(item, (*place, str(index)))
 
 
 class _NotJson(Exception):
