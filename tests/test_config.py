@@ -118,9 +118,11 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         ("run.model=x", "did you mean engine.model?"),
         ("max_agents=3", "did you mean run.max_agents?"),
         ("limit.max_turn=3", "did you mean limits.max_turns?"),
+        ("run.foo=3", "[run] has out, max_agents"),
         ("run.zzzz=3", "[run] has out, max_agents"),
         ("zzzz.q=3", "the sections are run, engine"),
         ("engine=http://a:1", "it is a section, give one of its keys: engine.urls"),
+        ("", "--set '': must be key=value"),
         ("run.max_agents", "must be key=value"),
         ("run.max_agents=many", "run.max_agents must be a whole number, not 'many'"),
         ("run.max_agents=0", "run.max_agents must be at least 1, not '0'"),
@@ -215,7 +217,7 @@ def test_empty_and_foreign_variables_are_left_alone():
 
 
 def test_one_key_by_option_and_set_is_refused():
-    assert "by option --n and --set run.n" in refusal(cli={"run.n": 2}, sets=["run.n=3"])
+    assert "by option --n/-n and --set run.n" in refusal(cli={"run.n": 2}, sets=["run.n=3"])
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def nearest(path: Path) -> str:
         return f"; did you mean {'.'.join((section[0], *path[1:]))}?"
     known = [".".join(key) for key in (*KEYS, *ALIASES)]
     same_leaf = [key for key in known if key.split(".")[1] == path[-1]]
-    close = same_leaf or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.7)
+    close = same_leaf or difflib.get_close_matches(".".join(path), known, n=1, cutoff=0.8)
     if not close:
         leaves = difflib.get_close_matches(path[-1], [key.split(".")[1] for key in known], n=1, cutoff=0.8)
         close = [key for key in known if leaves and key.split(".")[1] == leaves[0]]

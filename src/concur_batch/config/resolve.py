@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -38,7 +39,13 @@ NOT_KEYS = {
     "CONCUR_RUN_DIR",
     "CONCUR_EXIT_CODE",
 }  # ours: of single commands, and told to --on-exit
-OPTIONS = {"engine.urls": "--engine", "tools.sources": "--tools", "agent.name": "--agent", "controller.name": "--controller"}
+OPTIONS = {
+    "engine.urls": "--engine",
+    "tools.sources": "--tools",
+    "agent.name": "--agent",
+    "controller.name": "--controller",
+    "run.n": "--n/-n",
+}
 _CONTROLLER = ("controller", "name")
 _LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
 
@@ -165,7 +172,7 @@ def from_sets(sets: Sequence[str]) -> Iterator[Given]:
     for item in sets:
         key, equals, value = item.partition("=")
         if not equals or not key.strip():
-            raise InputError(f"--set {item}: must be key=value, such as --set run.max_agents=64.")
+            raise InputError(f"--set {shlex.quote(item)}: must be key=value, such as --set run.max_agents=64.")
         yield Given(tuple(key.strip().split(".")), value.strip(), f"--set {key.strip()}", text=True)
 
 
