@@ -253,6 +253,7 @@ BAD_FILES = {
             ["fine.jsonl", "--engine", "http://127.0.0.1:1", "--engine", "http://127.0.0.1:1/v1"],
             ["/v1: is http://127.0.0.1:1 once more"],
         ),
+        (["fine.jsonl", "--max-agents", "x"], ["'--max-agents': should be a whole number, not 'x'"]),
         (["fine.jsonl", "--set", "controler.alpha=3"], ["did you mean controller.alpha?"]),
         (["fine.jsonl", "--out", "taken"], ["taken", "--out"]),
         (["fine.jsonl", "--out", "fine.jsonl"], ["is a file"]),

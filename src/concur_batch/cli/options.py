@@ -17,6 +17,14 @@ class OutputFormat(StrEnum):
     openai = "openai"
 
 
+def whole(text: str) -> int:
+    """A number in our words: typer passes on what pydantic says of it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"should be a whole number, not {text!r}") from None
+
+
 Jobs = Annotated[
     list[str],
     typer.Argument(help="Job files: .jsonl (.gz, .zst), .parquet, globs, or - for standard input.", show_default=False),
@@ -32,21 +40,27 @@ Tools = Annotated[
     list[str] | None,
     typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable."),
 ]
-MaxSteps = Annotated[int | None, typer.Option("--max-steps", "--max-turns", help="Model calls per rollout.")]
+MaxSteps = Annotated[
+    int | None, typer.Option("--max-steps", "--max-turns", parser=whole, metavar="<int>", help="Model calls per rollout.")
+]
 ControllerName = Annotated[
     str | None,
     typer.Option(
         "--controller", "-c", help="forecast, aimd, fixed:N, requests:N, accounting, turnover or off. Default: forecast."
     ),
 ]
-MaxAgents = Annotated[int | None, typer.Option(help="Most live agents under every controller. Default: 1024.")]
+MaxAgents = Annotated[
+    int | None, typer.Option(parser=whole, metavar="<int>", help="Most live agents under every controller. Default: 1024.")
+]
 Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first N tasks.")]
+Limit = Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Only the first N tasks.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.")]
 History = Annotated[str | None, typer.Option(help="Directory of an earlier run, which tells how long its tasks became.")]
-Shuffle = Annotated[int | None, typer.Option(help="Random task order from this seed.")]
-N = Annotated[int | None, typer.Option("--n", "-n", help="Rollouts per task, where the row does not say.")]
-Seed = Annotated[int | None, typer.Option(help="Base seed; rollout k uses seed + k.")]
+Shuffle = Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Random task order from this seed.")]
+N = Annotated[
+    int | None, typer.Option("--n", "-n", parser=whole, metavar="<int>", help="Rollouts per task, where the row does not say.")
+]
+Seed = Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Base seed; rollout k uses seed + k.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.")]
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")]
 FailOnError = Annotated[str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.")]
@@ -54,7 +68,9 @@ Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.js
 OnExit = Annotated[
     str | None, typer.Option("--on-exit", metavar="COMMAND", help="Run this when the run has ended; it gets the summary as JSON.")
 ]
-MetricsPort = Annotated[int | None, typer.Option(help="Serve Prometheus metrics here while it lasts; 0 picks a port.")]
+MetricsPort = Annotated[
+    int | None, typer.Option(parser=whole, metavar="<int>", help="Serve Prometheus metrics here while it lasts; 0 picks a port.")
+]
 Otel = Annotated[bool | None, typer.Option("--otel/--no-otel", help="Send OpenTelemetry spans, as OTEL_* variables say.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]
