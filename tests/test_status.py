@@ -143,6 +143,7 @@ def test_a_finished_run_offers_its_failures_only(error, command):
     last = end("a", "error" if error else "completed", error=error)
     story = [STORY[0], r.BatchLoaded(t=0.0, tasks=1, rollouts=1), *rollout("a", last), r.SegmentFinished(t=5.0, cause="finished")]
     assert status_dict(fold(story), Path("a b"), None)["next_command"] == command
+    assert "1, of 1 task " in printed(fold(story), None)
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
     yield "run", Text.assemble(f"{status['run']} ", (words, style), overflow="fold")
     if status["holder"]:
         yield "held by", Text(_held(status["holder"]))
-    yield "rollouts", Text(f"{status['rollouts']:,}, of {status['tasks']:,} tasks")
+    yield "rollouts", Text(f"{status['rollouts']:,}, of {status['tasks']:,} task{'' if status['tasks'] == 1 else 's'}")
     for key in ("finished", "failed", "running", "paused", "waiting"):
         yield f"  {key}", Text(_row(key, status), style="red" if key == "failed" and status[key] else "")
     newest = f"newest record {status['newest_record_at'] or 'none'}" if resumable else "simulated"

@@ -72,7 +72,8 @@ def test_parquet_globs_and_standard_input(tmp_path):
 
 def test_validate_runs_nothing(tmp_path):
     job = write_job(tmp_path / "job.jsonl")
-    assert "6 tasks" in concur("validate", job, cwd=tmp_path).stdout
+    assert "6 tasks, 6 rollouts: every row" in concur("validate", job, cwd=tmp_path).stdout
+    assert "1 task, 1 rollout: every row" in concur("validate", job, "--limit", "1", cwd=tmp_path).stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["job.jsonl"]
 
 

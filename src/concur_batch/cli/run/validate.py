@@ -26,5 +26,9 @@ def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequ
             console = Console(highlight=False)
             for warning in job.warnings:
                 console.print(f"note: {warning}", markup=False, soft_wrap=True)
-            console.print(f"{job.tasks:,} tasks, {job.rollouts:,} rollouts: every row is right", markup=False)
+            console.print(f"{_count(job.tasks, 'task')}, {_count(job.rollouts, 'rollout')}: every row is right", markup=False)
     return 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
