@@ -246,6 +246,7 @@ BAD_FILES = {
         (["twice.jsonl"], ["twice.jsonl:2: id", "twice.jsonl:1"]),
         (["bytes.jsonl"], ["bytes.jsonl:1"]),
         (["noscript.jsonl"], ["noscript.jsonl:1", "--engine"]),
+        (["noscript.jsonl", "--engine", "http://127.0.0.1:1", "--engine", "sim"], ["noscript.jsonl:1: has no `script`"]),
         (["fine.jsonl", "--tools", "syntax.py"], ["syntax.py:1"]),
         (["fine.jsonl", "--agent", "nowhere:solve"], ["nowhere"]),
         (["fine.jsonl", "--controller", "amid"], ["did you mean aimd"]),

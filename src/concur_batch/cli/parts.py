@@ -190,12 +190,12 @@ def without_secrets(url: str) -> str:
 
 
 def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | None = None) -> LoadOptions:
-    """What rows are checked against. `require_script` None: where only the embedded engine is named."""
-    only_sim = all(is_simulated(url) for url in config.engine.urls)
+    """What rows are checked against. `require_script` None: where the embedded engine is named, as any task may come to it."""
+    replays = any(is_simulated(url) for url in config.engine.urls)
     return LoadOptions(
         known_tools=frozenset(spec.name for spec in (*toolbox.specs, FINISH_SPEC)),
         agent_schema=Agents(config).schema,
-        require_script=only_sim if require_script is None else require_script,
+        require_script=replays if require_script is None else require_script,
         strict=config.run.strict,
         n=config.run.n,
         limit=config.run.limit,

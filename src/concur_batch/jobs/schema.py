@@ -19,7 +19,7 @@ from concur_batch.jobs.to_task import AbsentId, to_task
 from concur_batch.jobs.tool_names import function_name, tool_problems
 from concur_batch.task import Task
 
-NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL"
+NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL, and no sim beside it"
 _NOT_SAMPLING = {
     "messages": "write the column messages",
     "model": "write the column model",
@@ -37,7 +37,7 @@ class SchemaOptions:
 
     known_tools: frozenset[str] = frozenset()  # besides `finish`
     agent_schema: AgentSchema = usual_schema
-    require_script: bool = False  # the engine can only replay
+    require_script: bool = False  # an engine can only replay
     strict: bool = False  # unknown columns are faults
     hints: Hints = field(default_factory=Hints)  # what is known of tasks besides
 
