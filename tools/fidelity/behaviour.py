@@ -49,7 +49,8 @@ def measure(given_url: str | None, out: Path, controllers: Sequence[str], runs: 
     for number in range(runs):
         with serving(out / "server.log", 3600.0, SERVER) if given_url is None else contextlib.nullcontext(given_url) as url:
             if not number:
-                argv = [command(), "engine", "fit", url, "--output", str(out / FITTED), "--seconds", str(fit_s)]
+                argv = [command(), "engine", "fit", url, "--output", str(out / FITTED), "--force"]
+                argv += ["--seconds", str(fit_s)]
                 subprocess.run(argv, check=True)
                 print(f"SGLang {server_info(url)['version']}", flush=True)
             load = Load(url=url, trace=trace, timeout_s=600.0)

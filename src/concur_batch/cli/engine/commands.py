@@ -138,11 +138,12 @@ def sim(
 @app.command()
 def fit(
     url: Annotated[str, typer.Argument(help="Base URL of an SGLang server that nobody else uses meanwhile.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Profile file to write.")] = Path("profile.toml"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Profile file to write, .toml.")] = Path("profile.toml"),
     seconds: Annotated[float, typer.Option(min=5.0, help="About how long to measure.")] = 180.0,
     api_key: Annotated[str | None, typer.Option(help="Of the server.", envvar="SGLANG_API_KEY")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """Measure how long an engine's iterations take, and write a profile that stands for it in simulations."""
     from concur_batch.cli.engine.simulated import fit_profile  # noqa: PLC0415 - help must not pay for it
 
-    raise typer.Exit(fit_profile(url, output, seconds=seconds, api_key=api_key))
+    raise typer.Exit(fit_profile(url, output, seconds=seconds, api_key=api_key, force=force))

@@ -49,12 +49,11 @@ def serve_simulated(
     )
 
 
-def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None) -> int:
-    """Measure and write. Returns the exit code; raises ConcurError."""
+def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None, force: bool) -> int:
+    """Measure and write, over a file only where forced. Returns the exit code; raises ConcurError."""
     from concur_batch.engine.fit import fit  # noqa: PLC0415 - the SDK's transport
 
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: there is no folder {output.parent}; give another -o")
+    _refuse(output, force=force)
     try:
         profile = asyncio.run(fit(url, api_key=api_key, report=_say, seconds=seconds))
     except KeyboardInterrupt:
@@ -66,6 +65,18 @@ def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None) 
         raise InputError(f"{output}: cannot be written ({error.strerror}); give another -o") from error
     _say(f"wrote {output}; use it as in: concur simulate --profile {output}")
     return 0
+
+
+def _refuse(output: Path, *, force: bool) -> None:
+    """Raises InputError for a place where no profile can or may be written: before minutes are spent on measuring."""
+    if not output.name.endswith(".toml"):
+        raise InputError(f"{output}: a profile file ends in .toml, or --profile does not take it; give another -o")
+    if not output.parent.is_dir():
+        raise InputError(f"{output}: there is no folder {output.parent}; give another -o")
+    if output.exists() and not output.is_file():
+        raise InputError(f"{output}: is no regular file; give another -o")
+    if output.exists() and not force:
+        raise InputError(f"{output}: exists already; give another -o, or add --force to replace it")
 
 
 def _say(text: str) -> None:
