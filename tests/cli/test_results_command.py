@@ -337,3 +337,17 @@ def test_a_simulation_has_rows_too(tmp_path):
     assert concur("simulate", "--agents", "3", "--out", "out", cwd=tmp_path).returncode == 0
     assert len(results(tmp_path, "out").splitlines()) == 4
     assert "note" not in concur("results", "out", "--export", "-", "--format", "chat", cwd=tmp_path).stderr
+
+
+def test_nobody_is_told_to_resume_a_simulation(tmp_path):
+    assert concur("simulate", "--agents", "3", "--out", "out", cwd=tmp_path).returncode == 0
+    (segment,) = (tmp_path / "out" / "journal").iterdir()
+    lines = segment.read_text().splitlines(keepends=True)
+    (first,) = (at for at, line in enumerate(lines) if "rollout_started" in line and "agent-00000#0" in line)
+    paused = {"kind": "rollout_paused", "t": 0.0, "rollout": "agent-00000#0", "engine": "e", "step": 0, "reason": "limit"}
+    segment.write_text("".join(lines[: first + 1]) + json.dumps(paused) + "\n")
+    (tmp_path / "out" / "results.parquet").unlink()
+    assert "the rollout was broken off here" in results(tmp_path, "out", "--open", "agent-00000")
+    segment.unlink()
+    refused = concur("results", "out", "--open", "agent-00000", cwd=tmp_path)
+    assert "no rollout has begun in out; it is a simulation, which is not resumed; run `concur simulate` again" in refused.stderr

@@ -170,6 +170,16 @@ def test_a_simulation_is_watched_too(tmp_path):
     assert kinds.isdisjoint({"runner_measured", "steered"})
 
 
+def test_a_simulation_that_broke_off_is_to_be_run_again(tmp_path):
+    out = tmp_path / "out"
+    assert concur("simulate", "--agents", "3", "--out", "out", cwd=tmp_path).returncode == 0
+    (segment,) = (out / "journal").iterdir()
+    segment.write_text("".join(segment.read_text().splitlines(keepends=True)[:-1]))  # killed before its last record
+    said = concur("watch", "out", "--once", cwd=tmp_path).stdout
+    assert "it is a simulation, which is not resumed; run `concur simulate` again" in said
+    assert "concur resume" not in said
+
+
 def test_the_first_lines_of_a_run_are_enough_for_a_picture(tmp_path):
     writer = JournalWriter(tmp_path / "out")
     writer.write(r.SegmentStarted(t=0.0, epoch=1e9, host="h", pid=1, version="0"))

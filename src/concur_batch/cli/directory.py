@@ -30,6 +30,21 @@ def resuming(directory: Path) -> str:
     return f"concur resume {shlex.quote(str(directory))}"
 
 
+def going_on(directory: Path) -> str:
+    """What its user can do with a run that nobody works on any more. A directory that does not say is taken for a run."""
+    if is_simulation(directory):
+        return "it is a simulation, which is not resumed; run `concur simulate` again"
+    return f"go on with: {resuming(directory)}"
+
+
+def is_simulation(directory: Path) -> bool:
+    """Whether it says that it holds one."""
+    try:
+        return bool(read(directory).get("simulated"))
+    except RunDirectoryError:
+        return False
+
+
 def choose(out: str | None, jobs: Sequence[str]) -> Path:
     """The directory for a new run: the one named, which must be new or empty, or the next free name under runs/."""
     if out is None:

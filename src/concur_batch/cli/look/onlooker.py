@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from concur_batch.cli.directory import CONFIG
+from concur_batch.cli.directory import CONFIG, going_on
 from concur_batch.cli.look.run_clock import RunClock
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.follower import Follower
@@ -33,6 +33,7 @@ class Onlooker:
         self._clock = RunClock()
         self._forgets = 0
         self._holder: Holder | None = None
+        self._going_on = ""  # what can be done where it broke off
 
     def look(self) -> bool:
         """Take a block of records in; whether there may be more right now. Raises RunDirectoryError for a broken journal."""
@@ -58,6 +59,7 @@ class Onlooker:
         self._holder = holder
         if holder is None and state.segments and state.finished is None:
             state.finished = BROKE_OFF
+            self._going_on = going_on(self.run_dir)
         return False
 
     @property
@@ -84,7 +86,7 @@ class Onlooker:
         if not state.segments:
             return self._awaited if holder is None else f"a run is about to begin in {self.run_dir}"
         if state.finished == BROKE_OFF:
-            return f"its process ended without a word; go on with: concur resume {self.run_dir}"
+            return f"its process ended without a word; {self._going_on}"
         if state.finished is not None:
             return ""
         silent_s = self.now - state.time

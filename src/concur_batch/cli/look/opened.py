@@ -41,12 +41,12 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
         yield from _head(records, started)
         yield from render_parts(of_records(records))
         if not isinstance(records[-1], r.RolloutFinished):
-            word = "is still at work" if holder_of(run_dir) is not None else _broken_off(records[-1])
+            word = "is still at work" if holder_of(run_dir) is not None else _broken_off(run_dir, records[-1])
             yield from render_parts([Part(heading=f"the rollout {word}", kind="note")])
         return
     if not (run_dir / "results.parquet").exists():
         directory.read(run_dir)  # raises where there is no run at all
-        raise InputError(f"--open {one_line(name)}: no rollout has begun in {run_dir}; begin it by `concur resume`")
+        raise InputError(f"--open {one_line(name)}: no rollout has begun in {run_dir}; {directory.going_on(run_dir)}")
     row = _from_results(run_dir, name)
     yield _facts(rollout_id(row.id, row.rollout), row.status, f"{row.n_steps} steps", duration(row.times.wall_s))
     end = [Part(heading="output", kind="note", content=row.output)] if row.output else []
@@ -55,8 +55,9 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
     yield from render_parts([*of_messages(row.messages), *end])
 
 
-def _broken_off(last: r.Record) -> str:
-    return "goes on here with concur resume" if isinstance(last, r.RolloutPaused) else "was broken off here"
+def _broken_off(run_dir: Path, last: r.Record) -> str:
+    goes_on = isinstance(last, r.RolloutPaused) and not directory.is_simulation(run_dir)
+    return "goes on here with concur resume" if goes_on else "was broken off here"
 
 
 def _from_journal(run_dir: Path, name: str) -> tuple[float, list[r.Record]]:
