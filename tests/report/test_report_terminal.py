@@ -26,7 +26,9 @@ def test_a_run_in_numbers_curves_and_tools():
     text = printed(run(ordinary(6), has_results=False, simulated=True))
     assert "runs/first  finished (simulated)" in text
     assert "6 of 6 ended: completed 4, error 2" in text
-    assert "not there yet; all of this is from the journal" in text
+    assert "no results.parquet; all this is from the journal" in text
+    assert "runs/first/results.parquet" not in text
+    assert "failures.jsonl" not in text
     assert [line.split()[:3] for line in text.splitlines() if line.startswith(("locked", "f  "))] == [
         ["locked", *next(line.split()[1:3] for line in text.splitlines() if line.startswith("locked"))],
         ["f", "6", "0"],

@@ -37,9 +37,7 @@ def show(console: Console, run: Run) -> None:
     if not run.report.state.segments:
         console.print("Nothing has been recorded yet.\n")
         return
-    show_labelled(console, render(run.report.summary(), Path(run.path)))
-    if not run.has_results:
-        console.print(Text("            (not there yet; all of this is from the journal)", style="dim"))
+    show_labelled(console, render(run.report.summary(), Path(run.path), has_results=run.has_results))
     if run.report.timelines.engines:
         console.print()
         console.print(_curves(run, min(console.width, 120)))

@@ -117,16 +117,19 @@ def engine_summary(view: EngineView) -> dict[str, Any]:
     }
 
 
-def render(summary: Mapping[str, Any], run_dir: Path) -> Table:
-    """The throughput summary, for `run` to end with; 60 columns are enough."""
-    return labelled([*_lines(summary), ("results", Text(str(run_dir / "results.parquet"), overflow="fold"))])
+def render(summary: Mapping[str, Any], run_dir: Path, *, has_results: bool = True) -> Table:
+    """The throughput summary, for `run` to end with; 60 columns are enough. `has_results`: they have been written."""
+    where = str(run_dir / "results.parquet") if has_results else "no results.parquet; all this is from the journal"
+    results = Text(where, overflow="fold", style="" if has_results else "dim")
+    return labelled([*_lines(summary, has_results=has_results), ("results", results)])
 
 
-def _lines(summary: Mapping[str, Any]) -> Iterator[tuple[str, Text]]:
+def _lines(summary: Mapping[str, Any], *, has_results: bool) -> Iterator[tuple[str, Text]]:
     rollouts, tokens, speed = summary["rollouts"], summary["tokens"], summary["per_second"]
     yield "rollouts", Text(f"{rollouts['ended']:,} of {rollouts['total']:,} ended: {counts(summary['statuses']) or 'none'}")
     if summary["failures"]:
-        yield "failures", Text(f"{counts(summary['failures'])} (see failures.jsonl)", style="red")
+        where = " (see failures.jsonl)" if has_results else ""
+        yield "failures", Text(f"{counts(summary['failures'])}{where}", style="red")
     segments = f", in {summary['segments']} segments" if summary["segments"] > 1 else ""
     yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
     yield "speed", Text(f"{number(speed['tasks'])} tasks/s, {number(speed['steps'])} steps/s")
