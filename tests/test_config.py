@@ -172,7 +172,7 @@ def test_refusals_on_the_command_line(sets, said):
         ("[agents]\nname = 'x'\n", "did you mean agent.name?"),
         ("run = 3\n", "run must be a table, [run]"),
         ("n = 3\n", "did you mean run.n?"),
-        ("[limits]\nmax_steps = 3\nmax_turns = 4\n", "limits.max_steps is given twice"),
+        ("[limits]\nmax_steps = 3\nmax_turns = 4\n", "(of which limits.max_turns is another name) is given twice"),
         ("[sampling]\nuntil = 2024-01-01\n", "sampling.until must be text, a number"),
         ("[run\n", "is not valid TOML"),
         (f"[run]\nseed = {'9' * 5000}\n", "concur.toml: holds a number of more than 4,300 digits; write it as text"),

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from concur_batch.config import keys
 from concur_batch.config.keys import KEYS, Given, checked
-from concur_batch.config.model import FREE, SECTIONS, Config
+from concur_batch.config.model import ALIASES, FREE, SECTIONS, Config
 from concur_batch.errors import InputError
 
 PREFIX = "CONCUR_"
@@ -103,13 +103,16 @@ def _kind(controller: Given | None) -> str | None:
 def layer(givens: Iterable[Given]) -> list[Given]:
     """Checked values of one source; two for one key are refused."""
     seen: dict[keys.Path, Given] = {}
+    names: dict[keys.Path, str] = {}  # as they were written
     for raw in givens:
         for given in checked(raw):
             twin = next((seen[path] for path in seen if _covers(path, given.path)), None)
             if twin is not None:
                 places = given.source if twin.source == given.source else f"{twin.source} and {given.source}"
-                raise InputError(f"{given.dotted} is given twice, by {places}; give it once.")
-            seen[given.path] = given
+                others = [name for name in (names[twin.path], raw.dotted) if tuple(name.split(".")) in ALIASES]
+                also = f" (of which {others[0]} is another name)" if others else ""
+                raise InputError(f"{given.dotted}{also} is given twice, by {places}; give it once.")
+            seen[given.path], names[given.path] = given, raw.dotted
     return list(seen.values())
 
 
