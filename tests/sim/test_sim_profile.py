@@ -83,6 +83,11 @@ COST = "\n[cost]\nprefill_per_token_s = 1e-5\ndecode_fixed_s = 0.01"
     [
         ("pool_token = 1", "unknown key 'pool_token' (is 'pool_tokens' meant?)"),
         ('base = "qwen3-8b@h100"\npool_tokens = 0', "'pool_tokens' must be a whole number of at least 1, not 0"),
+        ('base = "qwen3-8b@h100"\npool_tokens = 1000\npage_size = 64', "'pool_tokens' 1000 is too small to serve anything"),
+        (
+            'base = "qwen3-8b@h100"\npage_size = 64\nchunked_prefill_size = 100',
+            "'chunked_prefill_size' 100 must be a multiple of 'page_size' 64",
+        ),
         ('base = "qwen3-8b@h100"\npool_tokens = true', "'pool_tokens' must be a whole number"),
         ('base = "qwen3-8b@h100"\nmodel = "x"', "'model' comes from base = 'qwen3-8b@h100'"),
         ('base = "qwen3-9b@h100x1"', "base: there is no profile 'qwen3-9b@h100x1'; nearest: qwen3-8b@h100x1"),

@@ -24,7 +24,7 @@ from concur_batch.plan import FINISH_SPEC, Defaults
 from concur_batch.sim.call import Call
 from concur_batch.sim.core import EngineCore
 from concur_batch.sim.options import ServerOptions
-from concur_batch.sim.profile import Profile, find_profile, profile_from_table, with_pool
+from concur_batch.sim.profile import Profile, find_profile, least_pool, profile_from_table, with_pool
 from concur_batch.sim.tokens import Tokenizer
 from concur_batch.toolbox.base import Toolbox
 from concur_batch.toolbox.limits import ToolLimits
@@ -147,11 +147,15 @@ def server_options(profile: Profile, sim: Sim) -> ServerOptions:
     own = ("context_length", "page_size", "chunked_prefill_size", "max_running_requests")
     profile = replace(profile, **{key: value for key in own if (value := getattr(sim, key)) is not None})
     if profile.chunked_prefill_size % profile.page_size:
+        if sim.chunked_prefill_size is None:
+            raise InputError(
+                f"sim.page_size {profile.page_size}: the profile's chunked_prefill_size of {profile.chunked_prefill_size} is no "
+                "multiple of it; give sim.chunked_prefill_size as well"
+            )
         raise InputError(
             f"sim.chunked_prefill_size {profile.chunked_prefill_size}: must be a multiple of the page of {profile.page_size} tokens"
         )
-    least = 16 * profile.page_size
-    if profile.pool_tokens < least:
+    if profile.pool_tokens < (least := least_pool(profile.page_size)):
         raise InputError(f"sim.pool_tokens {profile.pool_tokens}: is too small to serve anything; give at least {least}")
     return ServerOptions(
         capacity_tokens=profile.pool_tokens,

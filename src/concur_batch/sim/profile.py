@@ -60,6 +60,11 @@ def with_pool(profile: Profile, tokens: int) -> Profile:
     return replace(profile, pool_tokens=tokens, max_running_requests=max_running_requests(tokens, profile.context_length))
 
 
+def least_pool(page_size: int) -> int:
+    """Tokens of the smallest pool that serves anything."""
+    return 16 * page_size
+
+
 def profile_names() -> list[str]:
     """All combinations that fit."""
     return [f"{model}@{gpu}x{tp}" for model in MODELS for gpu in GPUS for tp in fitting_splits(MODELS[model], GPUS[gpu])]
@@ -108,7 +113,14 @@ def profile_from_table(table: Mapping[str, Any], source: str) -> Profile:
     if "cost" in table:
         given["cost"] = _cost(table["cost"], source)
     base = given.pop("base", None)
-    return _new(given, source) if base is None else _changed(base, given, source)
+    profile = _new(given, source) if base is None else _changed(base, given, source)
+    if profile.chunked_prefill_size % profile.page_size:
+        raise InputError(
+            f"{source}: 'chunked_prefill_size' {profile.chunked_prefill_size} must be a multiple of 'page_size' {profile.page_size}"
+        )
+    if profile.pool_tokens < (least := least_pool(profile.page_size)):
+        raise InputError(f"{source}: 'pool_tokens' {profile.pool_tokens} is too small to serve anything; give at least {least}")
+    return profile
 
 
 def profile_to_toml(profile: Profile) -> str:
