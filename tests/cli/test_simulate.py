@@ -265,9 +265,13 @@ def test_tells_how_agents_ended(capsys, monkeypatch):
         ({"controller__name": "best"}, r"no such controller; known: aimd"),
         ({"sets": ["workload.output_medium=3"]}, r"workload.output_medium: .* did you mean output_median"),
         ({"sets": ["workload.output_median=-3"]}, r"output_median"),
-        ({"sets": ["workload.output_median=many"]}, r"output_median"),
+        ({"sets": ["workload.output_median=many"]}, r"workload.output_median: must be a number, not 'many'"),
+        ({"sets": ["workload.output_sigma=nan"]}, r"workload.output_sigma: must be a number, not 'nan'"),
+        ({"sets": ["workload.most_steps=1e30"]}, r"workload.most_steps: must be a whole number, not 1e\+30"),
+        ({"sets": ["workload.most_steps=3"]}, r"workload.most_steps is 3; it should be at least least_steps"),
         ({"sim__pool_tokens": 3}, r"sim.pool_tokens 3: is too small"),
         ({"sets": ["sim.page_size=64", "sim.chunked_prefill_size=100"]}, r"must be a multiple of the page of 64"),
+        ({"sets": ["sim.page_size=100"]}, r"sim.page_size 100: the profile's chunked_prefill_size of 8192 is no multiple"),
         ({"trace": "nothing.jsonl"}, r"nothing.jsonl: no such file"),
         ({"sets": ["sim.host_teir=2"]}, r"sim.host_teir; did you mean sim.host_tier"),
         ({"sets": ["sim.speed=2"]}, r"--set sim.speed: .*; virtual time has none, so leave it out"),
@@ -281,6 +285,22 @@ def test_bad_input_gets_one_sentence(options, text):
     with pytest.raises(InputError, match=text) as caught:
         run(**options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        ('[controller]\nname = "foo"\n', r"file .*mine.toml: controller foo: there is no such controller"),
+        ('[controller]\nname = "aimd"\nalpha = -4\n', r"file .*mine.toml: controller.alpha: .* \(got -4\)"),
+        ("[workload]\nfoo = 1\n", r"file .*mine.toml: workload.foo: there is no such parameter"),
+        ("[sim]\npage_size = 64\nchunked_prefill_size = 100\n", r"file .*mine.toml: sim.chunked_prefill_size 100: must be"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_the_file_that_gave_it(tmp_path, table, text):
+    file = tmp_path / "mine.toml"
+    file.write_text(table)
+    with pytest.raises(InputError, match=text):
+        run(config=file)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from concur_batch.cli import hints
 from concur_batch.cli.agents import Agents
 from concur_batch.config import Config
 from concur_batch.config.model import Sim
+from concur_batch.config.places import placing
 from concur_batch.control.policies import make_policy
 from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Engine
@@ -76,8 +77,15 @@ def for_agent(config: Config) -> Config:
 
 def check_choices(config: Config) -> None:
     """Raises InputError for a controller, agent or engine that cannot be, before anything is made."""
-    make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
-    Agents(config).find(config.agent.name)
+    with placing(config, "controller.name"):
+        make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
+    with placing(config, "agent.name"):
+        Agents(config).find(config.agent.name)
+    with placing(config, "engine.urls"):
+        _check_engines(config)
+
+
+def _check_engines(config: Config) -> None:
     servers: dict[str, str] = {}
     for url in config.engine.urls:
         if is_simulated(url):

@@ -88,7 +88,7 @@ class WorkloadParameters:
 
     def _require(self, name: str, right: bool, what: str) -> None:  # noqa: FBT001 - private, always positional
         if not right:
-            raise InputError(f"workload parameter {name} is {getattr(self, name)}; it should be {what}")
+            raise InputError(f"workload.{name} is {getattr(self, name)}; it should be {what}")
 
 
 def generate(parameters: WorkloadParameters, seed: int) -> list[AgentTrace]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from concur_batch.cli import parts
 from concur_batch.config import resolve
+from concur_batch.config.places import placing
 from concur_batch.errors import InputError
 from concur_batch.sim.profile import profile_to_toml
 from concur_batch.sim.tokens import Tokenizer
@@ -34,9 +35,11 @@ def serve_simulated(
         if not entry.startswith("sim."):
             raise InputError(f"--set {entry}: a simulated server takes keys of [sim] only")
     profile = parts.profile_of(config.engine.urls[0])
+    with placing(config):
+        server = parts.server_options(profile, config.sim)
     return serve(
         ServerSettings(
-            options=parts.server_options(profile, config.sim),
+            options=server,
             cost=profile.cost,
             model=config.engine.model or profile.model,
             profile=profile.name,

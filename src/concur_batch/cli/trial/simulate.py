@@ -18,7 +18,8 @@ from rich.console import Console
 from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.trial.simulation import Simulated, simulate
 from concur_batch.config import Config, resolve
-from concur_batch.config.model import Agent
+from concur_batch.config.model import Agent, shortened
+from concur_batch.config.places import placing
 from concur_batch.errors import InputError
 from concur_batch.jobs.index import IndexWriter, read_index
 from concur_batch.jobs.traces import read_traces
@@ -46,6 +47,10 @@ class Load:
 
     def traces(self, config: Config) -> list[AgentTrace]:
         """All agents. Raises InputError."""
+        with placing(config):
+            return self._traces(config)
+
+    def _traces(self, config: Config) -> list[AgentTrace]:
         if self.trace is None and self.shared_tokens is not None:
             raise InputError("--shared-prefix: is for traces; for the generated workload give --set workload.shared_tokens")
         if self.trace is not None and config.workload:
@@ -154,8 +159,9 @@ def workload(trace: str | None, config: Config, *, agents: int | None, shared_to
     try:
         parameters = msgspec.convert(given, WorkloadParameters)
     except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        raise InputError(f"workload.{where.rstrip('`')}: {what[0].lower()}{what[1:].replace('`', '')}") from None
+        key = str(error).partition(" - at `$.")[2].rstrip("`")
+        kind = "a whole number" if type(getattr(WorkloadParameters, key)) is int else "a number"
+        raise InputError(f"workload.{key}: must be {kind}, not {shortened(given[key])}") from None
     return generate(parameters, config.run.seed)
 
 
