@@ -120,6 +120,19 @@ def test_prompts_that_are_never_cut():
     assert profile.chunked_prefill_size == profile.context_length
 
 
+def test_a_model_whose_name_steers_terminals_has_a_profile_that_can_be_read():
+    server = Server()
+    routes = server.routes() | {"/v1/models": says(json.dumps({"data": [{"id": "a\x1b[31mb"}]}))}
+
+    async def story():
+        async with ChatServer(routes=routes) as http:
+            return await fit(http.url, seconds=0)
+
+    profile = asyncio.run(story())
+    assert (profile.name, profile.model) == ("a[31mb", "a[31mb")
+    assert profile_from_table(tomllib.loads(profile_to_toml(profile)), "p.toml") == profile
+
+
 def test_one_of_several_ranks():
     profile, lines = fitted(Server(), dp_size=2)
     assert profile.pool_tokens == 40_000  # the server tells that of one rank

@@ -61,7 +61,7 @@ def test_a_file_changes_single_values_of_its_base():
 
 def test_a_fitted_profile_survives_its_file():
     fitted = Profile(
-        name='my "own" \\ engine é\x7f',
+        name='my "own" \\ engine é',
         model="tiny",
         gpu=None,
         tp=1,
@@ -91,6 +91,7 @@ COST = "\n[cost]\nprefill_per_token_s = 1e-5\ndecode_fixed_s = 0.01"
         ('base = "qwen3-8b@h100"\npool_tokens = true', "'pool_tokens' must be a whole number"),
         ('base = "qwen3-8b@h100"\nmodel = "x"', "'model' comes from base = 'qwen3-8b@h100'"),
         ('base = "qwen3-9b@h100x1"', "base: there is no profile 'qwen3-9b@h100x1'; nearest: qwen3-8b@h100x1"),
+        ('base = "qwen3-8b@h100"\nname = "a\\u001b[31mb"', r"'name' must be printable characters, not 'a\x1b[31mb'"),
         ("base = 3", "'base' must be a name in quotes, not 3"),
         ('model = "m"\nkv_bytes_per_token = 1' + COST, "key 'pool_tokens' is missing"),
         ('model = "m"\nkv_bytes_per_token = 1\npool_tokens = 10', "table [cost] is missing"),

@@ -123,7 +123,8 @@ def _report_errors(found: Fit, report: Callable[[str], None]) -> None:
 def _profile(
     found: Fit, can: Capabilities, info: dict[str, Any], *, pool: int, context: int, chunk: int, running: int
 ) -> Profile:
-    model = can.models[0] if can.models else str(info.get("model_path") or "fitted")
+    told = can.models[0] if can.models else str(info.get("model_path") or "")
+    model = "".join(character for character in told if character.isprintable()).strip() or "fitted"
     tp = _count(info.get("tp_size")) or 1
     return Profile(
         name=model,

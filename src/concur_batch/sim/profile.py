@@ -137,8 +137,8 @@ def profile_to_toml(profile: Profile) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A TOML basic string: JSON's escapes serve, but for the one character that JSON leaves as it is."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    """A TOML basic string: for what is printable, JSON's escapes serve."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _unknown(name: str) -> InputError:
@@ -180,6 +180,8 @@ def _text(table: Mapping[str, Any], key: str, source: str) -> str:
     value = table[key]
     if not isinstance(value, str) or not value.strip():
         raise InputError(f"{source}: {key!r} must be a name in quotes, not {value!r}")
+    if not value.isprintable():  # it is shown on terminals
+        raise InputError(f"{source}: {key!r} must be printable characters, not {value!r}")
     return value
 
 
