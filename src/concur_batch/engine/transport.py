@@ -13,6 +13,7 @@ import functools
 import importlib
 import inspect
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
@@ -172,9 +173,9 @@ class Transport:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return EngineBusy(f"{where}: no file descriptors left here for another connection; raise the limit with `ulimit -n`")
         if isinstance(error, aiohttp.ClientSSLError):
-            return EngineRefused(f"{where}: no secure connection: {error}")
+            return EngineRefused(f"{where}: no secure connection: {_insecure(error)}")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return EngineDown(f"{where} cannot be reached: {error.os_error.strerror or error.os_error or 'no connection'}")
+            return EngineDown(f"{where} cannot be reached: {_unreached(error.os_error)}")
         if isinstance(error, aiohttp.ServerTimeoutError):
             return EngineDown(f"{where} cannot be reached: no connection within {self._limits.sock_connect:g} s")
         if isinstance(error, aiohttp.ClientPayloadError):
@@ -182,3 +183,18 @@ class Transport:
         if isinstance(error, aiohttp.ClientResponseError):
             return EngineFailed(f"{where} answers, but not in HTTP: {error.message}")
         return EngineDown(f"{where} broke the connection before a reply came ({type(error).__name__})")
+
+
+def _insecure(error: aiohttp.ClientSSLError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", None) or error.certificate_error
+        return f"its certificate is not trusted: {why}; name the file of its authority by SSL_CERT_FILE"
+    reason = str(getattr(error.os_error, "reason", None) or error.os_error)
+    return f"{reason.replace('_', ' ').lower()}; give http:// where the server speaks without TLS"
+
+
+def _unreached(error: OSError) -> str:
+    """In the system's words: asyncio's own name the call and the address in Python's terms."""
+    if error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(error.strerror or error or "no connection")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from concur_batch.cli import parts
+from concur_batch.cli.engine.asking import asking
 from concur_batch.config import resolve
 from concur_batch.config.places import placing
 from concur_batch.errors import InputError
@@ -58,7 +59,8 @@ def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None, 
 
     _refuse(output, force=force)
     try:
-        profile = asyncio.run(fit(url, api_key=api_key, report=_say, seconds=seconds))
+        with asking():
+            profile = asyncio.run(fit(url, api_key=api_key, report=_say, seconds=seconds))
     except KeyboardInterrupt:
         _say("concur: interrupted; nothing was written")
         return 130
