@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from concur_batch import records as r
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.follower import Follower, fold_journal
+from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import JournalWriter
 
 
@@ -133,6 +134,16 @@ def test_a_line_that_stays_broken_is_told_with_its_place(journal):
     assert [follower.more(), follower.more()] == [[], []]
     with pytest.raises(RunDirectoryError, match=r"000001\.jsonl:2: broken journal line"):
         follower.more()
+
+
+def test_a_broken_line_is_told_as_by_the_reader(journal):
+    journal(b'{"kind":"sampled","t":"x","engine":"e"}\n')
+    with pytest.raises(RunDirectoryError) as followed:
+        fold_journal(journal.run)
+    with pytest.raises(RunDirectoryError) as read:
+        list(JournalReader(journal.run).records())
+    assert str(followed.value) == str(read.value)
+    assert "at `$.t`" in str(read.value)
 
 
 def test_a_later_version_says_so(journal):

@@ -7,12 +7,15 @@ from pathlib import Path
 import msgspec
 
 from concur_batch.errors import RunDirectoryError
-from concur_batch.records import VERSION
+from concur_batch.records import VERSION, decoder
 
 
 def broken(line: bytes, path: Path, number: int, error: Exception) -> RunDirectoryError:
-    """The error to raise for line `number` (from 1) of `path`, on which the decoder has raised `error`."""
-    hint = f"broken journal line ({error})"
+    """The error to raise for line `number` (from 1) of `path`, on which a decoder has raised `error`.
+
+    Whichever that was: it says the same of the same line.
+    """
+    hint = f"broken journal line ({_told(line) or error})"
     try:
         version = msgspec.json.decode(line).get("v", VERSION)
     except (msgspec.DecodeError, AttributeError, UnicodeDecodeError):
@@ -23,3 +26,12 @@ def broken(line: bytes, path: Path, number: int, error: Exception) -> RunDirecto
         f"{path}:{number}: {hint}; move the line out of the file and try again "
         "(a rollout at work then repeats what followed from it, and the results lack the messages of one that has ended)"
     )
+
+
+def _told(line: bytes) -> str:
+    """What is said of it by whoever reads it alone and whole; empty where that finds no fault."""
+    try:
+        decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return str(error)
+    return ""
