@@ -200,6 +200,19 @@ def test_an_engine_that_is_away_is_named_once():
     assert f"{ENGINE}: away (broke the connection)" in printed(fold(story), None)
 
 
+def test_a_run_whose_journal_is_lost_has_begun_all_the_same():
+    console = Console(width=60, file=StringIO(), record=True)
+    console.print(render_status(RunState(), RUN, None, has_results=True))
+    lines = console.export_text().splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "run runs/first has lost its journal",
+        "results are left: concur results runs/first",
+    ]
+    told = status_dict(RunState(), RUN, None, has_results=True)
+    assert (told["condition"], told["next_command"]) == ("lost", None)
+    assert status_dict(fold(STORY), RUN, None, has_results=True)["condition"] == "broke off"
+
+
 def test_a_simulation_has_no_dates():
     console = Console(width=60, file=StringIO(), record=True)
     console.print(render_status(fold(STORY), RUN, None, resumable=False))

@@ -15,6 +15,7 @@ from concur_batch.results.summary import counts, duration, engine_summary, iso, 
 from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, RunState
 
+LOST = "lost"
 MAX_ATTEMPTS = 3  # of a rollout, where the run does not say
 
 
@@ -37,16 +38,17 @@ class Holder(Protocol):
         ...
 
 
-def condition(state: RunState, holder: Holder | None) -> str:
+def condition(state: RunState, holder: Holder | None, *, has_results: bool = False) -> str:
     """The run in one word.
 
-    `running` or `draining` while a process holds it; `empty` before any record; `broke off` where the last process ended
-    without saying so; else how that one ended: `finished`, `drained`, `stopped`, `engine`, `failed`.
+    `running` or `draining` while a process holds it; `empty` before any record; `lost` where there is none any more, and
+    results are; `broke off` where the last process ended without saying so; else how that one ended: `finished`, `drained`,
+    `stopped`, `engine`, `failed`.
     """
     if holder is not None:
         return "draining" if state.draining else "running"
     if not state.segments:
-        return "empty"
+        return LOST if has_results else "empty"
     return state.finished or "broke off"
 
 
@@ -65,7 +67,13 @@ def next_command(state: RunState, run_dir: Path, holder: Holder | None, *, max_a
 
 
 def status_dict(
-    state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True, max_attempts: int = MAX_ATTEMPTS
+    state: RunState,
+    run_dir: Path,
+    holder: Holder | None,
+    *,
+    resumable: bool = True,
+    has_results: bool = False,
+    max_attempts: int = MAX_ATTEMPTS,
 ) -> dict[str, Any]:
     """The run's status in plain types, ready for JSON; what is not known is None. Keys: `docs/results.md`.
 
@@ -73,14 +81,15 @@ def status_dict(
     begun counts as paused. Speeds are those of the present segment.
     """
     totals, seconds = state.segment_totals, state.time
+    word = condition(state, holder, has_results=has_results)
     running = state.active if holder is not None else 0
     return {
         "run": str(run_dir),
-        "condition": condition(state, holder),
+        "condition": word,
         "live": holder is not None,
         "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
         "drain_cause": state.draining,
-        "next_command": next_command(state, run_dir, holder, max_attempts=max_attempts) if resumable else None,
+        "next_command": next_command(state, run_dir, holder, max_attempts=max_attempts) if resumable and word != LOST else None,
         "tasks": state.tasks,
         "rollouts": state.rollouts,
         "finished": len(state.ended) - state.failed,  # ended with a result, limits reached among them
@@ -124,6 +133,7 @@ def _error(state: RunState) -> dict[str, Any] | None:
 _WORDS = {
     "running": ("is running", "green"),
     "draining": ("is draining to the next step boundaries", "yellow"),
+    LOST: ("has lost its journal", "red"),
     "empty": ("has not begun", "yellow"),
     "finished": ("is finished", "green"),
     "drained": ("was drained and can go on", "yellow"),
@@ -135,10 +145,16 @@ _WORDS = {
 
 
 def render_status(
-    state: RunState, run_dir: Path, holder: Holder | None, *, resumable: bool = True, max_attempts: int = MAX_ATTEMPTS
+    state: RunState,
+    run_dir: Path,
+    holder: Holder | None,
+    *,
+    resumable: bool = True,
+    has_results: bool = False,
+    max_attempts: int = MAX_ATTEMPTS,
 ) -> Table:
-    """The same for people; 60 columns are enough. `resumable` False: a simulation."""
-    status = status_dict(state, run_dir, holder, resumable=resumable, max_attempts=max_attempts)
+    """The same for people; 60 columns are enough. `resumable` False: a simulation. `has_results`: they have been written."""
+    status = status_dict(state, run_dir, holder, resumable=resumable, has_results=has_results, max_attempts=max_attempts)
     return labelled(_lines(state, status, resumable=resumable))
 
 
@@ -147,6 +163,9 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
     if not resumable:
         words = f"{words.removesuffix(' and can go on').removesuffix(',')}; it is a simulation"
     yield "run", Text.assemble(f"{status['run']} ", (words, style), overflow="fold")
+    if status["condition"] == LOST:
+        yield "results", Text(f"are left: concur results {shlex.quote(status['run'])}", overflow="fold")
+        return
     if status["holder"]:
         yield "held by", Text(_held(status["holder"]))
     yield "rollouts", Text(f"{status['rollouts']:,}, of {status['tasks']:,} task{'' if status['tasks'] == 1 else 's'}")

@@ -266,6 +266,14 @@ def test_where_only_the_results_are_left(run, tmp_path):
     assert r"yes\x1b[31m [bold]it is[/bold]" in results(tmp_path, "kept", "--open", "one#0")
     assert "failed  error of class engine" in results(tmp_path, "kept", "--open", "two")
     assert "did you mean two?" in refused(tmp_path, "kept", "--open", "tw")
+    (tmp_path / "kept" / "config.json").write_bytes((run / "out" / "config.json").read_bytes())
+    (tmp_path / "kept" / "journal").mkdir()
+    (tmp_path / "kept" / "journal" / "000001.jsonl").touch()
+    assert "failed  error of class engine" in results(tmp_path, "kept", "--open", "two")
+    assert "has lost its journal" in concur("status", "kept", cwd=tmp_path).stdout
+    assert "The journal is gone; concur results shows what is left." in concur("report", "kept", cwd=tmp_path).stdout
+    (tmp_path / "kept" / "results.parquet").write_text("broken")
+    assert "there is no journal to take its rows from" in refused(tmp_path, "kept")
 
 
 def test_beside_a_live_run_and_after_it_was_killed(tmp_path):

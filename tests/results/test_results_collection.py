@@ -84,5 +84,7 @@ def test_what_is_no_results_file_is_one_sentence(tmp_path, content):
         pq.write_table(pq.read_table(path).drop_columns(["usage"]), path)
     else:
         path.write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=r"results\.parquet: cannot be read"):
+    with pytest.raises(RunDirectoryError, match=r"results\.parquet: cannot be read .* no journal to take its rows from"):
         ParquetCollection(path)
+    with pytest.raises(RunDirectoryError, match=r"results\.parquet: cannot be read .*; remove it, and its rows are taken"):
+        ParquetCollection(path, has_journal=True)

@@ -35,7 +35,9 @@ def show(console: Console, run: Run) -> None:
     state = " (simulated)" if run.simulated else ""
     console.print(Text.assemble((visible(run.path), "bold"), f"  {run.condition}{state}"), soft_wrap=True)
     if not run.report.state.segments:
-        console.print("Nothing has been recorded yet.\n")
+        gone = run.condition == "lost"
+        console.print("The journal is gone; concur results shows what is left." if gone else "Nothing has been recorded yet.")
+        console.print()
         return
     show_labelled(console, render(run.report.summary(), Path(run.path), has_results=run.has_results))
     if run.report.timelines.engines:

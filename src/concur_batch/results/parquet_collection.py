@@ -24,9 +24,10 @@ _NEEDED = {name for name, _ in COLUMNS} - {"context_tokens"}  # which older vers
 class ParquetCollection:
     """Holds one row group at a time. Raises RunDirectoryError where the file cannot be read."""
 
-    def __init__(self, path: Path, unended: int = 0) -> None:
+    def __init__(self, path: Path, unended: int = 0, *, has_journal: bool = False) -> None:
         self.unended = unended
         self._path = path
+        self._has_journal = has_journal
         try:
             self._file = pq.ParquetFile(path)
             missing = _NEEDED - set(self._file.schema_arrow.names)
@@ -65,6 +66,7 @@ class ParquetCollection:
             raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> RunDirectoryError:
-        return RunDirectoryError(
-            f"{self._path}: cannot be read ({error}); remove it, and its rows are taken from the run's journal"
-        )
+        mend = "remove it, and its rows are taken from the run's journal"
+        if not self._has_journal:
+            mend = "put a sound copy in its place: there is no journal to take its rows from"
+        return RunDirectoryError(f"{self._path}: cannot be read ({error}); {mend}")

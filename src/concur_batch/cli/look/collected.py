@@ -30,13 +30,15 @@ def collection(run_dir: Path) -> Iterator[Collection]:
 
 @contextmanager
 def _told(run_dir: Path) -> Iterator[Collection]:
-    """`results.parquet` where it is of the whole journal, as its summary tells, or where there is no journal; else the journal."""
+    """`results.parquet` where it is of the whole journal, as its summary tells, or where there is no journal, or an empty one; else the journal."""
     paths, parquet, summary = segments(run_dir), run_dir / "results.parquet", _summary(run_dir)
-    if parquet.exists() and (not paths or summary.get("segments") == len(paths)):
+    has_journal = any(map(_holds_any, paths))
+    if parquet.exists() and (not has_journal or summary.get("segments") == len(paths)):
         from concur_batch.results.parquet_collection import ParquetCollection  # noqa: PLC0415 - pyarrow, only where it is read
 
         rollouts = summary.get("rollouts") or {}
-        yield ParquetCollection(parquet, rollouts.get("total", 0) - rollouts.get("ended", 0))
+        unended = rollouts.get("total", 0) - rollouts.get("ended", 0)
+        yield ParquetCollection(parquet, unended, has_journal=has_journal)
         return
     if not paths:
         directory.read(run_dir)  # raises where there is no run at all
@@ -48,6 +50,13 @@ def _told(run_dir: Path) -> Iterator[Collection]:
         yield JournalCollection(reader, read_index(index) if index.exists() else None)
     finally:
         reader.close()
+
+
+def _holds_any(segment: Path) -> bool:
+    try:
+        return segment.stat().st_size > 0
+    except OSError:
+        return True  # whoever reads it says what is wrong
 
 
 def _summary(run_dir: Path) -> dict[str, Any]:

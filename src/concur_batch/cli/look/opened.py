@@ -36,7 +36,8 @@ def print_one(run_dir: Path, name: str) -> int:
 
 
 def _texts(run_dir: Path, name: str) -> Iterator[Text]:
-    if segments(run_dir):
+    has_results = (run_dir / "results.parquet").exists()
+    if segments(run_dir) and not (has_results and _is_empty(run_dir)):
         started, records = _from_journal(run_dir, name)
         yield from _head(records, started)
         yield from render_parts(of_records(records))
@@ -44,7 +45,7 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
             word = "is still at work" if holder_of(run_dir) is not None else _broken_off(run_dir, records[-1])
             yield from render_parts([Part(heading=f"the rollout {word}", kind="note")])
         return
-    if not (run_dir / "results.parquet").exists():
+    if not has_results:
         directory.read(run_dir)  # raises where there is no run at all
         raise InputError(f"--open {one_line(name)}: no rollout has begun in {run_dir}; {directory.going_on(run_dir)}")
     row = _from_results(run_dir, name)
@@ -53,6 +54,10 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
     if row.error is not None:
         end = [Part(heading="failed", kind="failed", facts=f"error of class {row.error.error_class}", content=row.error.message)]
     yield from render_parts([*of_messages(row.messages), *end])
+
+
+def _is_empty(run_dir: Path) -> bool:
+    return next(JournalReader(run_dir).records(), None) is None
 
 
 def _broken_off(run_dir: Path, last: r.Record) -> str:

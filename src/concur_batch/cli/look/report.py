@@ -75,14 +75,15 @@ def _read(run_dir: Path, name: str, stack: ExitStack) -> build.Run:
         read.read()
     except OSError as error:
         raise RunDirectoryError(f"{error.filename or run_dir}: cannot be read ({error.strerror or error})") from error
+    has_results = (run_dir / "results.parquet").exists()
     return build.Run(
         name=name,
         path=str(run_dir),
-        condition=condition(read.state, holder),
+        condition=condition(read.state, holder, has_results=has_results),
         report=read,
         config=described,
         simulated=bool(described.get("simulated")),
-        has_results=(run_dir / "results.parquet").exists(),
+        has_results=has_results,
     )
 
 

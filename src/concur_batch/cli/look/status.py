@@ -18,7 +18,11 @@ from concur_batch.status import MAX_ATTEMPTS, render_status, status_dict
 def print_status(run_dir: Path, *, as_json: bool) -> int:
     """Also beside a process that writes. Returns the exit code."""
     described = directory.read(run_dir)
-    told: dict[str, Any] = {"resumable": not described.get("simulated"), "max_attempts": _max_attempts(described["config"])}
+    told: dict[str, Any] = {
+        "resumable": not described.get("simulated"),
+        "has_results": (run_dir / "results.parquet").exists(),
+        "max_attempts": _max_attempts(described["config"]),
+    }
     holder = holder_of(run_dir)
     state = fold_journal(run_dir)
     if as_json:
