@@ -1,8 +1,12 @@
 """Names on the command line."""
 
+from pathlib import Path
+
 import pytest
 
+from concur_batch.control.aimd import AimdParameters
 from concur_batch.control.base import UNLIMITED, Sample
+from concur_batch.control.forecast import ForecastParameters
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import InputError
 
@@ -41,3 +45,10 @@ def test_aimd_takes_parameters():
 def test_what_is_wrong_is_told_with_the_mend(name, parameters, words):
     with pytest.raises(InputError, match=words):
         make_policy(name, parameters, 1024)
+
+
+@pytest.mark.parametrize(("name", "model"), [("forecast", ForecastParameters), ("aimd", AimdParameters)])
+def test_each_parameter_has_a_line_for_users(name, model):
+    page = (Path(__file__).parents[2] / "docs" / "running.md").read_text()
+    table = page.partition(f"Those of `{name}`")[2].partition("\n\nThose of")[0]
+    assert [key for key in model.model_fields if f"`{key}`" not in table] == []
