@@ -50,3 +50,9 @@ def test_a_file_that_is_no_log_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["costs", str(tmp_path / "server.log"), "qwen3-8b@h100x1"])
     assert costs.main() == 1
     assert "0 intervals" in capsys.readouterr().err
+
+
+def test_a_log_that_is_not_there_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["costs", str(tmp_path / "none.log"), "qwen3-8b@h100x1"])
+    assert costs.main() == 2
+    assert "none.log cannot be read (No such file or directory)" in capsys.readouterr().err

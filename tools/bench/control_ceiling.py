@@ -145,6 +145,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="0 to N-1 (default 3)")
     parser.add_argument("--keep", type=Path, help="append each run to this file, and do not run again what is in it")
     asked = parser.parse_args()
+    if not asked.against.is_file():
+        parser.error(f"--against {asked.against}: there is no such file; make it by control_suite.py --keep")
     baselines = Kept(asked.against)
     found = [
         case for case in cases() if asked.only in case.name and (case.name, 0, SUBJECT) in baselines.lines and case.engines == 1

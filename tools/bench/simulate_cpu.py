@@ -13,6 +13,7 @@ import os
 import resource
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from program import command
@@ -40,6 +41,8 @@ def whole_runs() -> None:
     ]
     trace = os.environ.get("CONCUR_TRACE")
     if trace:
+        if not Path(trace).is_file():
+            raise SystemExit(f"simulate_cpu: there is no file {trace}, which CONCUR_TRACE names; correct or unset it")
         cases += [
             ("2,048 of the trace", c, (trace, "--agents", "2048", "--profile", "qwen3-32b@h100x8", "-c", c))
             for c in ("off", "aimd")

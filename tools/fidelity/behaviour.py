@@ -92,6 +92,8 @@ def main() -> None:
     parser.add_argument("--engine", help="a server that runs already, in place of one that is started")
     parser.add_argument("--again", type=Path, metavar="FOLDER", help="judge what lies there, measure nothing")
     given = parser.parse_args()
+    if given.again is not None and not (given.again / MEASURED).is_file():
+        parser.error(f"--again {given.again}: nothing has been measured there (there is no {MEASURED})")
     if given.again is None:
         (given.out / RUNS).mkdir(parents=True, exist_ok=True)
         began = time.monotonic()

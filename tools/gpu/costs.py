@@ -59,7 +59,12 @@ def main() -> int:
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2
-    found = list(intervals(Path(sys.argv[1]).read_text(errors="replace").splitlines()))
+    try:
+        log = Path(sys.argv[1]).read_text(errors="replace")
+    except OSError as error:
+        print(f"costs: {sys.argv[1]} cannot be read ({error.strerror}); name SGLang's log of a run", file=sys.stderr)
+        return 2
+    found = list(intervals(log.splitlines()))
     if len(found) < len(NAMES):
         print(f"costs: {sys.argv[1]} has {len(found)} intervals of decoding; is it SGLang's log of a run?", file=sys.stderr)
         return 1
