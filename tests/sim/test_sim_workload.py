@@ -76,6 +76,17 @@ def test_draws_stay_within_their_bounds():
     assert all(observation >= 8 for agent in drawn for observation in agent.observations)
 
 
+def test_numbers_at_their_bounds_are_drawn_from_and_no_count_is_more_than_a_script_can_hold():
+    most = 999_999_999
+    tokens = dict.fromkeys(("start_tokens", "most_output", "output_median", "observation_median", "most_private_tokens"), most)
+    sigmas = dict.fromkeys(("output_sigma", "observation_sigma", "tool_sigma", "scale_sigma"), 10)
+    for agent in generate(WorkloadParameters(agents=20, tool_median_s=604_800, **tokens, **sigmas), seed=0):
+        assert agent.prompt_tokens - agent.shared_tokens <= most
+        assert max(*agent.outputs, *agent.observations, 1) <= most
+    [agent] = generate(WorkloadParameters(agents=1, scale_sigma=0, observation_sigma=10, observation_median=most), seed=0)
+    assert max(agent.observations, default=0) <= most
+
+
 def test_the_first_step_is_done_however_long_it_is():
     agent = generate(WorkloadParameters(agents=1, most_private_tokens=10), seed=0)[0]
     assert len(agent.outputs) == 1
@@ -97,9 +108,15 @@ def test_without_spread_all_agents_have_the_medians():
 @pytest.mark.parametrize(
     ("given_parameters", "text"),
     [
-        ({"agents": 0}, "agents is 0; it should be 1 or more"),
-        ({"tool_median_s": 0.0}, "tool_median_s is 0.0; it should be a positive number"),
-        ({"scale_sigma": float("nan")}, "scale_sigma is nan; it should be 0 or more"),
+        ({"agents": 0}, "agents is 0; it should be 1 to 1,000,000"),
+        ({"agents": 10**20}, "it should be 1 to 1,000,000"),
+        ({"most_steps": 10**6}, "most_steps is 1000000; it should be 1 to 100,000"),
+        ({"start_tokens": 99_999_999_999}, "start_tokens is 99999999999; it should be 1 to 999,999,999"),
+        ({"tool_median_s": 0.0}, "tool_median_s is 0.0; it should be above 0 and at most 604,800"),
+        ({"output_median": 1e308}, r"output_median is 1e\+308; it should be above 0 and at most 999,999,999"),
+        ({"scale_sigma": float("nan")}, "scale_sigma is nan; it should be 0 to 10"),
+        ({"output_sigma": 1e30}, r"output_sigma is 1e\+30; it should be 0 to 10"),
+        ({"tool_sigma": 800}, "tool_sigma is 800; it should be 0 to 10"),
         ({"most_steps": 5}, r"most_steps is 5; it should be at least least_steps \(10\)"),
         ({"most_output": 7}, "most_output is 7; it should be at least least_output"),
     ],

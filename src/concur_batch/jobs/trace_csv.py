@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from concur_batch.jobs.faults import Fault
 from concur_batch.sim.tokens import MOST_TOKENS
-from concur_batch.sim.trace import LONGEST_S, SHARED_TOKENS
-from concur_batch.sim.workload import AgentTrace
+from concur_batch.sim.trace import SHARED_TOKENS
+from concur_batch.sim.workload import LONGEST_S, AgentTrace
 
 COLUMNS = ("id", "round_idx", "prefix_len", "input_len", "output_len", "tool_wait_after_ms")
 

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from concur_batch.sim.tokens import MOST_TOKENS
-from concur_batch.sim.workload import AgentTrace
+from concur_batch.sim.workload import LONGEST_S, AgentTrace
 
 SHARED_TOKENS = 4096
 """Of a first prompt that does not tell its shared part: about a system prompt with its tools."""
-
-LONGEST_S = 604_800.0  # a week: a tool that took longer was recorded in another unit
-"""Of a tool; what timers can hold."""
 
 _COUNT = "a whole number, 0 to 999,999,999"
 

@@ -11,6 +11,15 @@ from random import Random
 from concur_batch.errors import InputError
 from concur_batch.sim.tokens import MOST_TOKENS
 
+LONGEST_S = 604_800.0  # a week: a tool that took longer was recorded in another unit
+"""Of a tool; what timers can hold."""
+
+MOST_AGENTS = 1_000_000
+"""Of one workload: about as many as a machine can hold."""
+
+_MOST_STEPS = 100_000
+_MOST_SIGMA = 10.0  # six of it are a factor of 10^26
+
 
 @dataclass(frozen=True, slots=True)
 class AgentTrace:
@@ -77,14 +86,20 @@ class WorkloadParameters:
     most_private_tokens: int = 38_000  # no step is begun that would take the context without the shared part beyond this
 
     def __post_init__(self) -> None:
-        for name in ("agents", "least_steps", "least_output", "least_observation", "start_tokens"):
-            self._require(name, getattr(self, name) >= 1, "1 or more")
-        for name in ("output_median", "observation_median", "tool_median_s"):
-            self._require(name, 0 < getattr(self, name) < math.inf, "a positive number")
-        for name in ("shared_tokens", "output_sigma", "observation_sigma", "tool_sigma", "scale_sigma", "most_tool_s"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "0 or more")
+        self._within(1, MOST_AGENTS, "agents")
+        self._within(1, _MOST_STEPS, "least_steps", "most_steps")
+        self._within(1, MOST_TOKENS, "start_tokens", "least_output", "most_output", "least_observation")
+        self._within(0, MOST_TOKENS, "shared_tokens")
+        self._within(0, _MOST_SIGMA, "output_sigma", "observation_sigma", "tool_sigma", "scale_sigma")
+        self._within(0, LONGEST_S, "most_tool_s")
+        for name, most in (("output_median", MOST_TOKENS), ("observation_median", MOST_TOKENS), ("tool_median_s", LONGEST_S)):
+            self._require(name, 0 < getattr(self, name) <= most, f"above 0 and at most {most:,.0f}")
         self._require("most_steps", self.most_steps >= self.least_steps, f"at least least_steps ({self.least_steps})")
         self._require("most_output", self.most_output >= self.least_output, f"at least least_output ({self.least_output})")
+
+    def _within(self, least: int, most: float, *names: str) -> None:
+        for name in names:
+            self._require(name, least <= getattr(self, name) <= most, f"{least} to {most:,.0f}")
 
     def _require(self, name: str, right: bool, what: str) -> None:  # noqa: FBT001 - private, always positional
         if not right:
@@ -135,7 +150,7 @@ def _guess(trace: AgentTrace, sigma: float, random: Random) -> int:
 def _draw(p: WorkloadParameters, random: Random) -> AgentTrace:
     """The order of the draws is part of what a seed means."""
     scale = math.exp(random.gauss(0.0, p.scale_sigma) - p.scale_sigma**2 / 2)
-    start = max(1, int(p.start_tokens * scale))
+    start = max(1, min(int(p.start_tokens * scale), MOST_TOKENS))
     steps = random.randint(p.least_steps, p.most_steps)
     private = start
     outputs: list[int] = []
@@ -145,7 +160,7 @@ def _draw(p: WorkloadParameters, random: Random) -> AgentTrace:
         drawn = int(random.lognormvariate(math.log(p.output_median), p.output_sigma))
         output = min(p.most_output, max(p.least_output, drawn))
         drawn = int(scale * random.lognormvariate(math.log(p.observation_median), p.observation_sigma))
-        observation = max(p.least_observation, drawn)
+        observation = max(p.least_observation, min(drawn, MOST_TOKENS))
         private += output + observation
         if step > 0 and private > p.most_private_tokens:
             break

@@ -29,8 +29,7 @@ from concur_batch.journal.writer import JournalWriter
 from concur_batch.recorder import Sink
 from concur_batch.results.comparison import table
 from concur_batch.sim.tasks import tasks
-from concur_batch.sim.trace import LONGEST_S
-from concur_batch.sim.workload import AgentTrace, WorkloadParameters, generate, scaled, take
+from concur_batch.sim.workload import LONGEST_S, AgentTrace, WorkloadParameters, generate, scaled, take
 from concur_batch.state import RunState
 from concur_batch.task import Task
 
