@@ -109,10 +109,10 @@ class Tally:
 
         `steps` are replies; `hit_rate` is cached / prompt and `miss_rate` missed / history, each over the replies that
         tell; `recomputed_tokens` is the missed history, also that of calls after a pause. `agent_*` is from an agent's
-        first slot to its end, pauses included; `done_*`, `makespan_s` (the last end) and `first_result_s` (the first
-        that is `completed`) are seconds of work since the batch's start. Agents of every status count. `pauses` leaves
-        out those of a drain; one that has not ended counts in `paused_max_s` up to the newest record. `touches` are requests
-        that only keep KV in the cache; no other figure counts them.
+        first slot to its end, pauses included; `done_*`, `first_result_s` (the first end) and `makespan_s` (the last) are
+        seconds of work since the batch's start. Agents of every status count. `pauses` leaves out those of a drain; one
+        that has not ended counts in `paused_max_s` up to the newest record. `touches` are requests that only keep KV in
+        the cache; no other figure counts them.
         """
         lives = sorted(end.wall_s for end in self._ends.values())
         ends = sorted(end.at for end in self._ends.values())
@@ -133,7 +133,7 @@ class Tally:
             "done_p50_s": percentile(ends, 0.50),
             "done_p95_s": percentile(ends, 0.95),
             "done_p99_s": percentile(ends, 0.99),
-            "first_result_s": min((end.at for end in self._ends.values() if end.status == "completed"), default=None),
+            "first_result_s": ends[0] if ends else None,
             "pauses": self._pauses,
             "paused_max_s": max(self._longest_pause, *open_pauses, 0.0),
             "touches": self._touches,
