@@ -169,6 +169,37 @@ def test_a_run_that_two_want_is_made_once():
     assert entries.wanted(first) == []
 
 
+@pytest.fixture
+def interrupted(monkeypatch):
+    """After so many runs."""
+
+    def after(count):
+        left = iter(range(count))
+
+        def simulated(traces, job, real=compare._simulated):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return real(traces, job)
+
+        monkeypatch.setattr(compare, "_simulated", simulated)
+
+    return after
+
+
+def test_what_is_done_is_printed_when_it_is_interrupted(capsys, interrupted):
+    interrupted(3)
+    assert run("off,aimd", seeds=2) == 130
+    out, err = capsys.readouterr()
+    assert [(one["controller"], one["seed"]) for one in json.loads(out)["runs"]] == [("off", 0), ("off", 1), ("aimd", 0)]
+    assert err == "concur: interrupted\n"
+
+
+def test_interrupted_before_anything_is_done_it_prints_no_table(capsys, interrupted):
+    interrupted(0)
+    assert run("off", as_json=False) == 130
+    assert capsys.readouterr() == ("", "concur: interrupted\n")
+
+
 # As users start it ---------------------------------------------------------------------------------------------------
 
 ROWS = [

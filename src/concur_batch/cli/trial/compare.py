@@ -48,7 +48,7 @@ def start_simulated(
     workers: int | None,
     as_json: bool,
 ) -> int:
-    """Run all and print. Returns the exit code; raises ConcurError."""
+    """Run all and print, also what is done when it is interrupted. Returns the exit code; raises ConcurError."""
     names = names_of(controllers)
     config = configured(resolve(options, sets, config_file, os.environ))
     if load.trace is not None and seeds > 1 and config.sim.hint_sigma is None:
@@ -68,6 +68,7 @@ def start_simulated(
             _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
     except KeyboardInterrupt as end:
         say("concur: interrupted")
+        show(entries.figures(), as_json=as_json)
         return 128 + (signal.SIGTERM if isinstance(end, _Terminated) else signal.SIGINT)
     return show(entries.figures(), as_json=as_json)
 
