@@ -194,6 +194,14 @@ def test_what_is_done_is_printed_when_it_is_interrupted(capsys, interrupted):
     assert err == "concur: interrupted\n"
 
 
+def test_the_table_of_what_is_done_is_over_the_seeds_that_all_have(capsys, interrupted):
+    interrupted(3)
+    assert run("off,aimd", seeds=2, as_json=False) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "every row is over seed 0; left out: off under seed 1"
+    assert ".." not in lines[2]  # no spread of several
+
+
 def test_interrupted_before_anything_is_done_it_prints_no_table(capsys, interrupted):
     interrupted(0)
     assert run("off", as_json=False) == 130

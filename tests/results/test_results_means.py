@@ -1,4 +1,4 @@
-from concur_batch.results.means import means
+from concur_batch.results.means import means, under_the_same_seeds
 from concur_batch.results.span import merged, span
 
 
@@ -29,6 +29,14 @@ def test_a_row_per_controller_with_means_and_the_spread():
 def test_of_one_run_it_is_that_run():
     one = run("off", 3, 10.0)
     assert means([one]) == [one]
+
+
+def test_only_runs_under_the_same_seeds_can_be_compared():
+    off, aimd = ([run(name, seed, 10.0) for seed in range(3)] for name in ("off", "aimd"))
+    assert under_the_same_seeds([*off, *aimd]) == [*off, *aimd]
+    assert under_the_same_seeds([*off, *aimd[:2]]) == [*off[:2], *aimd[:2]]
+    assert under_the_same_seeds([off[0], aimd[1]]) == [off[0], aimd[1]]
+    assert under_the_same_seeds([]) == []
 
 
 def test_limits_and_windows_of_several_runs_are_taken_together():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from concur_batch.results.span import merged
 
 Row = Mapping[str, Any]
+R = TypeVar("R", bound=Row)
 
 
 def means(runs: Sequence[Row]) -> list[Row]:
@@ -21,6 +22,15 @@ def means(runs: Sequence[Row]) -> list[Row]:
     for run in runs:
         by.setdefault(run["controller"], []).append(run)
     return [_mean(found) for found in by.values()]
+
+
+def under_the_same_seeds(runs: Sequence[R]) -> list[R]:
+    """Those under seeds that every controller has a run of, so that the rows can be compared; all where there is no such seed."""
+    by: dict[str, set[int]] = {}
+    for run in runs:
+        by.setdefault(run["controller"], set()).add(run["seed"])
+    common = set.intersection(*by.values()) if by else set()
+    return [run for run in runs if run["seed"] in common or not common]
 
 
 def _mean(runs: Sequence[Row]) -> Row:

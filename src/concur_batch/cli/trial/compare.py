@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from concur_batch.cli import parts
+from concur_batch.cli.trial.covered import covered
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
 from concur_batch.cli.trial.side_by_side import Workers, cores
 from concur_batch.cli.trial.simulate import Load, configured, note_history, with_all_live
@@ -22,7 +23,7 @@ from concur_batch.cli.trial.simulation import simulate
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
 from concur_batch.results.comparison import compared
-from concur_batch.results.means import means
+from concur_batch.results.means import means, under_the_same_seeds
 from concur_batch.results.summary import counts, number
 from concur_batch.sim.tasks import tasks
 from concur_batch.sim.workload import AgentTrace
@@ -68,9 +69,9 @@ def start_simulated(
             _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
     except KeyboardInterrupt as end:
         say("concur: interrupted")
-        show(entries.figures(), as_json=as_json)
+        show(entries, as_json=as_json)
         return 128 + (signal.SIGTERM if isinstance(end, _Terminated) else signal.SIGINT)
-    return show(entries.figures(), as_json=as_json)
+    return show(entries, as_json=as_json)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -113,14 +114,16 @@ def _simulated(traces: Traces, job: Job) -> Figures:
     return simulate(agents, list(tasks(agents)), job.config, progress=lambda _: None).figures
 
 
-def show(runs: Sequence[Figures], *, as_json: bool) -> int:
-    """Print them. Returns the exit code: 1 where agents ended with an error."""
+def show(entries: Entries, *, as_json: bool) -> int:
+    """Print what is done. Returns the exit code: 1 where agents ended with an error."""
+    runs = entries.figures()
     if as_json:
         print(json.dumps({"runs": runs}))  # noqa: T201 - the command's output
     elif runs:
+        rows = under_the_same_seeds(runs)
         console = Console(highlight=False)
-        console.print(compared(means(runs), console.width))
-        for line in notes(runs):
+        console.print(compared(means(rows), console.width))
+        for line in [*covered(entries, rows), *notes(rows)]:
             console.print(line, markup=False, soft_wrap=True)
     return 1 if any(run["statuses"].get("error") for run in runs) else 0
 

@@ -74,13 +74,13 @@ def start_live(
         code = _run_all(live.work, entries, by_controller, out)
     except ConcurError:
         if entries.done:  # what the others came to
-            show(entries.figures(), as_json=as_json)
+            show(entries, as_json=as_json)
             say(f"run directories: {out}")
         raise
     finally:
         with contextlib.suppress(OSError):  # nothing has begun
             out.rmdir()
-    failed = show(entries.figures(), as_json=as_json)
+    failed = show(entries, as_json=as_json)
     say(f"run directories: {out}")
     return code if code > 1 else failed
 

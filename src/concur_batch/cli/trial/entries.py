@@ -67,6 +67,7 @@ class Entries:
 
     def __init__(self, controllers: Sequence[str], seeds: Sequence[int], agents: int) -> None:
         """`agents`: as many as can be active at all."""
+        self.seeds = seeds
         self._entries = [Entry(controller, seed, agents) for controller in controllers for seed in seeds]
         self.done: dict[Run, Figures] = {}
 
@@ -86,6 +87,10 @@ class Entries:
     def figures(self) -> list[Figures]:
         """Of every controller and seed that is through, in the order given."""
         return [entry.figures for entry in self._entries if entry.figures is not None]
+
+    def left_to_run(self) -> list[Run]:
+        """Every controller and seed that is not through."""
+        return [Run(entry.controller, entry.seed) for entry in self._entries if entry.figures is None]
 
 
 def names_of(text: str) -> list[str]:
