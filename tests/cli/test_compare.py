@@ -114,7 +114,7 @@ def test_a_trace_is_run_with_one_seed(tmp_path, capsys):
 def test_a_job_file_is_not_simulated(tmp_path):
     job = tmp_path / "job.jsonl"
     job.write_text('{"id": "a", "prompt": "hello"}\n' * 30)
-    with pytest.raises(InputError, match=r"is a job file, .* name that by --engine URL$"):
+    with pytest.raises(InputError, match=r"is a job file, .* use `concur run`, or `concur compare` with --engine URL$"):
         run("off", trace=str(job), agents=None)
 
 

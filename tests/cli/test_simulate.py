@@ -169,6 +169,14 @@ def test_the_run_directory_is_one_like_any_other(tmp_path, capsys):
         run(run__out=str(tmp_path / ("x" * 300)))
 
 
+def test_the_saved_configuration_tells_where_its_engines_come_from(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("CONCUR_ENGINE", "http://127.0.0.1:1")  # that `run` is to have
+    run(run__out=str(tmp_path / "run"), agents=2)
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())["config"]
+    assert saved["engine"]["urls"] == ["sim:qwen3-8b@h100x1"]
+    assert saved["sources"]["engine.urls"] == "option --profile"
+
+
 def test_an_interrupted_simulation_says_so(tmp_path, capsys, monkeypatch):
     def interrupt(state):
         raise KeyboardInterrupt
@@ -277,6 +285,7 @@ def test_tells_how_agents_ended(capsys, monkeypatch):
         ({"sets": ["sim.speed=2"]}, r"--set sim.speed: .*; virtual time has none, so leave it out"),
         ({"shared": 10}, r"--shared-prefix: is for traces"),
         ({"sets": ["run.n=3"]}, r"--set run.n: means nothing to a simulation; each agent runs once, so give --agents for more"),
+        ({"sets": ["engine.urls=sim"]}, r"--set engine.urls: means nothing to a simulation; give --profile, and --engines"),
         ({"sets": ["replay.time_scale=0.5"]}, r"--set replay.time_scale: .*; give --time-scale"),
         ({"sets": ["agent.system=Hello"]}, r"--set agent.system: means nothing to a simulation; leave it out"),
     ],

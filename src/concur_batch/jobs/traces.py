@@ -77,7 +77,7 @@ def _read_jsonl(stream: IO[bytes], name: str, shared_tokens: int | None) -> Iter
         else:
             if item.row.keys() & {"prompt", "messages", "body"} and "input_prompt_length" not in item.row:
                 raise InputError(
-                    f"{name}: is a job file, and simulations take recorded agents (docs/workloads.md); to run it on a server of yours name that by --engine URL"
+                    f"{name}: is a job file, and simulations take recorded agents (docs/workloads.md); to run it on a server of yours use `concur run`, or `concur compare` with --engine URL"
                 )
             try:
                 yield trace_of(item.row, shared_tokens)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import sys
@@ -18,9 +17,9 @@ from concur_batch.cli import parts
 from concur_batch.cli.trial.covered import covered
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
 from concur_batch.cli.trial.side_by_side import Workers, cores
-from concur_batch.cli.trial.simulate import Load, configured, note_history, with_all_live
+from concur_batch.cli.trial.simulate import Load, note_history, resolved, with_all_live
 from concur_batch.cli.trial.simulation import simulate
-from concur_batch.config import Config, resolve
+from concur_batch.config import Config
 from concur_batch.config.model import Controller
 from concur_batch.results.comparison import compared
 from concur_batch.results.means import means, under_the_same_seeds
@@ -51,7 +50,7 @@ def start_simulated(
 ) -> int:
     """Run all and print, also what is done when it is interrupted. Returns the exit code; raises ConcurError."""
     names = names_of(controllers)
-    config = configured(resolve(options, sets, config_file, os.environ))
+    config = resolved(options, sets, config_file)
     if load.trace is not None and seeds > 1 and config.sim.hint_sigma is None:
         say("note: a trace is the same under every seed, so it is run with the first alone")
         seeds = 1

@@ -77,7 +77,7 @@ def start(
 ) -> int:
     """Run it and print. Returns the exit code; raises ConcurError."""
     load = Load(trace=trace, agents=agents, shared_tokens=shared_tokens, token_scale=token_scale, time_scale=time_scale)
-    config = configured(resolve(options, sets, config_file, os.environ))
+    config = resolved(options, sets, config_file)
     traces = load.traces(config)
     config = with_all_live(config, len(traces))
     parts.check_choices(config)
@@ -96,7 +96,17 @@ def start(
     return 1 if done.figures["statuses"].get("error") else 0
 
 
+def resolved(options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> Config:
+    """The configuration as simulations take it, its engines those of the options, whatever else names some. Raises InputError."""
+    others = {key: value for key, value in options.items() if key != _ENGINES}
+    config = configured(resolve(others, sets, config_file, os.environ))
+    engine = config.engine.model_copy(update={"urls": options[_ENGINES]})
+    return config.model_copy(update={"engine": engine, "sources": config.sources | {_ENGINES: "option --profile"}})
+
+
+_ENGINES = "engine.urls"
 _INSTEAD = {  # keys that are for job files, servers and real time, and what to do instead
+    _ENGINES: "give --profile, and --engines for several",
     "run.n": "each agent runs once, so give --agents for more",
     "run.limit": "give --agents",
     "sim.speed": "virtual time has none, so leave it out",
