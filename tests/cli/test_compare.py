@@ -245,6 +245,8 @@ def test_piped_output_is_one_object_and_nothing_else(tmp_path):
         (["--profile", ""], "--profile: names no engine; give MODEL@GPUxTP"),
         (["--out", "x"], "--out: is for runs on a server; name it by --engine URL"),
         (["t.jsonl", "--engine", "http://127.0.0.1:1", "--pool-tokens", "9"], "--pool-tokens: is for simulated runs"),
+        (["t.jsonl", "--engine", "http://127.0.0.1:1", "--set", "sim.page_size=9"], "--set sim.page_size: is for simulated runs"),
+        (["t.jsonl", "--engine", "http://127.0.0.1:1", "--set", "workload.agents=5"], "--set workload.agents: is for simulated"),
         (["--engine", "http://127.0.0.1:1"], "--engine: needs something to run"),
         (["t.jsonl", "--engine", "sim"], "--engine: is for the URL of a server"),
         (["-", "--engine", "http://127.0.0.1:1"], "reads its job several times"),

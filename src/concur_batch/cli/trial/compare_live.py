@@ -64,6 +64,9 @@ def start_live(
     config = resolve({**options, "agent.name": agent}, sets, config_file, os.environ)
     if any(parts.is_simulated(url) for url in config.engine.urls):
         raise InputError("--engine: is for the URL of a server; leave it out to simulate, and name the --profile")
+    for key, source in config.sources.items():
+        if source.startswith("--set") and key.startswith(("sim.", "workload.")):
+            raise InputError(f"--set {key}: is for simulated runs, and --engine names a server")
     config = parts.for_agent(parts.with_absolute_paths(config))
     by_controller = configurations(config, names)
     parts.check_choices(config.model_copy(update={"controller": Controller(name=OFF)}))

@@ -109,12 +109,30 @@ _INSTEAD = {  # keys that are for job files, servers and real time, and what to 
     _ENGINES: "give --profile, and --engines for several",
     "run.n": "each agent runs once, so give --agents for more",
     "run.limit": "give --agents",
+    "engine.model": "give --profile",
+    "run.fail_on_error": "its exit code is 1 where any agent ends with an error, so leave it out",
     "sim.speed": "virtual time has none, so leave it out",
     "replay.token_scale": "give --token-scale",
     "replay.time_scale": "give --time-scale",
     "replay.shared_tokens": "give --shared-prefix",
 }
-_UNUSED = ("run.filter", "run.shuffle", "agent.", "tools.")  # the same without
+_UNUSED = (  # the same without, by how they begin
+    "run.filter",
+    "run.shuffle",
+    "run.strict",
+    "run.live",
+    "run.max_attempts",
+    "run.on_exit",
+    "run.metrics_",
+    "run.otel",
+    "engine.api_key",
+    "engine.request_timeout_s",
+    "engine.start_wait_s",
+    "engine.wait_s",
+    "agent.",
+    "tools.",
+)
+_REPLY_TOKENS = ("sampling.max_tokens", "sampling.max_completion_tokens")
 
 
 def configured(config: Config) -> Config:
@@ -125,6 +143,8 @@ def configured(config: Config) -> Config:
     for key, source in config.sources.items():
         if source.startswith("--set") and (key in _INSTEAD or key.startswith(_UNUSED)):
             raise InputError(f"--set {key}: means nothing to a simulation; {_INSTEAD.get(key, 'leave it out')}")
+        if key in _REPLY_TOKENS and not _is_bound(config.sampling[key.partition(".")[2]]):
+            raise InputError(f"{source}: {key} must be a whole number of at least 1")
     limits = config.limits
     if "limits.max_steps" not in config.sources:
         limits = limits.model_copy(update={"max_steps": None})
@@ -133,6 +153,10 @@ def configured(config: Config) -> Config:
     run = config.run.model_copy(update={"n": 1, "shuffle": None})
     sim = config.sim.model_copy(update={"speed": 1.0})
     return config.model_copy(update={"limits": limits, "run": run, "agent": Agent(), "sim": sim})
+
+
+def _is_bound(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
 
 
 def note_history(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Config) -> None:
