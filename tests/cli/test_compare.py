@@ -12,11 +12,12 @@ from forked import CONCUR, PIPE, STDOUT, Program, concur
 from typer.testing import CliRunner
 
 from concur_batch.cli.main import app
-from concur_batch.cli.trial import compare, simulate
+from concur_batch.cli.trial import commands, compare, simulate
 from concur_batch.cli.trial.entries import Entries, Run, configurations, names_of
 from concur_batch.cli.trial.simulate import Load
 from concur_batch.config import resolve
 from concur_batch.errors import InputError
+from concur_batch.sim.workload import MOST_AGENTS
 
 SMALL = {"engine.urls": ["sim:qwen3-8b@h100x1"], "sim.pool_tokens": 60_000}
 
@@ -260,6 +261,14 @@ def test_options_that_do_not_go_together(arguments, told, tmp_path, monkeypatch)
     assert isinstance(ran.exception, InputError)
     assert told in str(ran.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["t.jsonl"]
+
+
+@pytest.mark.parametrize("command", ["simulate", "compare"])
+def test_more_agents_than_a_machine_can_hold_are_refused(command):
+    assert MOST_AGENTS == commands.MOST_AGENTS
+    ran = CliRunner().invoke(app, [command, "--agents", "99999999999999999999"])
+    assert ran.exit_code == 2
+    assert "1000000" in ran.output
 
 
 @pytest.mark.parametrize(("number", "send", "code"), [(signal.SIGINT, os.killpg, 130), (signal.SIGTERM, os.kill, 143)])

@@ -136,7 +136,7 @@ class Engine(Section):
         5.0, description="Seconds to wait at the start for an engine that does not answer."
     )
     attempts: Count = Field(6, description="Attempts per model call, where trying again can help.")
-    poll_s: Seconds = Field(1.0, description="Seconds between two readings of the engine's statistics.")
+    poll_s: Annotated[float, Field(ge=0.01)] = Field(1.0, description="Seconds between two readings of the engine's statistics.")
     sessions: bool = Field(
         default=True, description="Name agents to a server with a session cache, so that the KV of ended ones is evicted first."
     )
@@ -214,12 +214,14 @@ class Sim(Section):
     schedule_conservativeness: Seconds = Field(1.0, description="Factor of the reserve for tokens still to be generated.")
     priority_scheduling: bool = Field(default=False, description="Heed the priority of requests, and preempt for it.")
     session_cache: bool = Field(default=False, description="Evict the KV of ended agents first (`--enable-session-radix-cache`).")
-    host_tier: Annotated[float, Field(ge=0)] = Field(
+    host_tier: Annotated[float, Field(ge=0, le=1000)] = Field(
         0.0, description="Host memory for KV (HiCache, write-through), as a multiple of the pool. 0: none."
     )
-    host_gb_per_s: Seconds = Field(25.0, description="GB/s between host and each GPU.")
+    host_gb_per_s: Annotated[float, Field(ge=0.001)] = Field(25.0, description="GB/s between host and each GPU.")
     server_version: Literal["0.5.23", "0.5.8"] = Field("0.5.23", description="The release of SGLang to behave as.")
-    chars_per_token: Seconds = Field(4.0, description="Characters that make one token, for text without a count.")
+    chars_per_token: Annotated[float, Field(ge=0.01)] = Field(
+        4.0, description="Characters that make one token, for text without a count."
+    )
     speed: Seconds = Field(1.0, description="Engine seconds per second; tools keep their own pace.")
     hint_sigma: Annotated[float, Field(ge=0, le=10)] | None = Field(
         None,

@@ -11,6 +11,7 @@ from concur_batch.cli.options import ConfigFile, ControllerName, History, Sets, 
 from concur_batch.errors import InputError
 
 PROFILE = "qwen3-32b@h100x4"  # simulated, where none is named
+MOST_AGENTS = 1_000_000  # as the generator has it, whose import help need not pay for
 
 
 def simulate(
@@ -20,7 +21,9 @@ def simulate(
     profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = PROFILE,
     engines: Annotated[int, typer.Option(min=1, max=64, help="So many equal ones; agents go to the least loaded.")] = 1,
     controller: ControllerName = None,
-    agents: Annotated[int | None, typer.Option(min=1, help="The first N of the workload, over again where it has fewer.")] = None,
+    agents: Annotated[
+        int | None, typer.Option(min=1, max=MOST_AGENTS, help="The first N of the workload, over again where it has fewer.")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(parser=whole, metavar="<int>", help="Of the workload and the run. Default: 0.")
     ] = None,
@@ -94,7 +97,7 @@ def compare(
         int | None, typer.Option(parser=whole, metavar="<int>", help="The first seed, of workload and run. Default: 0.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="So many seeds from there on; the table shows means.")] = 1,
-    agents: Annotated[int | None, typer.Option(min=1, help="The first N of the workload or the job.")] = None,
+    agents: Annotated[int | None, typer.Option(min=1, max=MOST_AGENTS, help="The first N of the workload or the job.")] = None,
     max_agents: Annotated[
         int | None, typer.Option(parser=whole, metavar="<int>", help="Most live agents under every controller.")
     ] = None,
