@@ -1,15 +1,19 @@
 """`concur simulate`, in process: options in, what is printed and written out."""
 
 import json
+import signal
+import subprocess
+import time
 
 import pytest
+from forked import CONCUR
 
 from concur_batch.cli.look.status import print_status
 from concur_batch.cli.run.batch import take_up
 from concur_batch.cli.trial import simulate
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.journal.reader import JournalReader
-from concur_batch.records import ReplyReceived, RolloutFinished
+from concur_batch.records import ReplyReceived, RolloutFinished, SegmentFinished
 
 KEYS = [
     "controller",
@@ -187,6 +191,22 @@ def test_an_interrupted_simulation_says_so(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "concur: interrupted\n"
     print_status(out, as_json=False)
     assert "was stopped; it is a simulation" in " ".join(capsys.readouterr().out.split())
+
+
+def test_sigterm_ends_it_as_ctrl_c_does(tmp_path):
+    out = tmp_path / "run"
+    command = [*CONCUR, "simulate", "--agents", "600", "--out", str(out)]
+    begun = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    with begun:
+        journal = out / "journal" / "000001.jsonl"
+        while not (journal.exists() and "reply_received" in journal.read_text()):
+            assert begun.poll() is None
+            time.sleep(0.05)
+        begun.send_signal(signal.SIGTERM)
+        assert begun.wait(30) == 143
+        assert begun.stderr.read() == "concur: interrupted\n"
+    *_, last = JournalReader(out).records()
+    assert (type(last), last.cause) == (SegmentFinished, "stopped")
 
 
 def test_both_releases_and_a_host_tier(capsys):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +17,7 @@ from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configura
 from concur_batch.cli.trial.side_by_side import Workers, cores
 from concur_batch.cli.trial.simulate import Load, note_history, resolved, with_all_live
 from concur_batch.cli.trial.simulation import simulate
+from concur_batch.cli.trial.terminable import exit_code, terminable
 from concur_batch.config import Config
 from concur_batch.config.model import Controller
 from concur_batch.results.comparison import compared
@@ -64,32 +63,13 @@ def start_simulated(
     note_history(traces[drawn[0]], list(tasks(traces[drawn[0]])), config)
     entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
     try:
-        with _terminable():
+        with terminable():
             _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
     except KeyboardInterrupt as end:
         say("concur: interrupted")
         show(entries, as_json=as_json)
-        return 128 + (signal.SIGTERM if isinstance(end, _Terminated) else signal.SIGINT)
+        return exit_code(end)
     return show(entries, as_json=as_json)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends what is inside as Ctrl-C does, and so with all processes; a second one ends us at once."""
-
-    def end(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run_all(entries: Entries, traces: Traces, job_of: Callable[[Run], Job], workers: int) -> None:

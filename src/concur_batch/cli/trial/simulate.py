@@ -17,6 +17,7 @@ from rich.console import Console
 
 from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.trial.simulation import Simulated, simulate
+from concur_batch.cli.trial.terminable import exit_code, terminable
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Agent, shortened
 from concur_batch.config.places import placing
@@ -78,22 +79,26 @@ def start(
     """Run it and print. Returns the exit code; raises ConcurError."""
     load = Load(trace=trace, agents=agents, shared_tokens=shared_tokens, token_scale=token_scale, time_scale=time_scale)
     config = resolved(options, sets, config_file)
+    try:
+        with terminable():
+            done = _run(load, config)
+    except KeyboardInterrupt as end:
+        _clear()
+        print("concur: interrupted", file=sys.stderr)  # noqa: T201 - the command's only words
+        return exit_code(end)
+    _print(done, as_json=as_json)
+    return 1 if done.figures["statuses"].get("error") else 0
+
+
+def _run(load: Load, config: Config) -> Simulated:
     traces = load.traces(config)
     config = with_all_live(config, len(traces))
     parts.check_choices(config)
     jobs = list(tasks(traces))
     note_history(traces, jobs, config)
-    try:
-        if config.run.out is None:
-            done = simulate(traces, jobs, config, progress=_shown)
-        else:
-            done = _in_directory(traces, jobs, config, trace or "generated")
-    except KeyboardInterrupt:
-        _clear()
-        print("concur: interrupted", file=sys.stderr)  # noqa: T201 - the command's only words
-        return 130
-    _print(done, as_json=as_json)
-    return 1 if done.figures["statuses"].get("error") else 0
+    if config.run.out is None:
+        return simulate(traces, jobs, config, progress=_shown)
+    return _in_directory(traces, jobs, config, load.trace or "generated")
 
 
 def resolved(options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> Config:
