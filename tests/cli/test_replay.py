@@ -77,7 +77,9 @@ def assert_recorded(out, tokens=1.0):
 
 
 def test_a_trace_becomes_load_of_the_recorded_lengths(url, trace, tmp_path):
-    ended(tmp_path, "run", trace, "--agent", "replay", "--engine", url, "--time-scale", "0.1", "--out", "out", "--no-live")
+    arguments = ["--agent", "replay", "--engine", url, "--time-scale", "0.1", "--out", "out", "--no-live"]
+    said = ended(tmp_path, "run", trace, *arguments)
+    assert "is simulated: its replies are filler text of the recorded lengths; no model is run." in said
     assert_recorded(tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "results.parquet").to_pylist()
     assert [row["status"] for row in rows] == ["completed"] * len(ROWS)
