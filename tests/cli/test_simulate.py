@@ -322,6 +322,17 @@ def test_bad_input_gets_one_sentence(options, text):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_no_profile_file_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "folder.toml").mkdir()
+    with pytest.raises(
+        InputError, match=r"folder.toml: cannot be read \(Is a directory\); give a profile file, as `concur engine fit"
+    ):
+        run(profile=tmp_path / "folder.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"bytes.toml: is not UTF-8 text; give a profile file"):
+        run(profile=tmp_path / "bytes.toml")
+
+
 @pytest.mark.parametrize(
     ("table", "text"),
     [

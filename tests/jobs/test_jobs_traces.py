@@ -116,6 +116,8 @@ def test_files_that_are_not_there_or_hold_nothing(write, tmp_path):
         read_traces(str(tmp_path))
     with pytest.raises(InputError, match=r"jobs.jsonl: is empty; should hold one agent per line"):
         read_traces(write())
+    with pytest.raises(InputError, match=r"^-: a trace is not read from standard input; write it to a file"):
+        read_traces("-")
     with pytest.raises(InputError, match=r"e.csv: is empty; should hold a header \(id, "):
         read_traces(write(name="e.csv"))
 
@@ -134,6 +136,11 @@ def test_sessions_of_a_csv_are_agents(csv_file):
         AgentTrace(100, 100, (9,), (), ()),
     ]
     assert read_traces(file, limit=1, shared_tokens=3) == [AgentTrace(3, 5000, (100, 200), (150,), (1.5,))]
+
+
+def test_a_csv_without_rows_is_told(csv_file):
+    with pytest.raises(InputError, match=r"trace.csv:1: is a header and nothing follows; should be followed by a row per model"):
+        read_traces(str(csv_file()))
 
 
 def test_what_the_server_had_cached_does_not_matter(csv_file):

@@ -141,8 +141,12 @@ def find_profile_or_file(name: str) -> Profile:
         table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{name}: there is no such profile file; make one by `concur engine fit URL -o {name}`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: cannot be read as a profile file: {error}") from None
+    except OSError as error:
+        raise InputError(
+            f"{name}: cannot be read ({error.strerror or error}); give a profile file, as `concur engine fit` writes it"
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: is not UTF-8 text; give a profile file, as `concur engine fit` writes it") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name}: is not TOML: {error}") from None
     return profile_from_table(table, name)

@@ -38,12 +38,15 @@ def read_sessions(rows: csv.DictReader[str], name: str, shared_tokens: int | Non
         yield Fault(f"{name}:1", "", f"has no column {', '.join(missing)}; should be a CSV that TraceLab's csv_export wrote")
         return
     sessions: dict[str, list[_Round]] = {}
+    row = None
     for row in rows:
         found = _round(row, f"{name}:{rows.line_num}", rows.line_num)
         if isinstance(found, Fault):
             yield found
         else:
             sessions.setdefault(row["id"] or "", []).append(found)
+    if row is None and rows.fieldnames is not None:
+        yield Fault(f"{name}:1", "", "is a header and nothing follows; should be followed by a row per model call")
     for rounds in sessions.values():
         for part in _parts(sorted(rounds)):
             yield _trace(part, shared_tokens)

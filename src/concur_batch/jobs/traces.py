@@ -34,6 +34,8 @@ def read_traces(path: str, *, limit: int | None = None, shared_tokens: int | Non
 
     Raises InputError, with file, line and mend for each of the first rows that are wrong; also for a file that holds no agent.
     """
+    if path == "-":
+        raise InputError("-: a trace is not read from standard input; write it to a file and name that")
     faults = FaultList()
     try:
         with open_lines(Path(path), _compression(path)) as stream:
