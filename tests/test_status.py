@@ -175,6 +175,18 @@ def test_an_engine_that_is_away():
     assert "away (connection refused)" in printed(state, Process())
 
 
+def test_what_an_engine_answers_is_told_while_calls_are_tried_again():
+    where = {"rollout": "d#0", "engine": ENGINE, "step": 2, "n": 2}
+    again = r.CallRetried(
+        t=5.0, **where, error="EngineBusy", message=f"{ENGINE}: HTTP 503: full", retries=1, retry_s=1.0, pause_s=1.0
+    )
+    state = fold([*STORY, again])
+    status = status_dict(state, RUN, Process())
+    assert (status["retries"], status["engines"][ENGINE]["retrying"]) == (1, {"calls": 1, "message": "HTTP 503: full"})
+    assert "retrying 1 call: HTTP 503: full" in printed(state, Process())
+    assert status_dict(state, RUN, None)["engines"][ENGINE]["retrying"] is None
+
+
 def test_before_the_first_record():
     status = status_dict(RunState(), RUN, None)
     assert (status["condition"], status["steps_per_s"], status["newest_record_at"]) == ("empty", None, None)

@@ -29,10 +29,16 @@ class RunDirectoryError(InputError):
 
 
 class EngineError(ConcurError):
-    """The engine answered wrongly or not at all. `retryable`: the same request may pass later."""
+    """The engine answered wrongly or not at all. `retryable`: the same request may pass later.
+
+    `retries`, `retry_s`, `wait_s`: what a call took until it was given up, as in its `call_failed`.
+    """
 
     error_class = "engine"
     exit_code = 3
+    retries: int = 0
+    retry_s: float = 0.0
+    wait_s: float = 0.0
 
 
 class EngineDown(EngineError):

@@ -21,15 +21,16 @@ from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.control.steering import Steering
 from concur_batch.engine.base import Engine, Reply, Request
-from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed
+from concur_batch.errors import EngineError
 from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
-from concur_batch.retry import backoff_s, complete_with_retries
+from concur_batch.retry import Effort, backoff_s, complete_with_retries
 from concur_batch.touches import Touches
 
 _log = logging.getLogger(__name__)
+_MESSAGE = 300  # characters of an attempt's error that are recorded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,39 +185,41 @@ class Lane:
     async def complete(self, request: Request, deadline: Deadline | None = None) -> Completed:
         """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone."""
         clock = asyncio.get_running_loop().time
-        in_flight, presence, wait_s, breaks = self._in_flight, self.presence, 0.0, 0
+        in_flight, presence, effort, breaks = self._in_flight, self.presence, Effort(), 0
         while True:
             if presence.lost is not None:
                 generation = presence.generation
-                wait_s += await presence.until_back(request.rollout, deadline)
+                effort.wait_s += await presence.until_back(request.rollout, deadline)
                 if breaks and generation == presence.generation:  # it was there all along: as after any failed attempt
                     broke = clock()
                     await self._rest(request.rollout, deadline, backoff_s(self._random, breaks))
-                    wait_s += clock() - broke
+                    effort.wait_s += clock() - broke
             asked = clock()
             self._touches.calls(request.rollout)
             if not in_flight.took():
                 with self._at_rest(request.rollout, deadline):
                     await in_flight.acquire()
-            sent = clock()
+            sent, lost_s = clock(), effort.retry_s
+            effort.wait_s += sent - asked
             try:
                 with presence.call(request.rollout, deadline):
-                    reply, retries, retry_s = await complete_with_retries(
+                    reply, _, retry_s = await complete_with_retries(
                         self.engine,
                         request,
                         self._random,
                         attempts=self._options.attempts,
-                        on_retry=partial(_log_retry, request),
+                        on_retry=partial(self._retried, request, effort, sent - lost_s),
                         sleep=partial(self._rest, request.rollout, deadline),
                     )
-            except (EngineDown, EngineBusy, EngineFailed) as error:
-                there = presence.lost is None and not isinstance(error, EngineDown)
-                if there and await self.engine.ready():
-                    raise  # it is there, and fails; away, it does not answer in time, says that it is not ready, or a proxy says so
-                breaks += 1
-                if breaks > self._options.attempts:  # there each time one looks, and gone in every call
+            except EngineError as error:
+                # At the last, it has been there each time one looked, and gone in every call.
+                if breaks == self._options.attempts or not await presence.may_be_gone(error):
+                    effort.retry_s = lost_s + clock() - sent
+                    effort.tell(error)
                     raise
-                wait_s += clock() - sent
+                breaks += 1
+                effort.retries += 1
+                effort.wait_s += clock() - sent - (effort.retry_s - lost_s)
                 presence.lose(str(error))
             else:
                 self._touches.answered(request)
@@ -224,9 +227,29 @@ class Lane:
                 self._uncounted = self._uncounted or uncounted
                 if uncounted or self.helps != self._announced:  # one of them has just been refused
                     self._record_engine()
-                return Completed(reply, clock() - sent - retry_s, wait_s + sent - asked, retries + breaks, retry_s)
+                return Completed(reply, clock() - sent - retry_s, effort.wait_s, effort.retries, lost_s + retry_s)
             finally:
                 in_flight.release()
+
+    def _retried(self, request: Request, effort: Effort, since: float, number: int, error: EngineError, pause_s: float) -> None:
+        """Tell of the coming retry. `since`: when it would have been sent, had all that was lost been lost at once."""
+        _log.warning("rollout %s, step %d: %s; retry %d in %.1f s", request.rollout, request.step, error, number, pause_s)
+        effort.retries += 1
+        effort.retry_s = asyncio.get_running_loop().time() - since
+        self._recorder.write(
+            r.CallRetried(
+                t=self._recorder.now(),
+                rollout=request.rollout,
+                engine=self.name,
+                step=request.step,
+                n=request.n,
+                error=type(error).__name__,
+                message=str(error)[:_MESSAGE],
+                retries=effort.retries,
+                retry_s=round(effort.retry_s, 6),
+                pause_s=round(pause_s, 6),
+            )
+        )
 
     async def _rest(self, rollout: str, deadline: Deadline | None, seconds: float) -> None:
         """Between two attempts of a call: a boundary, too, where a drain finds the agent."""
@@ -372,7 +395,3 @@ class Lane:
         await self._touches.close()
         await self.presence.close()
         await self.engine.aclose()
-
-
-def _log_retry(request: Request, number: int, error: EngineError, wait_s: float) -> None:
-    _log.warning("rollout %s, step %d: %s; retry %d in %.1f s", request.rollout, request.step, error, number, wait_s)

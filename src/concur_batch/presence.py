@@ -16,7 +16,7 @@ from typing import Protocol
 
 from concur_batch import records as r
 from concur_batch.engine.base import Engine
-from concur_batch.errors import ConcurError
+from concur_batch.errors import ConcurError, EngineBusy, EngineDown, EngineError, EngineFailed
 from concur_batch.recorder import Recorder
 
 _log = logging.getLogger(__name__)
@@ -84,6 +84,12 @@ class Presence:
             loop = asyncio.get_running_loop()
             self._back = loop.create_future()
             self._watch = loop.create_task(self._watched(), name=f"watch {self._engine.name}")
+
+    async def may_be_gone(self, error: EngineError) -> bool:
+        """By how a call failed. Else it is there, and fails; away, it does not answer in time, says that it is not ready, or a proxy says so."""
+        if not isinstance(error, EngineDown | EngineBusy | EngineFailed):
+            return False
+        return self.lost is not None or isinstance(error, EngineDown) or not await self._engine.ready()
 
     @contextlib.contextmanager
     def call(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:

@@ -118,6 +118,20 @@ class ReplyReceived(Record, tag="reply_received"):
     retry_s: float = 0.0  # lost in attempts that failed, and between them
 
 
+class CallRetried(Record, tag="call_retried"):
+    """An attempt of a model call failed and is made again; the call's own record follows when it has come to its end."""
+
+    rollout: str
+    engine: str
+    step: int  # that it would be
+    n: int
+    error: str  # the name of its class in concur_batch.errors
+    message: str  # its beginning
+    retries: int  # of this call so far, with the coming one
+    retry_s: float  # lost so far in attempts that failed, and between them
+    pause_s: float  # from now to the coming attempt
+
+
 class CallFailed(Record, tag="call_failed"):
     """A model call raised an error into the agent, which may have caught it; on resume it raises it again."""
 
@@ -128,6 +142,9 @@ class CallFailed(Record, tag="call_failed"):
     hash: str
     error: str  # the name of its class in concur_batch.errors
     message: str
+    wait_s: float = 0.0  # before sending: others to begin with, request limit, engine away
+    retries: int = 0
+    retry_s: float = 0.0  # lost in attempts that failed, the last among them, and between them
 
 
 class ToolStarted(Record, tag="tool_started"):
@@ -290,6 +307,7 @@ AnyRecord: TypeAlias = (
     | EngineReturned
     | RolloutStarted
     | ReplyReceived
+    | CallRetried
     | CallFailed
     | ToolStarted
     | ToolFinished

@@ -20,6 +20,19 @@ OnRetry = Callable[[int, EngineError, float], None]
 """Called before each wait: number of the coming retry (from 1), what went wrong, seconds to wait."""
 
 
+@dataclass(slots=True)
+class Effort:
+    """What one model call has taken so far, besides its last attempt. Seconds."""
+
+    retries: int = 0
+    retry_s: float = 0.0  # lost in attempts that failed, and between them
+    wait_s: float = 0.0  # before sending
+
+    def tell(self, error: EngineError) -> None:
+        """Of the call that is given up with this error."""
+        error.retries, error.retry_s, error.wait_s = self.retries, self.retry_s, self.wait_s
+
+
 class Completed(NamedTuple):
     """A reply, and what it took to get it."""
 

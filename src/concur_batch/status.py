@@ -108,17 +108,19 @@ def status_dict(
         "hit_rate": state.totals.hit_rate,
         "miss_rate": state.totals.miss_rate,
         "lag_s": state.lag_s,
-        "engines": {name: _engine(view) for name, view in state.engines.items()},
+        "retries": state.totals.retries,
+        "engines": {name: _engine(view, state.retrying(name) if holder else 0) for name, view in state.engines.items()},
         "newest_error": _error(state),
     }
 
 
-def _engine(view: EngineView) -> dict[str, Any]:
+def _engine(view: EngineView, retrying: int) -> dict[str, Any]:
     sample = view.sample
     return engine_summary(view) | {
         "locked": sample.locked if sample else None,
         "resident": sample.resident if sample else None,
         "queued_requests": sample.queued_requests if sample else None,
+        "retrying": {"calls": retrying, "message": view.failing} if retrying else None,
     }
 
 
@@ -178,6 +180,9 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
     yield "cache", Text(f"hit rate {percent(status['hit_rate'])}, miss rate {percent(status['miss_rate'])}")
     for name, engine in status["engines"].items():
         yield "engine", Text(_engine_line(name, engine), style="red" if engine["lost"] else "", overflow="fold")
+        if again := engine["retrying"]:
+            calls = f"{again['calls']:,} call{'s' * (again['calls'] != 1)}"
+            yield "  retrying", Text(f"{calls}: {_short(again['message'])}", style="red", overflow="fold")
         yield "  window" if engine["tokens"] is None else "  limit", Text(limit_path(engine))
     if error := status["newest_error"]:
         message = error["message"].removeprefix(f"{error['rollout']}: ")

@@ -66,3 +66,13 @@ def test_what_agents_are_at_now_counts():
     found, _ = shares(fold([OPENED, *agents[:1], lost]), 82.0)
     assert (found["model"], found["paused"]) == (0.5, 0.5)
     assert shares(fold([OPENED, *agents, r.SegmentFinished(t=82, cause="stopped")]), 82.0)[0] == {}
+
+
+def test_who_tries_again_is_told_as_that():
+    start = r.RolloutStarted(t=2, rollout="a", engine="e", task="a", k=0, index=0, seed=0)
+    where = {"rollout": "a", "engine": "e", "step": 1, "n": 1}
+    again = r.CallRetried(t=4, **where, error="EngineBusy", message="503", retries=1, retry_s=2.0, pause_s=9.0)
+    found, _ = shares(fold([OPENED, start, again]), 8.0)
+    assert found["retry"] == 1.0
+    state = fold([OPENED, start, again, reply(model_s=4.0, retries=1, retry_s=4.0)])
+    assert shares(state, 9.0)[0]["retry"] == 0.5

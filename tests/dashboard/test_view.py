@@ -207,6 +207,9 @@ def test_foreign_text_controls_nothing():
         r.ToolFinished(t=1, rollout="x", step=1, n=1, tool=f"u{bad}", output=bad, ok=False, error_class=bad),
         r.RolloutFinished(t=1, rollout=f"f{bad}", engine="e", status="error", error=error),
         r.CallFailed(t=1, rollout=bad, engine="e", step=1, n=1, hash="", error=bad, message=bad),
+        r.CallRetried(
+            t=1, rollout=f"r{bad}", engine=f"e{bad}", step=1, n=1, error=bad, message=bad, retries=1, retry_s=1, pause_s=1
+        ),
         r.Decided(t=1, engine=f"e{bad}", agents=3, reason=bad),
         r.EngineLost(t=1, engine=f"e{bad}", message=bad),
         r.DrainStarted(t=1, cause=bad),
@@ -215,6 +218,24 @@ def test_foreign_text_controls_nothing():
         text = drawn(fold(stream), 2.0, 160, 50, title=bad, view=view)
         assert [c for c in text if not c.isprintable() and c != "\n"] == []
     assert plain.line(fold(stream), 2.0).isprintable()
+
+
+def test_what_the_engine_answers_is_told_while_calls_are_tried_again():
+    where = {"rollout": "a#0", "engine": E, "step": 1, "n": 1}
+    stream = [
+        r.SegmentStarted(t=0, epoch=0, host="h", pid=1, version="0"),
+        r.BatchLoaded(t=0, tasks=1, rollouts=1),
+        r.EngineSeen(t=0, engine=E, engine_kind="openai"),
+        r.RolloutStarted(t=0, rollout="a#0", engine=E, task="a", k=0, index=0, seed=0),
+        r.CallRetried(t=1, **where, error="EngineBusy", message=f"{E}: HTTP 503: full", retries=1, retry_s=1.0, pause_s=9.0),
+    ]
+    state = fold(stream)
+    assert "1 attempt     EngineBusy: " in drawn(state, 2.0, 100, 30)
+    assert "HTTP 503: full" in drawn(state, 2.0, 100, 30)
+    errors = drawn(state, 2.0, 100, 30, view="errors")
+    assert "1 retries" in errors
+    assert "HTTP 503: full" in errors
+    assert "1 call tried again, HTTP 503: full" in plain.line(state, 2.0)
 
 
 texts = st.text("ab [/]\x1b\n漢é\ud800", max_size=12)
@@ -296,6 +317,19 @@ any_record = st.one_of(
     ),
     of(r.Decided, engine=engines, agents=maybe, tokens=maybe, requests=maybe, reason=texts),
     of(r.CallFailed, rollout=names, engine=engines, step=whole, n=whole, hash=texts, error=texts, message=texts),
+    st.builds(
+        r.CallRetried,
+        t=times,
+        rollout=names,
+        engine=engines,
+        step=whole,
+        n=st.integers(0, 3),
+        error=texts,
+        message=texts,
+        retries=whole,
+        retry_s=times,
+        pause_s=times,
+    ),
     of(r.RolloutYielded, rollout=names, engine=engines, step=whole),
     of(r.RunnerMeasured, seconds=times, cpu_s=times, resident_bytes=whole, lag_s=times),
     of(r.Steered, held=st.booleans(), factor=times),

@@ -55,6 +55,17 @@ def test_calls_and_tools():
     assert metered.values("concur_rollout_errors_total") == {("engine",): 1}
 
 
+def test_retries_count_as_they_are_made_and_those_of_failed_calls_too():
+    metered, where = Metered(STORY), {"rollout": "t3#0", "engine": "e", "step": 1, "n": 1}
+    again = {"error": "EngineBusy", "message": "503", "pause_s": 1.0}
+    metered.take([r.CallRetried(t=8.0, **where, **again, retries=k, retry_s=k * 1.0) for k in (1, 2)])
+    assert metered.values("concur_model_call_retries_total") == {("e",): 4}
+    metered.take([r.CallFailed(t=9.0, **where, hash="h", error="EngineBusy", message="503", retries=2, retry_s=3.0, wait_s=0.5)])
+    assert metered.values("concur_model_call_retries_total") == {("e",): 4}
+    assert metered.values("concur_model_call_retry_seconds_total") == {("e",): 3.5}
+    assert metered.values("concur_model_call_wait_seconds_total") == {("e",): 0.75}
+
+
 def test_histograms_are_cumulative():
     metered = Metered(STORY)
     buckets = metered.values("concur_model_call_seconds_bucket")

@@ -8,8 +8,10 @@ from stage import Stage, after, drain, finals, stop, tasks, turns
 from concur_batch import records as r
 from concur_batch.agent.replay import History
 from concur_batch.engine.scripted import ScriptedEngine
-from concur_batch.errors import EngineDown, RunDirectoryError
+from concur_batch.errors import EngineBusy, EngineDown, RunDirectoryError
 from concur_batch.presence import EngineGone
+from concur_batch.results.summary import summarise
+from concur_batch.state import fold
 from concur_batch.task import Limits
 
 
@@ -102,6 +104,35 @@ def test_dropped_connections_with_a_ready_engine_are_tried_again_and_then_an_err
     (end,) = stage.of(r.RolloutFinished)
     assert (end.status, end.error.error_class, end.error.retryable) == ("error", "engine_down", True)
     assert len(stage.engine.requests) == 4
+
+
+def test_retries_of_calls_that_fail_in_the_end_are_counted_and_timed():
+    """The server is there, and says of every call that it is full."""
+    stage = Stage(ScriptedEngine(lambda request: EngineBusy("HTTP 503: full"), delay_s=2.0), tasks(3)).run()
+    assert [x.error.error_class for x in stage.of(r.RolloutFinished)] == ["engine"] * 3
+    summary = summarise(fold(stage.records))
+    assert (summary["retries"], len(stage.of(r.CallRetried))) == (6, 6)
+    walls = [x.wall_s for x in stage.of(r.RolloutFinished)]
+    assert min(walls) > 6
+    assert [x.retry_s for x in stage.of(r.RolloutFinished)] == pytest.approx(walls, abs=1e-5)
+    assert summary["time"]["seconds"]["retry_s"] == pytest.approx(sum(walls), abs=1e-4)
+
+
+def test_retries_before_an_engine_is_found_away_stay_counted():
+    class Full(Flaky):
+        async def complete(self, request):
+            if not self.away():
+                return await super().complete(request)
+            await asyncio.sleep(2.0)
+            raise EngineBusy("HTTP 503: full")
+
+    stage = Stage(Full(turns(), since=0.0, until=60.0, delay_s=2.0), tasks(1)).run()
+    (reply,), (end,) = stage.of(r.ReplyReceived), stage.of(r.RolloutFinished)
+    retries = stage.of(r.CallRetried)
+    assert (len(retries), reply.retries, end.status) == (2, 3, "completed")
+    assert reply.retry_s == retries[-1].retry_s > 4
+    assert reply.model_s + reply.wait_s + reply.retry_s == pytest.approx(end.wall_s, abs=1e-5)
+    assert fold(stage.records).totals.retries == 3
 
 
 def test_connections_that_drop_for_a_moment_fail_nobody():

@@ -73,6 +73,46 @@ def test_admission_is_timed_once_for_each_attempt():
     assert (state.totals.admitted, state.totals.admission_s) == (2, 8.0)
 
 
+# Retries
+
+
+def retried(t, n, retries, retry_s, message="http://e: HTTP 503: full"):
+    where = {"rollout": "a", "engine": "e", "step": 1, "n": n}
+    return r.CallRetried(t=t, **where, error="EngineBusy", message=message, retries=retries, retry_s=retry_s, pause_s=1.0)
+
+
+def failed(t, n, **more):
+    where = {"rollout": "a", "engine": "e", "step": 1, "n": n}
+    return r.CallFailed(t=t, **where, hash="", error="EngineBusy", message="http://e: HTTP 503: full", **more)
+
+
+def of_retries(*story):
+    totals = fold([OPENED, started(0, "a"), *story]).totals
+    return totals.retries, totals.retry_s
+
+
+def test_retries_count_as_they_are_made_and_once():
+    """Two calls at once; a journal of before `call_retried` was written comes to the same."""
+    going_on = [retried(1.0, 1, 1, 1.0), retried(2.0, 2, 1, 2.0), retried(3.0, 1, 2, 3.0)]
+    assert of_retries(*going_on) == (3, 5.0)
+    ends = [failed(8.0, 1, retries=2, retry_s=8.0), failed(9.0, 2, retries=1, retry_s=9.0, wait_s=0.5)]
+    assert of_retries(*going_on, *ends) == of_retries(*ends) == (3, 17.0)
+
+
+def test_a_call_that_is_made_anew_after_a_resume_counts_its_retries_anew():
+    again = [OPENED, started(0.5, "a", resumed=True), retried(1.0, 1, 1, 1.0)]
+    assert of_retries(retried(1.0, 1, 1, 1.0), retried(3.0, 1, 2, 3.0), *again) == (3, 4.0)
+
+
+def test_attempts_that_failed_stand_among_the_errors_while_the_call_is_tried_again():
+    state = fold([OPENED, started(0, "a"), retried(1.0, 1, 1, 1.0), retried(3.0, 1, 2, 3.0)])
+    group = state.faults.groups["attempt", "EngineBusy"]
+    assert (group.count, group.newest.message) == (2, "http://e: HTTP 503: full")
+    assert (state.retrying("e"), state.retrying("other")) == (1, 0)
+    state.apply(failed(8.0, 1, retries=2, retry_s=8.0))
+    assert state.retrying("e") == 0
+
+
 # Timeline
 
 

@@ -132,6 +132,7 @@ class Context:
         if isinstance(past, r.ReplyReceived):
             return self._reply_again(past, messages)
         if isinstance(past, r.CallFailed):
+            self._spend_failed(past)
             raise errors.named(past.error, past.message)
         await self._check_limits()
         task = self._begin()
@@ -143,7 +144,9 @@ class Context:
             try:
                 done = await self._lane.complete(request, self.wall_time)
             except errors.EngineError as error:
-                self._recorder.write(self._failed(error, n, key, step))
+                record = self._failed(error, n, key, step)
+                self._recorder.write(record)
+                self._spend_failed(record)
                 raise
             finally:
                 self._lane.gate.ended(self._view, number)
@@ -162,6 +165,9 @@ class Context:
             hash=key,
             error=type(error).__name__,
             message=str(error),
+            wait_s=round(error.wait_s, 6),
+            retries=error.retries,
+            retry_s=round(error.retry_s, 6),
         )
 
     async def _boundary(self) -> bool:
@@ -193,6 +199,7 @@ class Context:
         return Request(
             rollout=setting.rollout,
             step=step,
+            n=n,
             request_id=f"{setting.rollout}/{n}",
             model=setting.model or self._lane.model,
             messages=messages,
@@ -280,6 +287,10 @@ class Context:
     def _spend(self, x: r.ReplyReceived) -> None:
         self.spent.reply(x)
         self.now += x.model_s + x.wait_s + x.retry_s
+
+    def _spend_failed(self, x: r.CallFailed) -> None:
+        self.spent.failed(x)
+        self.now += x.wait_s + x.retry_s
 
     async def _check_limits(self) -> None:
         status = self._reached()

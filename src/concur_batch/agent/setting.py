@@ -60,3 +60,8 @@ class Spent:
         self.wait_s += x.wait_s
         self.retry_s += x.retry_s
         self.finish_reason = x.finish_reason
+
+    def failed(self, x: r.CallFailed) -> None:
+        """A call that came to nothing."""
+        self.wait_s += x.wait_s
+        self.retry_s += x.retry_s

@@ -11,17 +11,18 @@ from concur_batch.dashboard.scene import Scene
 from concur_batch.state import Group, RunState
 
 _MOST = 6
-_KINDS = {"rollout": "rollout", "call": "call", "tool": "tool call"}
+_KINDS = {"rollout": "rollout", "call": "call", "attempt": "attempt", "tool": "tool call"}
 _ABOUT = {
     "rollout": "rollouts that ended with an error",
     "call": "model calls that raised an error into their agent",
+    "attempt": "attempts of model calls that failed and were made again",
     "tool": "tool calls that failed; the model was told",
 }
-_STYLES = {"rollout": colours.LOST, "call": colours.LOST, "tool": colours.PLAIN}
+_STYLES = {"rollout": colours.LOST, "call": colours.LOST, "attempt": colours.HELD, "tool": colours.PLAIN}
 
 
 def groups(state: RunState) -> list[Group]:
-    """Rollouts that failed before calls that did before tools; in each the newest first."""
+    """Rollouts that failed before calls that did before attempts before tools; in each the newest first."""
     order = list(_KINDS)
     present = [group for group in state.faults.groups.values() if counted(state, group) > 0]
     return sorted(present, key=lambda group: (order.index(group.kind), -group.at))

@@ -34,6 +34,9 @@ def line(state: RunState, now: float) -> str:
         parts.append(f"{name}limit {bound(engine, state).words} ({moved(engine, now)}){locked}")
         if engine.lost is not None:
             parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.away}")
+        again = state.retrying(engine.name)
+        if again and engine.retried is not None:
+            parts.append(f"{again} call{'s' * (again != 1)} tried again, {name}{engine.failing}")
     hit = state.segment_totals.hit_rate
     if hit is not None:
         parts.append(f"cached {share(hit)}")

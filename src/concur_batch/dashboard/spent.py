@@ -49,7 +49,7 @@ def shares(state: RunState, now: float) -> tuple[dict[str, float], bool]:
         "queue": model * queued,
         "tool": totals.tool_s + present["tool"],
         "paused": totals.paused_s + totals.wait_s + present["paused"],
-        "retry": totals.retry_s,
+        "retry": totals.retry_s + present["retry"],
     }
     whole = sum(parts.values())
     return ({name: part / whole for name, part in parts.items()} if whole > 0 else {}), flight > 0

@@ -17,8 +17,10 @@ class ToolUnderWay:
 
 
 def phases(state: RunState, now: float) -> dict[str, float]:
-    """Seconds in model calls, tools and pauses. Who waits for an engine that is away counts as paused from then on."""
-    found = {"model": 0.0, "tool": 0.0, "paused": 0.0}
+    """Seconds in model calls, tools and pauses, and since an attempt failed last. Who waits for an engine that is away counts
+    as paused from then on.
+    """
+    found = {"model": 0.0, "tool": 0.0, "paused": 0.0, "retry": 0.0}
     if state.finished is not None:
         return found
     lost = {name: engine.lost.t for name, engine in state.engines.items() if engine.lost is not None}
@@ -29,7 +31,7 @@ def phases(state: RunState, now: float) -> dict[str, float]:
             continue
         seconds = max(0.0, now - agent.since)
         away = min(seconds, max(0.0, now - lost[agent.engine])) if phase == "model" and agent.engine in lost else 0.0
-        found[phase] += seconds - away
+        found["retry" if phase == "model" and agent.retrying else phase] += seconds - away
         found["paused"] += away
     return found
 

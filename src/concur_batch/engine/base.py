@@ -25,6 +25,7 @@ class Request:
     turn: ScriptedTurn | None = None  # what a simulated engine answers
     session_id: str | None = None
     priority: int | None = None  # larger: more urgent
+    n: int = 0  # of the call among all of its rollout; 0: it is of none
     touch: bool = False  # only to keep the KV of its prompt in the cache: nobody waits for the answer
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from concur_batch import records as r
+from concur_batch.state import retrying
 
 Values = tuple[str, ...]
 """Of the labels, in their order."""
@@ -78,8 +79,10 @@ class Tally:
         self.counters: dict[str, dict[Values, float]] = {name: {} for name in COUNTERS}
         self.histograms: dict[str, dict[Values, Histogram]] = {name: {} for name in HISTOGRAMS}
         self._tools: set[str] = set()
+        self._retrying: dict[str, dict[int, retrying.Tried]] = {}  # by rollout, of its calls
         self._apply: dict[type[r.Record], Callable[[Any], None]] = {
             r.ReplyReceived: self._reply_received,
+            r.CallRetried: self._call_retried,
             r.CallFailed: self._call_failed,
             r.ToolFinished: self._tool_finished,
             r.RolloutPaused: self._rollout_paused,
@@ -107,13 +110,24 @@ class Tally:
         if x.missed_tokens is not None:
             self._count("history_tokens", engine, x.history_tokens)
             self._count("missed_tokens", engine, x.missed_tokens)
-        self._count("model_call_retries", engine, x.retries)
-        self._count("model_call_retry_seconds", engine, x.retry_s)
+        self._retries_ended(x)
         self._count("model_call_wait_seconds", engine, x.wait_s)
         self._observe("model_call_seconds", engine, x.model_s)
 
     def _call_failed(self, x: r.CallFailed) -> None:
         self._count("model_call_failures", (x.engine, x.error))
+        self._retries_ended(x)
+        self._count("model_call_wait_seconds", (x.engine,), x.wait_s)
+
+    def _call_retried(self, x: r.CallRetried) -> None:
+        self._retried(x.engine, retrying.told(self._retrying.setdefault(x.rollout, {}), x))
+
+    def _retries_ended(self, x: r.ReplyReceived | r.CallFailed) -> None:
+        self._retried(x.engine, retrying.left(self._retrying.get(x.rollout, {}), x))
+
+    def _retried(self, engine: str, more: retrying.Tried) -> None:
+        self._count("model_call_retries", (engine,), more.retries)
+        self._count("model_call_retry_seconds", (engine,), more.seconds)
 
     def _tool_finished(self, x: r.ToolFinished) -> None:
         tool = self._tool(x.tool)
@@ -130,6 +144,7 @@ class Tally:
         self._count("paused_seconds", (x.engine,), x.paused_s)
 
     def _rollout_finished(self, x: r.RolloutFinished) -> None:
+        self._retrying.pop(x.rollout, None)
         self._count("rollouts_ended", (x.status,))
         if x.error is not None:
             self._count("rollout_errors", (x.error.error_class,))

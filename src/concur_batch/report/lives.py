@@ -102,6 +102,14 @@ class Lives:
             life.add(Span("retry", tried, sent))
             life.add(Span("model", sent, at))
 
+    def failed(self, record: r.CallFailed, at: float) -> None:
+        """All attempts were lost."""
+        life = self._lives.get(record.rollout)
+        if life is not None:
+            tried = at - record.retry_s
+            life.add(Span("waiting", tried - record.wait_s, tried))
+            life.add(Span("retry", tried, at))
+
     def tool(self, record: r.ToolFinished, at: float) -> None:
         """A call that ends here."""
         life = self._lives.get(record.rollout)

@@ -80,7 +80,7 @@ class RunReport:
             r.Decided: (lines.decided, marks.decided),
             r.RolloutStarted: (lines.back, lives.started, failures.started, self._started),
             r.ReplyReceived: (self.growth.reply, lives.reply),
-            r.CallFailed: (failures.call_failed,),
+            r.CallFailed: (failures.call_failed, lives.failed),
             r.ToolFinished: (self.tools.call, lives.tool),
             r.RolloutPaused: (lines.paused, lives.paused),
             r.RolloutReturned: (lines.back, lives.returned),

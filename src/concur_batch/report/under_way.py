@@ -23,7 +23,7 @@ def spans(state: RunState, live: LiveRollout, word: str = "under way") -> Iterat
     else:
         lost = state.engines[live.engine].lost if live.engine in state.engines else None
         away = now if lost is None else max(before + live.since, before + lost.t)
-        yield Span("model", before + live.since, away, f"({word})")
+        yield Span("retry" if live.retrying else "model", before + live.since, away, f"({word})")
         yield Span("waiting", away, now, f"({word})")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["rollout", "call", "tool"]
+Kind: TypeAlias = Literal["rollout", "call", "attempt", "tool"]
 
 MOST_GROUPS = 24
 MOST_EXAMPLES = 6  # messages kept of a group
@@ -25,7 +25,9 @@ class Example:
 
 @dataclass(slots=True, kw_only=True)
 class Group:
-    """Errors of one class. `kind`: they ended a rollout, were raised into an agent by a model call, or are a tool's."""
+    """Errors of one class. `kind`: they ended a rollout, were raised into an agent by a model call, ended one attempt of a
+    call that was made again, or are a tool's.
+    """
 
     kind: Kind
     name: str

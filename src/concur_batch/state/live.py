@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from concur_batch.state.retrying import Tried
+
 
 class RunningTool(NamedTuple):
     """A call that has not come back."""
@@ -27,6 +29,7 @@ class LiveRollout:
     paused: bool = False
     yielded: bool = False  # in a tool call, without a slot
     tools: dict[int, RunningTool] = field(default_factory=dict)  # by n
+    retrying: dict[int, Tried] = field(default_factory=dict)  # its model calls of which an attempt has failed, by n
 
     @property
     def phase(self) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from concur_batch import records as r
+from concur_batch.state import retrying
 from concur_batch.state.engine import EngineView
 from concur_batch.state.faults import LENGTH, Faults
 from concur_batch.state.live import LiveRollout, RunningTool
@@ -61,6 +62,7 @@ class RunState:
             r.EngineReturned: self._engine_returned,
             r.RolloutStarted: self._rollout_started,
             r.ReplyReceived: self._reply_received,
+            r.CallRetried: self._call_retried,
             r.CallFailed: self._call_failed,
             r.ToolStarted: self._tool_started,
             r.ToolFinished: self._tool_finished,
@@ -108,6 +110,10 @@ class RunState:
         """Rollouts whose status is `error`."""
         return self.statuses["error"]
 
+    def retrying(self, engine: str) -> int:
+        """Model calls that are being tried again there."""
+        return sum(len(live.retrying) for live in self.live.values() if live.engine == engine) if self.finished is None else 0
+
     @property
     def segment_totals(self) -> Totals:
         """Sums since the present segment opened: what speed is measured on."""
@@ -145,6 +151,7 @@ class RunState:
             self._place(live, paused=True, yielded=False)
             live.since = x.t
             live.tools.clear()
+            live.retrying.clear()
         for engine in self.engines.values():
             engine.took_segment()
 
@@ -200,8 +207,8 @@ class RunState:
         totals.completion_tokens += x.completion_tokens
         totals.model_s += x.model_s
         totals.wait_s += x.wait_s
-        totals.retry_s += x.retry_s
-        totals.retries += x.retries
+        if x.retries or x.retry_s:
+            self._retries_ended(live, x)
         if x.cached_tokens is not None:
             totals.cached_tokens += x.cached_tokens
             totals.cache_reported_tokens += x.prompt_tokens
@@ -209,10 +216,27 @@ class RunState:
             totals.history_tokens += x.history_tokens
             totals.missed_tokens += x.missed_tokens
 
+    def _retries_ended(self, live: LiveRollout | None, x: r.ReplyReceived | r.CallFailed) -> None:
+        more = retrying.left({} if live is None else live.retrying, x)
+        self.totals.retries += more.retries
+        self.totals.retry_s += more.seconds
+
+    def _call_retried(self, x: r.CallRetried) -> None:
+        live = self.live.get(x.rollout)
+        if live is not None:
+            more = retrying.told(live.retrying, x)
+            self.totals.retries += more.retries
+            self.totals.retry_s += more.seconds
+            live.since = x.t
+        self._engine(x.engine).retried = x
+        self.faults.add("attempt", x.error, x.message, x.rollout, self.elapsed_before + x.t)
+
     def _call_failed(self, x: r.CallFailed) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
             live.since = x.t
+        self.totals.wait_s += x.wait_s
+        self._retries_ended(live, x)
         self.faults.add("call", x.error, x.message, x.rollout, self.elapsed_before + x.t)
 
     def _tool_started(self, x: r.ToolStarted) -> None:

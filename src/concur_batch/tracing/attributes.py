@@ -75,9 +75,12 @@ def of_reply(x: r.ReplyReceived) -> Attributes:
         found["concur.missed_tokens"] = x.missed_tokens
     if x.reasoning_tokens:
         found["gen_ai.usage.reasoning.output_tokens"] = x.reasoning_tokens
-    if x.retries:
-        found |= {"concur.retries": x.retries, "concur.retry_seconds": x.retry_s}
-    return found
+    return found | of_retries(x)
+
+
+def of_retries(x: r.ReplyReceived | r.CallFailed) -> Attributes:
+    """What it took, where one attempt was not enough."""
+    return {"concur.retries": x.retries, "concur.retry_seconds": x.retry_s} if x.retries else {}
 
 
 def of_tool(x: r.ToolStarted | r.ToolFinished) -> Attributes:

@@ -89,7 +89,7 @@ class Spans:
         self._call(x, x.t - x.model_s, attributes.of_reply(x))
 
     def _call_failed(self, x: r.CallFailed) -> None:
-        self._call(x, x.t, {}, error=x.error)  # when it began is not recorded
+        self._call(x, x.t - x.retry_s, attributes.of_retries(x), error=x.error)
 
     def _tool_started(self, x: r.ToolStarted) -> None:
         if x.rollout in self._open:
