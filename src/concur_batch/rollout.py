@@ -98,6 +98,8 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
         spent = context.spent
         if past is not None:
             spent.paused_s += past.paused_s
+            spent.wait_s += past.wait_s
+            spent.retry_s += past.retry_s
         recorder.write(_finished(rollout, lane, recorder.now(), started, status=status, output=output, error=error, spent=spent))
         ended = True
     finally:

@@ -89,6 +89,13 @@ def test_time_without_an_engine_is_waiting():
     }  # fmt: skip
 
 
+def test_a_wait_that_the_end_of_a_process_cuts_off_counts_once():
+    records = [*opening(1), start("a#0", t=1.0), r.RolloutPaused(t=4.0, rollout="a#0", engine="e", step=1, reason="drain")]
+    ended = [r.SegmentFinished(t=9.0, cause="drained")]
+    for more in ([sampled(9.0)], ended, [*ended, segment()], [sampled(9.0), segment()]):
+        assert report(*records, *more).agent_time()["paused_s"] == 5.0
+
+
 def test_a_trajectory_is_read_from_the_journal():
     made = report(*ordinary(3))
     (failure,) = made.choice.failures

@@ -8,6 +8,7 @@ from stage import Stage, tasks, turns
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineBusy, EngineFailed
+from concur_batch.state import fold
 from concur_batch.task import Limits
 
 
@@ -22,6 +23,20 @@ def drain_after(seconds):
 def ended_at(stage):
     """When the run stopped deciding, to the second."""
     return max(x.t for x in stage.records)
+
+
+def test_pauses_that_it_cuts_off_stay_counted():
+    stage = Stage(ScriptedEngine(turns("once"), delay_s=2.0), tasks(3)).run(drain_after(1.0))
+    end = stage.records[-1].t + 40.0  # something else took so long to end
+    stage.records.append(r.SegmentFinished(t=end, cause="drained"))
+    paused = sum(end - x.t for x in stage.of(r.RolloutPaused))
+    assert paused > 3 * 39
+    assert fold(stage.records).totals.paused_s == pytest.approx(paused)
+    stage.run()
+    ends = stage.of(r.RolloutFinished)
+    assert sum(x.paused_s for x in ends) == pytest.approx(paused, abs=1e-4)
+    assert fold(stage.records).totals.paused_s == pytest.approx(paused, abs=1e-4)
+    assert all(x.model_s + x.tool_s + x.paused_s <= x.wall_s for x in ends)
 
 
 @pytest.mark.parametrize("error", [EngineBusy("later", 600.0), EngineFailed("no reply")])

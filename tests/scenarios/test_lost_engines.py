@@ -160,6 +160,22 @@ def test_waiting_for_the_engine_is_not_the_rollouts_time_after_a_resume_either(e
     assert [x.status for x in stage.of(r.RolloutFinished)] == ["completed"]
 
 
+@pytest.mark.parametrize("end", [drain, stop])
+def test_waiting_for_an_engine_stays_counted_where_the_run_is_interrupted(end):
+    engine = Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0)
+    stage = Stage(engine, tasks(2)).run(after(50.0, end))
+    (lost,) = stage.of(r.EngineLost)
+    stage.records.append(r.SegmentFinished(t=50.0, cause="drained"))
+    waited = 2 * (50.0 - lost.t)
+    assert fold(stage.records).totals.wait_s == pytest.approx(waited)
+    stage.engine = ScriptedEngine(turns("once", "once"), delay_s=2.0)
+    stage.run()
+    ends = stage.of(r.RolloutFinished)
+    assert fold(stage.records).totals.wait_s == pytest.approx(sum(x.wait_s for x in ends), abs=1e-4)
+    assert sum(x.wait_s for x in ends) == pytest.approx(waited, abs=0.1)
+    assert all(x.model_s + x.tool_s + x.wait_s <= x.wall_s < 70 for x in ends)
+
+
 def test_what_a_rollout_used_of_its_time_counts_over_a_resume():
     """Pauses and absence may overlap; each second is left out once."""
     history = History()

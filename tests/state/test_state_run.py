@@ -3,6 +3,8 @@
 import pickle
 import random
 
+import pytest
+
 from concur_batch import records as r
 from concur_batch.state import RunState, fold
 from concur_batch.state.engine import HISTORY, MOVES
@@ -111,6 +113,24 @@ def test_attempts_that_failed_stand_among_the_errors_while_the_call_is_tried_aga
     assert (state.retrying("e"), state.retrying("other")) == (1, 0)
     state.apply(failed(8.0, 1, retries=2, retry_s=8.0))
     assert state.retrying("e") == 0
+
+
+# Waits that the end of a process cuts off
+
+
+@pytest.mark.parametrize("end", [[], [r.SegmentFinished(t=10.0, cause="drained")]])
+def test_waits_that_a_processs_end_cuts_off_stay_counted(end):
+    """Paused, at a lost engine, between attempts; whoever is in a tool or in a model call waits for nobody."""
+    names = ("paused", "a", "tool", "model")
+    story = [OPENED, *(started(1.0, name) for name in names)]
+    story += [r.RolloutStarted(t=1.0, rollout="b", engine="f", task="b", k=0, index=0, seed=0)]
+    story += [r.RolloutPaused(t=3.0, rollout="paused", engine="e", step=1, reason="limit"), retried(5.0, 1, 1, 4.0)]
+    story += [r.ToolStarted(t=5.0, rollout="tool", step=1, n=1, tool="t", hash="")]
+    story += [r.EngineLost(t=6.0, engine="f", message="refused"), r.Sampled(t=10.0, engine="e")]
+    whole = fold([*story, *end, OPENED]).totals
+    assert (whole.paused_s, whole.wait_s, whole.retry_s) == (7.0, 4.0, 4.0 + 5.0)
+    again = [started(1.0, "paused", resumed=True), ended(2.0, "paused"), r.SegmentFinished(t=2.0, cause="finished")]
+    assert fold([*story, *end, OPENED, *again]).totals.paused_s == 7.0 + 4 * 2.0  # the others were not taken up
 
 
 # Timeline

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from concur_batch import records as r
 from concur_batch.agent.gaps import after_gaps, basis
 from concur_batch.agent.past import Call, PastCall
 from concur_batch.errors import AgentError
 from concur_batch.records import Record
+
+OfRollout: TypeAlias = (
+    r.ReplyReceived | r.CallRetried | r.CallFailed | r.ToolStarted | r.ToolFinished | r.RolloutPaused | r.RolloutReturned
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -22,31 +27,80 @@ class Past:
     aside: dict[int, Call] = field(default_factory=dict)  # what these were
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
+    wait_s: float = 0.0  # and retry_s: of calls that came to no end
+    retry_s: float = 0.0
     used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
     stood: list[tuple[float, float]] = field(default_factory=list)  # t from and to, in this segment: paused, or its engine away
     since: float = 0.0  # t of the present segment from which its wall time counts
     seen: float = 0.0  # t of its newest record
+    paused: float | None = None  # t of its pause, while it lasts
+    retrying: dict[int, float] = field(default_factory=dict)  # n -> seconds lost so far by a call that is being tried again
 
-    def close_segment(self) -> None:
-        """The segment broke off: its time up to the last record counts."""
+    def close_segment(self, end: float, lost: float | None) -> None:
+        """The segment broke off at `end`: its time up to the last record counts, and what it waited then. `lost`: since when
+        its engine is away.
+        """
+        if self.engine is not None:
+            self._cut_off(end, lost)
         wall_s = max(0.0, self.seen - self.since)
         self.wall_s += wall_s
         self.used_s += max(0.0, wall_s - self._stood_s())
         self.since = self.seen = 0.0
-        self.engine = None
+        self.engine = self.paused = None
         self.stood.clear()
+        self.retrying.clear()
         for n in after_gaps(self.calls):
             call = self.calls.get(n)
             if call is not None:
                 self.aside[n] = call
             self.calls[n] = None
 
-    def replied(self, x: r.ReplyReceived) -> None:
+    def _cut_off(self, end: float, lost: float | None) -> None:
+        self.retry_s += sum(self.retrying.values())
+        if self.paused is not None:
+            since = self.paused
+            self.paused_s += end - since
+        elif lost is not None and not any(isinstance(call, PastCall) and call.finished is None for call in self.calls.values()):
+            since = max(lost, self.seen)
+            self.wait_s += end - since
+        else:
+            return
+        self.stood.append((since, end))
+        self.seen = end
+
+    def apply(self, x: OfRollout) -> None:
+        """Take in one of its records."""
+        match x:
+            case r.ReplyReceived():
+                self._replied(x)
+            case r.CallRetried():
+                self.retrying[x.n] = x.retry_s
+            case r.CallFailed():
+                self.calls[x.n] = x
+                self.retrying.pop(x.n, None)
+            case r.ToolStarted():
+                self.calls[x.n] = PastCall(x)
+            case r.ToolFinished():
+                call = self.calls.get(x.n)
+                if not isinstance(call, PastCall):
+                    return
+                call.finished = x
+            case r.RolloutPaused():
+                self.paused = x.t
+                return
+            case r.RolloutReturned():
+                self.paused = None
+                self.paused_s += x.paused_s
+                self.stood.append((x.t - x.paused_s, x.t))
+        self.seen = x.t
+
+    def _replied(self, x: r.ReplyReceived) -> None:
         """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
         for n in basis(x) & self.aside.keys():
             self.calls[n] = self.calls[n] or self.aside[n]
         self.calls[x.n] = x
-        self.seen = x.t
+        if x.retries:
+            self.retrying.pop(x.n, None)
 
     def _stood_s(self) -> float:
         """Each second once, up to the last record."""
@@ -120,30 +174,23 @@ class History:
         self.ended: dict[str, Ended] = {}
         self.unfinished: dict[str, Past] = {}
         self._lost: dict[str, float] = {}  # engine that is away -> since t
+        self._time = 0.0  # t of the newest record
 
     def apply(self, x: Record) -> None:
         """Take one record in; records must come in the journal's order."""
         match x:
-            case r.ReplyReceived():
+            case (
+                r.ReplyReceived()
+                | r.CallRetried()
+                | r.CallFailed()
+                | r.ToolStarted()
+                | r.ToolFinished()
+                | r.RolloutPaused()
+                | r.RolloutReturned()
+            ):
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
-                    past.replied(x)
-            case r.CallFailed():
-                past = self.unfinished.get(x.rollout)
-                if past is not None:
-                    past.calls[x.n] = x
-                    past.seen = x.t
-            case r.ToolStarted():
-                past = self.unfinished.get(x.rollout)
-                if past is not None:
-                    past.calls[x.n] = PastCall(x)
-                    past.seen = x.t
-            case r.ToolFinished():
-                past = self.unfinished.get(x.rollout)
-                call = past.calls.get(x.n) if past is not None else None
-                if past is not None and isinstance(call, PastCall):
-                    call.finished = x
-                    past.seen = x.t
+                    past.apply(x)
             case r.RolloutStarted() if x.resumed:
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
@@ -152,12 +199,6 @@ class History:
             case r.RolloutStarted():
                 self.ended.pop(x.rollout, None)
                 self.unfinished[x.rollout] = Past(started=x, engine=x.engine, since=x.t, seen=x.t)
-            case r.RolloutReturned():
-                past = self.unfinished.get(x.rollout)
-                if past is not None:
-                    past.paused_s += x.paused_s
-                    past.stood.append((x.t - x.paused_s, x.t))
-                    past.seen = x.t
             case r.EngineLost():
                 self._lost[x.engine] = x.t
             case r.EngineReturned():
@@ -167,11 +208,11 @@ class History:
                 error_class = x.error.error_class if x.error is not None else None
                 self.ended[x.rollout] = Ended(x.status, error_class, x.attempt)
             case r.SegmentStarted():
+                self.close()
                 self._lost.clear()
-                for past in self.unfinished.values():
-                    past.close_segment()
             case _:
                 pass
+        self._time = x.t
 
     def _returned(self, x: r.EngineReturned) -> None:
         lost = self._lost.pop(x.engine, x.t)
@@ -180,6 +221,6 @@ class History:
                 past.stood.append((max(lost, past.since), x.t))
 
     def close(self) -> None:
-        """All segments have been read."""
+        """A segment has been read to its end: the last one, or another follows."""
         for past in self.unfinished.values():
-            past.close_segment()
+            past.close_segment(self._time, self._lost.get(past.engine or ""))

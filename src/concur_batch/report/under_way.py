@@ -28,9 +28,11 @@ def spans(state: RunState, live: LiveRollout, word: str = "under way") -> Iterat
 
 
 def seconds(state: RunState) -> dict[str, float]:
-    """Of all live agents together, by phase."""
+    """Of all live agents together, by phase. At a process's end their waits are in the totals."""
     found: dict[str, float] = {}
     for live in state.live.values():
         for span in spans(state, live):
+            if state.finished is not None and span.phase not in ("model", "tool"):
+                continue
             found[span.phase] = found.get(span.phase, 0.0) + max(0.0, span.end - span.start)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from concur_batch import records as r
 from concur_batch.state import retrying
+from concur_batch.state.cut_off import add_waits
 from concur_batch.state.engine import EngineView
 from concur_batch.state.faults import LENGTH, Faults
 from concur_batch.state.live import LiveRollout, RunningTool
@@ -136,6 +137,8 @@ class RunState:
     # One method per kind ---------------------------------------------------------------------------------------------
 
     def _segment_started(self, x: r.SegmentStarted) -> None:
+        if self.finished is None:
+            add_waits(self.totals, self.live.values(), self.engines, self.time)
         self.elapsed_before += self.time
         self._due = self.timeline.due_s - self.elapsed_before
         self.time = x.t
@@ -317,6 +320,7 @@ class RunState:
         self.draining = x.cause
 
     def _segment_finished(self, x: r.SegmentFinished) -> None:
+        add_waits(self.totals, self.live.values(), self.engines, x.t)
         self.finished = x.cause
 
 

@@ -1,0 +1,25 @@
+"""Waiting that the end of a process cuts off has no record of its own: what it came to by then. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from concur_batch.state.engine import EngineView
+from concur_batch.state.live import LiveRollout
+from concur_batch.state.totals import Totals
+
+
+def add_waits(totals: Totals, agents: Iterable[LiveRollout], engines: Mapping[str, EngineView], end: float) -> None:
+    """Of these agents: in pauses, for an engine that was away, and between attempts, until the end. Model calls and tools count
+    when they come back.
+    """
+    for agent in agents:
+        seconds = max(0.0, end - agent.since)
+        if agent.paused:
+            totals.paused_s += seconds
+        elif not agent.tools:
+            engine = engines.get(agent.engine)
+            lost = None if engine is None else engine.lost
+            away = 0.0 if lost is None else min(seconds, max(0.0, end - lost.t))
+            totals.wait_s += away
+            totals.retry_s += seconds - away if agent.retrying else 0.0
