@@ -41,6 +41,11 @@ def test_reads_sglangs_reply():
     assert (reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens, reply.reasoning_tokens) == (931, 24, 930, 0)
 
 
+@pytest.mark.parametrize("content", [7, 1.5, True, {"type": "text", "text": "x"}])
+def test_an_answer_that_is_no_text_is_no_reply(content):
+    assert read_reply(completion({"content": content}), "r") is None
+
+
 def test_no_token_cached_is_not_the_same_as_not_told():
     assert read_reply(captured("chat_cold.json").encode(), "r").cached_tokens == 0
     for usage in ({}, {"prompt_tokens_details": None}, {"prompt_tokens_details": {}}):

@@ -55,7 +55,7 @@ class _ToolCall(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct):
-    content: Any = None
+    content: str | list[Any] | None = None  # some servers send it in parts
     tool_calls: list[_ToolCall] | None = None
     reasoning_content: str | None = None
 
