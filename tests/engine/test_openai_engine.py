@@ -134,6 +134,11 @@ def test_a_proxy_of_the_environment_does_not_concern_loopback(monkeypatch):
             EngineFailed,
             "a chat completion",
         ),
+        (
+            says('{"choices": [{"message": {"content": 7}}]}'),
+            EngineFailed,
+            "got one that cannot be read for its choices[0].message.content (expected str",
+        ),
         (says(HTML, 500), EngineFailed, "HTTP 500: an HTML page"),
         (says("", 502), EngineFailed, "HTTP 502: an empty body"),
         (says("{}", 503), EngineBusy, "HTTP 503"),

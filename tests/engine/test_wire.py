@@ -4,7 +4,7 @@ import pytest
 from chat_server import DEEP, LATIN, captured, request
 
 from concur_batch.engine.base import Capabilities
-from concur_batch.engine.wire import chat_body, read_reply
+from concur_batch.engine.wire import chat_body, read_reply, wrong_field
 from concur_batch.task import ScriptedTurn
 
 TURN = ScriptedTurn(tool_calls=({"name": "look", "arguments": {}},), tokens=7)
@@ -44,6 +44,34 @@ def test_reads_sglangs_reply():
 @pytest.mark.parametrize("content", [7, 1.5, True, {"type": "text", "text": "x"}])
 def test_an_answer_that_is_no_text_is_no_reply(content):
     assert read_reply(completion({"content": content}), "r") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (completion({"content": 7}), "choices[0].message.content (expected str | array | null, got int)"),
+        (
+            completion({"content": "\ud800"}),
+            "choices[0].message.content (holds half of a surrogate pair, which is no character)",
+        ),
+        (completion({"tool_calls": 7}), "choices[0].message.tool_calls (expected array | null, got int)"),
+        (completion({"content": "x"}, usage="many"), "usage (expected object | null, got str)"),
+        (completion({"content": "x"}, usage={"prompt_tokens": -1}), "usage.prompt_tokens (expected a number >= 0.0)"),
+        (completion({"content": "x"}, usage={"prompt_tokens": 1.5}), "usage.prompt_tokens (expected a whole number)"),
+        (completion({"content": "x"}, usage={"prompt_tokens": "7"}), "usage.prompt_tokens (expected a number, got str)"),
+        (b'{"choices": []}', "choices (there is none)"),
+        (b"{}", None),
+        (b'{"choices": [', None),
+        (b"<html>", None),
+        (b'{"\\ud800": "\\ud800"}', "\\ud800 (holds half of a surrogate pair, which is no character)"),
+        (b'"\\ud800"', None),
+        (LATIN, None),
+        (DEEP, None),
+        (completion({"content": "x"}), None),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(body, told):
+    assert wrong_field(body) == told
 
 
 def test_no_token_cached_is_not_the_same_as_not_told():

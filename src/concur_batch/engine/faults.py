@@ -41,8 +41,10 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, where: str) -> E
     return EngineRefused(text)
 
 
-def unreadable(body: bytes, where: str, expected: str) -> EngineFailed:
-    """The error for a reply that came with a good status but is not what was asked for."""
+def unreadable(body: bytes, where: str, expected: str, wrong: str | None = None) -> EngineFailed:
+    """The error for a reply that came with a good status but is not what was asked for. `wrong`: the field that is to blame."""
+    if wrong is not None:
+        return EngineFailed(f"{where}: expected {expected}, but got one that cannot be read for its {wrong}")
     return EngineFailed(f"{where}: expected {expected}, but got {describe(body)}")
 
 

@@ -16,7 +16,7 @@ from concur_batch.engine.helps import refused_fields
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.readings import Readings
 from concur_batch.engine.transport import Answer, Transport
-from concur_batch.engine.wire import chat_body, read_reply
+from concur_batch.engine.wire import chat_body, read_reply, wrong_field
 from concur_batch.errors import EngineBusy, EngineError, EngineFailed
 
 _log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class OpenAIEngine:
             raise fault(answer.status, answer.headers, answer.body, self._where)
         reply = read_reply(answer.body, request.request_id)
         if reply is None:
-            raise unreadable(answer.body, self._where, "a chat completion")
+            raise unreadable(answer.body, self._where, "a chat completion", wrong_field(answer.body))
         if reply.finish_reason == "abort":
             raise EngineBusy(f"{self._where}: the server aborted the request")
         if reply.cached_tokens is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
@@ -116,6 +118,48 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     )
 
 
+def wrong_field(body: bytes) -> str | None:
+    """Which field keeps `read_reply` from reading this, and why; None where it is something else, or no single field."""
+    try:
+        if not _decoder.decode(body).choices:
+            return "choices (there is none)"
+    except msgspec.ValidationError as error:
+        told = _WRONG.fullmatch(str(error))
+        return None if told is None else f"{told['field']} ({_in_words(told['why'])})"
+    except NO_JSON:
+        field = _broken_text(body)
+        return None if field is None else f"{field} (holds half of a surrogate pair, which is no character)"
+    return None
+
+
+_WRONG = re.compile(r"(?P<why>.*) - at `\$\.(?P<field>.*)`")
+
+
+def _in_words(why: str) -> str:
+    words = why.replace("`float` that's a multiple of 1.0", "a whole number").replace("`float`", "a number").replace("`", "")
+    return words[0].lower() + words[1:]
+
+
+def _broken_text(body: bytes) -> str | None:
+    """Where in JSON that is otherwise sound a text is none that can be written."""
+    try:
+        left: list[tuple[str, Any]] = [("", json.loads(body))]
+    except (ValueError, RecursionError):
+        return None
+    while left:
+        field, told = left.pop()
+        if isinstance(told, str):
+            if not told.isascii() and _LONE.search(told):
+                return field.removeprefix(".")[:_FIELD].encode("ascii", "backslashreplace").decode() or None
+        elif isinstance(told, dict):
+            left += [(f"{field}.{key}", value) for key, value in told.items()]
+        elif isinstance(told, list):
+            left += [(f"{field}[{i}]", value) for i, value in enumerate(told)]
+    return None
+
+
+_FIELD = 80  # characters of its name, of which a server may make up any
+_LONE = re.compile("[\ud800-\udfff]")
 _NO_USAGE = _Usage()
 
 
