@@ -29,6 +29,7 @@ from concur_batch.cli.assembly import assemble
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import RUN_KEYS, RunKeys
 from concur_batch.cli.run import blocked
+from concur_batch.cli.run.log_lines import VisibleFormatter
 from concur_batch.cli.run.measure import measure
 from concur_batch.cli.run.observers import observers
 from concur_batch.config import Config
@@ -315,7 +316,7 @@ def _log_to(run_dir: Path) -> None:
     folder.mkdir(exist_ok=True)
     number = len(list(folder.glob("*.log"))) + 1
     handler = logging.FileHandler(folder / f"{number:06d}.log", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.raiseExceptions = False  # a disk that is full is told where the journal meets it, and by no traceback
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "aiohttp.access"):
