@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from concur_batch import errors
 from concur_batch import records as r
 from concur_batch.agent.limits import Leash, WallTime
-from concur_batch.agent.past import PastCall
-from concur_batch.agent.replay import Past, PastCalls
+from concur_batch.agent.past import PastCall, reply_of
+from concur_batch.agent.replay import Past, PastCalls, left_s
 from concur_batch.agent.requests import Conversation, hash_call
 from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
@@ -66,7 +66,7 @@ class Context:
         self.now = 0.0
         """Seconds since the rollout began, as of its last answer: it stands still in between, so that replay is exact."""
         self.spent = Spent()
-        self.wall_time = WallTime(_left(setting.limits.timeout_s, past))
+        self.wall_time = WallTime(left_s(setting.limits.timeout_s, past))
         self._setting = setting
         self._lane = lane
         self._view = view
@@ -144,9 +144,7 @@ class Context:
             try:
                 done = await self._lane.complete(request, self.wall_time)
             except errors.EngineError as error:
-                record = self._failed(error, n, key, step)
-                self._recorder.write(record)
-                self._spend_failed(record)
+                self._record_failed(error, n, key, step)
                 raise
             finally:
                 self._lane.gate.ended(self._view, number)
@@ -155,8 +153,8 @@ class Context:
         self._take_reply(done, n, key, request, number, kept=kept)
         return done.reply
 
-    def _failed(self, error: errors.EngineError, n: int, key: str, step: int) -> r.CallFailed:
-        return r.CallFailed(
+    def _record_failed(self, error: errors.EngineError, n: int, key: str, step: int) -> None:
+        record = r.CallFailed(
             t=self._recorder.now(),
             rollout=self._setting.rollout,
             engine=self._lane.name,
@@ -169,6 +167,8 @@ class Context:
             retries=error.retries,
             retry_s=round(error.retry_s, 6),
         )
+        self._recorder.write(record)
+        self._spend_failed(record)
 
     async def _boundary(self) -> bool:
         """Whether it had no slot for a while."""
@@ -261,14 +261,7 @@ class Context:
         self._spend(record)
 
     def _reply_again(self, past: r.ReplyReceived, messages: list[Message]) -> Reply:
-        reply = Reply(
-            message=past.message,
-            finish_reason=past.finish_reason,
-            prompt_tokens=past.prompt_tokens,
-            completion_tokens=past.completion_tokens,
-            cached_tokens=past.cached_tokens,
-            reasoning_tokens=past.reasoning_tokens,
-        )
+        reply = reply_of(past)
         number = self._talk.number(messages)
         self._talk.extend(messages, reply, past.n, number)
         self._tell(reply, number)
@@ -402,10 +395,3 @@ class Context:
     async def _refuse(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG002 - stands in for a call
         known = ", ".join(sorted(self._callable)) or "none"
         return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")
-
-
-def _left(timeout_s: float | None, past: Past | None) -> float | None:
-    """Of the wall-time limit, what earlier segments have not used up."""
-    if timeout_s is None or past is None:
-        return timeout_s
-    return max(0.0, timeout_s - past.used_s)

@@ -112,6 +112,13 @@ class Past:
         return whole
 
 
+def left_s(timeout_s: float | None, past: Past | None) -> float | None:
+    """Of the wall-time limit, what earlier segments have not used up."""
+    if timeout_s is None or past is None:
+        return timeout_s
+    return max(0.0, timeout_s - past.used_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a rollout ended, and which attempt that was."""
