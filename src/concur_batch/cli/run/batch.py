@@ -109,8 +109,11 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         index = run_dir / directory.INDEX
         if index.exists():
             compare_index(index, job).raise_if_refused()
-        write_index(job, index)
-        directory.describe(run_dir, config, saved["jobs"])
+
+        def settle() -> None:
+            write_index(job, index)
+            directory.describe(run_dir, config, saved["jobs"])
+
         _warn([*job.warnings, *hints.notes(config, job)])
         history, state = History(), RunState()
         for record in JournalReader(run_dir).records():
@@ -120,16 +123,27 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         retry = Retry(classes=classes, max_attempts=config.run.max_attempts)
         _warn(_spent(history, retry))
         batch = Batch(
-            run_dir=run_dir, config=config, job=job, toolbox=tools, history=history, state=state, retry=retry, keys=True
+            run_dir=run_dir,
+            config=config,
+            job=job,
+            toolbox=tools,
+            history=history,
+            state=state,
+            retry=retry,
+            settle=settle,
+            keys=True,
         )
         return _run(batch, lock)
 
 
 def _run(batch: Batch, lock: RunLock) -> int:
-    """The segment, and whatever became of it, the results, and whom the user wants told."""
+    """The segment, and whatever became of it, the results, and whom the user wants told. One that never began leaves all as it was."""
+    before = segments(batch.run_dir)
     try:
         outcome = run_segment(batch)
     except ConcurError as error:
+        if segments(batch.run_dir) == before:
+            raise
         outcome = Outcome(cause="failed", error=error)
     try:
         code = finish(batch, outcome)

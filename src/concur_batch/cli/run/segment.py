@@ -62,6 +62,7 @@ class Batch:
     history: History
     state: RunState
     retry: Retry
+    settle: Callable[[], None] = lambda: None  # writes down what this segment is run with; called once its engines have answered
     console: Console = field(default_factory=Console)  # for display and summary
     keys: bool = False  # a person may steer from the terminal
 
@@ -102,6 +103,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
         served = [(engine, _model(engine, config)) for engine in engines]
         agents = Agents(config)
         await agents.prepare(served, batch.run_dir, resumed=bool(segments(batch.run_dir)))
+        batch.settle()
         writer = JournalWriter(batch.run_dir)
     except BaseException:
         for engine in engines:
