@@ -75,6 +75,16 @@ def plan(
             yield _rollout(setting, k, defaults, find_agent, ended, past)
 
 
+def is_done(tasks: Iterable[tuple[str, int]], history: History, retry: Retry) -> bool:
+    """Whether `plan` would find nothing left to run. `tasks`: id and number of rollouts of each."""
+    for task, n in tasks:
+        for k in range(n):
+            ended = history.ended.get(rollout_id(task, k))
+            if ended is None or retry.wants(ended):
+                return False
+    return True
+
+
 def _rollout(
     setting: Setting, k: int, defaults: Defaults, find_agent: Callable[[str], Agent], ended: Ended | None, past: Past | None
 ) -> Rollout:

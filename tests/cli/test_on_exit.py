@@ -15,8 +15,9 @@ from concur_batch.cli.run.on_exit import run_command
 KEEP = 'cat > told.json; echo "$CONCUR_EXIT_CODE $CONCUR_RUN_DIR" > env.txt'
 
 
-def write_job(path, script):
-    path.write_text(json.dumps({"id": "t", "prompt": "x", "tools": ["shell"], "script": script}) + "\n")
+def write_job(path, script, count=1):
+    rows = [{"id": f"t{i}", "prompt": "x", "tools": ["shell"], "script": script} for i in range(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def told(folder):
@@ -31,6 +32,7 @@ def test_the_summary_comes_on_standard_input(tmp_path):
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert told(tmp_path) == summary | {"run_dir": str(tmp_path / "out"), "exit_code": 0, "error": None}
     (tmp_path / "told.json").unlink()
+    write_job(tmp_path / "job.jsonl", ["y"], count=2)
     assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 0  # it is kept with the run
     assert told(tmp_path)["segments"] == 2
 
@@ -62,7 +64,7 @@ def test_the_command_may_look_at_the_run(tmp_path):
     )
     done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", look, cwd=tmp_path)
     assert "--on-exit" not in done.stderr
-    assert "t#0" in (tmp_path / "seen.txt").read_text()
+    assert "t0#0" in (tmp_path / "seen.txt").read_text()
 
 
 def test_a_run_that_never_began_tells_nobody(tmp_path):

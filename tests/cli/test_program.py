@@ -158,10 +158,12 @@ def test_failed_rollouts_make_the_exit_code_one_unless_allowed(tmp_path):
     assert "attempts" not in retried.stderr
     assert "next" in concur("status", "out", cwd=tmp_path).stdout
     spent = concur("resume", "out", "--no-live", "--retry-failed", "--set", "run.max_attempts=2", cwd=tmp_path)
-    assert json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)["next_command"] is None
     assert "note: 1 failed rollout has had its 2 attempts; --set run.max_attempts=3 allows one more" in spent.stderr
     assert "attempts" not in concur("resume", "out", "--no-live", "--retry-failed=tool", cwd=tmp_path).stderr
     assert [row["attempt"] for row in results(tmp_path / "out")] == [2, 1]
+    assert concur("resume", "out", "--no-live", "--retry-failed", cwd=tmp_path).returncode == 1
+    assert [row["attempt"] for row in results(tmp_path / "out")] == [3, 1]
+    assert json.loads(concur("status", "out", "--json", cwd=tmp_path).stdout)["next_command"] is None
 
 
 def test_a_changed_job_is_refused_and_added_rows_are_run(tmp_path):

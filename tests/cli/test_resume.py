@@ -5,6 +5,7 @@ import json
 from forked import concur
 
 NOBODY = ("--engine", "http://127.0.0.1:9", "--set", "engine.start_wait_s=0")
+TOO_SHORT = ({"tool_calls": [{"name": "look", "arguments": {}}]},)
 
 
 def write_job(folder, count, script=("done",)):
@@ -12,8 +13,8 @@ def write_job(folder, count, script=("done",)):
     (folder / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def ran(folder, *more, count=3, code=0):
-    write_job(folder, count)
+def ran(folder, *more, script=("done",), code=0):
+    write_job(folder, 3, script)
     done = concur("run", "job.jsonl", "--out", "out", "--no-live", *more, cwd=folder)
     assert done.returncode == code, done.stderr
 
@@ -43,3 +44,39 @@ def test_one_that_never_begins_leaves_the_run_as_it_was(tmp_path):
     assert not (tmp_path / "told").exists()
     resumed(tmp_path)
     assert summary(tmp_path)["statuses"] == {"completed": 5}
+
+
+def test_where_nothing_is_left_no_engine_is_needed_and_nothing_changes_but_what_is_missing(tmp_path):
+    ran(tmp_path)
+    before = files(tmp_path)
+    (tmp_path / "out" / "results.parquet").unlink()
+    done = resumed(tmp_path, *NOBODY, "--on-exit", "touch told")
+    assert "note: nothing was left to run: all 3 rollouts have ended\n" in done.stderr
+    assert "3 of 3 ended: completed 3" in done.stdout
+    assert files(tmp_path) == before
+    assert not (tmp_path / "told").exists()
+
+
+def test_where_nothing_is_left_the_exit_code_is_that_of_the_results(tmp_path):
+    ran(tmp_path, script=TOO_SHORT, code=1)
+    assert "; --retry-failed tries the 3 that failed again" in resumed(tmp_path, *NOBODY, code=1).stderr
+    resumed(tmp_path, *NOBODY, "--fail-on-error", "3")
+    resumed(tmp_path, *NOBODY, "--retry-failed", code=3)
+    resumed(tmp_path, "--retry-failed", code=1)
+    assert summary(tmp_path)["segments"] == 2
+    resumed(tmp_path, *NOBODY, "--retry-failed=tool", code=1)
+    resumed(tmp_path, *NOBODY, "--n", "2", code=3)
+
+
+def test_a_run_that_could_not_say_that_it_was_finished_says_so_then(tmp_path):
+    ran(tmp_path)
+    segment = tmp_path / "out" / "journal" / "000001.jsonl"
+    segment.write_text("".join(segment.read_text().splitlines(keepends=True)[:-1]))  # as after a kill
+    seconds = summary(tmp_path)["elapsed_s"]
+    for _ in range(2):
+        resumed(tmp_path, *NOBODY)
+        told = summary(tmp_path)
+        assert (told["ended"], told["segments"]) == ("finished", 2)
+        assert told["elapsed_s"] <= seconds
+    assert "is finished" in concur("status", "out", cwd=tmp_path).stdout
+    assert "127.0.0.1:9" not in (tmp_path / "out" / "config.json").read_text()

@@ -16,19 +16,19 @@ from concur_batch.agent.replay import History
 from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.run.finish import finish
 from concur_batch.cli.run.on_exit import tell
-from concur_batch.cli.run.segment import Batch, Outcome, run_segment
+from concur_batch.cli.run.segment import Batch, Outcome, run_segment, write_closing_segment
 from concur_batch.config import Config, from_saved, resolve
 from concur_batch.config.keys import Given
 from concur_batch.config.resolve import command_line
 from concur_batch.config.saved import was_redacted
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
-from concur_batch.jobs.index import write_index
+from concur_batch.jobs.index import entries, write_index
 from concur_batch.jobs.load import load
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
-from concur_batch.plan import Retry
+from concur_batch.plan import Retry, is_done
 from concur_batch.state import RunState
 from concur_batch.toolbox.load import load_tools
 
@@ -133,7 +133,22 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
             settle=settle,
             keys=True,
         )
+        if is_done(((entry.id, entry.n) for entry in entries(job)), history, retry):
+            return _close(batch)
         return _run(batch, lock)
+
+
+def _close(batch: Batch) -> int:
+    """Results of a run that has nothing left to do; no engine is needed, and no setting changes. Returns the exit code."""
+    write_index(batch.job, batch.run_dir / directory.INDEX)
+    if batch.state.finished != "finished":  # the last process ended before it could say so
+        write_closing_segment(batch)
+    code = finish(batch, Outcome(cause="finished"))
+    again = replace(batch.retry, classes=frozenset())
+    failed = sum(again.wants(ended) for ended in batch.history.ended.values()) if batch.retry.classes is None else 0
+    offer = f"; --retry-failed tries the {failed:,} that failed again" if failed else ""
+    _warn([f"nothing was left to run: all {batch.job.rollouts:,} rollouts have ended{offer}"])
+    return code
 
 
 def _run(batch: Batch, lock: RunLock) -> int:

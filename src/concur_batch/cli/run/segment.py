@@ -95,6 +95,17 @@ def run_segment(batch: Batch) -> Outcome:
             ) from error
 
 
+def write_closing_segment(batch: Batch) -> None:
+    """A segment in which nothing was left to run: it says that the run is finished."""
+    writer = JournalWriter(batch.run_dir)
+    try:
+        recorder = Recorder(lambda: 0.0, writer.write, batch.state.apply)
+        _record_start(recorder, batch)
+        recorder.write(r.SegmentFinished(t=0.0, cause="finished"))
+    finally:
+        writer.close()
+
+
 async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     config, outcome = batch.config, Outcome()
     engines = parts.engines(config)
@@ -164,8 +175,8 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     return outcome
 
 
-def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
-    """The first records of a segment, and what the user has to know before it runs."""
+def _record_start(recorder: Recorder, batch: Batch) -> None:
+    """The first records of a segment."""
     recorder.write(
         r.SegmentStarted(
             t=0.0,
@@ -181,6 +192,11 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
             t=recorder.now(), tasks=batch.job.tasks, rollouts=batch.job.rollouts, max_agents=batch.config.run.max_agents
         )
     )
+
+
+def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
+    """A segment's first records, and what the user has to know before it runs."""
+    _record_start(recorder, batch)
     console = Console(stderr=True, highlight=False)
     console.print(f"run directory: {batch.run_dir}", markup=False, soft_wrap=True)
     for lane in lanes:
