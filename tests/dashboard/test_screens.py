@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -59,7 +60,9 @@ def a_million():
 
 def resumed():
     """A second segment has just begun; who was live waits."""
-    return [*invented(60), r.SegmentStarted(t=0, epoch=1_767_270_000.0, host="h", pid=2, version="0")]
+    first = list(invented(60))
+    seen = [msgspec.structs.replace(x, t=0) for x in first if isinstance(x, r.EngineSeen)]
+    return [*first, r.SegmentStarted(t=0, epoch=1_767_270_000.0, host="h", pid=2, version="0"), *seen]
 
 
 STEERED = r.Steered(t=150.2, held=True, factor=0.8)

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from concur_batch import records as r
+from concur_batch.results.summary import summarise, window_path
 from concur_batch.state import RunState, fold
 from concur_batch.state.engine import HISTORY, MOVES
 from concur_batch.state.faults import MOST_EXAMPLES, MOST_GROUPS, OTHERS, Faults
@@ -68,6 +69,20 @@ def test_sums_of_a_segment_begin_anew():
     reply = r.ToolFinished(t=1, rollout="a", step=1, n=1, tool="t", output="", seconds=2.0)
     state = fold([OPENED, reply, OPENED, reply, reply])
     assert (state.totals.tool_s, state.segment_totals.tool_s, state.segment_totals.tool_calls) == (6.0, 4.0, 2)
+
+
+def test_an_engine_that_a_resumed_run_goes_without_is_none_of_its_engines_and_is_told_as_it_was():
+    def decided(engine, agents):
+        return r.Decided(t=1, engine=engine, agents=agents, reason="hold")
+
+    first = [OPENED, decided("e", 16), decided("f", 8), decided("f", 9)]
+    state = fold([*first, OPENED, decided("e", 20)])
+    assert list(state.engines) == ["e"]
+    told = {name: engine["window"] for name, engine in summarise(state)["engines"].items()}
+    assert [told[name]["last"] for name in ("e", "f")] == [20, 9]
+    assert window_path(told["f"]) == "8 → 8..9 → 9 (hold)"
+    back = fold([*first, OPENED, decided("e", 20), OPENED, decided("f", 7)]).engines["f"]
+    assert ([x.agents for x in back.decisions], back.window_first) == ([7], 8)
 
 
 def test_admission_is_timed_once_for_each_attempt():

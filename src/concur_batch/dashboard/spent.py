@@ -42,8 +42,8 @@ def shares(state: RunState, now: float) -> tuple[dict[str, float], bool]:
     """
     totals, present = state.totals, phases(state, now)
     model = totals.model_s + present["model"]
-    flight = sum(engine.flight_s for engine in state.engines.values())
-    queued = min(1.0, max(0.0, sum(engine.queue_s for engine in state.engines.values()) / flight)) if flight > 0 else 0.0
+    flight = sum(engine.flight_s for engine in state.all_engines.values())
+    queued = min(1.0, max(0.0, sum(engine.queue_s for engine in state.all_engines.values()) / flight)) if flight > 0 else 0.0
     parts = {
         "model": model * (1 - queued),
         "queue": model * queued,

@@ -37,7 +37,7 @@ class Run:
     @property
     def policy(self) -> str:
         """The controllers in force, as they would be given on the command line."""
-        seen = [view.seen.policy for view in self.report.state.engines.values() if view.seen and view.seen.policy]
+        seen = [view.seen.policy for view in self.report.state.all_engines.values() if view.seen and view.seen.policy]
         return ", ".join(dict.fromkeys(seen))
 
     def facts(self) -> dict[str, Any]:

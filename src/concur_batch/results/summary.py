@@ -66,7 +66,7 @@ def summarise(state: RunState, *, failures: Mapping[str, int] | None = None) -> 
             "generated_tokens": rate(totals.completion_tokens, elapsed),
         },
         "time": _time(totals),
-        "engines": {name: engine_summary(view) for name, view in state.engines.items()},
+        "engines": {name: engine_summary(view) for name, view in state.all_engines.items()},
     }
 
 

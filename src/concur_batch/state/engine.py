@@ -59,7 +59,7 @@ class EngineView:
         self.seen = x
 
     def took_segment(self) -> None:
-        """Each segment has its own zero of time."""
+        """It has a part in another segment, which has its own zero of time."""
         self.lost = self.retried = self.sample = self.decision = self.moved = None
         self.samples.clear()
         self.decisions.clear()

@@ -40,7 +40,8 @@ class RunState:
         self.live: dict[str, LiveRollout] = {}
         self._paused = 0  # of the live ones
         self._yielded = 0
-        self.engines: dict[str, EngineView] = {}
+        self.engines: dict[str, EngineView] = {}  # of the present segment
+        self.all_engines: dict[str, EngineView] = {}  # those of earlier segments too, as they were then
         self.tools: dict[str, ToolTotals] = {}
         self.faults = Faults()
         self.totals = Totals()
@@ -155,14 +156,19 @@ class RunState:
             live.since = x.t
             live.tools.clear()
             live.retrying.clear()
-        for engine in self.engines.values():
-            engine.took_segment()
+        self.engines.clear()
 
     def _batch_loaded(self, x: r.BatchLoaded) -> None:
         self.tasks, self.rollouts, self.max_agents = x.tasks, x.rollouts, x.max_agents
 
     def _engine(self, name: str) -> EngineView:
-        return self.engines.get(name) or self.engines.setdefault(name, EngineView(name=name))
+        return self.engines.get(name) or self._enter(name)
+
+    def _enter(self, name: str) -> EngineView:
+        """Its first record in this segment. One that is named no more is not among those that the run has now."""
+        engine = self.engines[name] = self.all_engines.setdefault(name, EngineView(name=name))
+        engine.took_segment()
+        return engine
 
     def _engine_seen(self, x: r.EngineSeen) -> None:
         self._engine(x.engine).took_seen(x)
