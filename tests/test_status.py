@@ -99,7 +99,9 @@ def test_a_killed_run_has_nobody_running_and_names_the_next_command():
     status = status_dict(fold(STORY), RUN, None)
     assert counts(status) == {"finished": 2, "failed": 1, "running": 0, "paused": 2, "waiting": 4}
     assert (status["condition"], status["next_command"]) == ("broke off", "concur resume runs/first")
-    assert "next concur resume runs/first" in printed(fold(STORY), None)
+    text = printed(fold(STORY), None)
+    assert "broke off (its process was killed, or could write no more) and can go on" in text
+    assert "next concur resume runs/first" in text
 
 
 @pytest.mark.parametrize("cause", ["drained", "stopped", "engine", "failed"])

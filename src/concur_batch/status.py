@@ -142,7 +142,7 @@ _WORDS = {
     "stopped": ("was stopped and can go on", "yellow"),
     "engine": ("ended because its engine stayed away, and can go on", "red"),
     "failed": ("ended by a fault, and can go on", "red"),
-    "broke off": ("broke off (its process was killed) and can go on", "red"),
+    "broke off": ("broke off (its process was killed, or could write no more) and can go on", "red"),
 }
 
 

@@ -30,7 +30,7 @@ def summarise(state: RunState, *, failures: Mapping[str, int] | None = None) -> 
     totals, elapsed = state.totals, state.elapsed
     ended = len(state.ended)
     return {
-        "ended": state.finished,  # how the last segment ended; None: it is running, or was killed
+        "ended": state.finished,  # how the last segment ended; None: it is running, was killed, or could write no more
         "segments": state.segments,
         "started_at": iso(state.first_epoch) if state.first_epoch is not None else None,
         "finished_at": iso(state.epoch + state.time) if state.segments else None,
