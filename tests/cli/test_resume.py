@@ -1,8 +1,9 @@
 """`concur resume`: what it leaves as it was, and what it says."""
 
 import json
+import subprocess
 
-from forked import concur
+from forked import CONCUR, concur
 
 NOBODY = ("--engine", "http://127.0.0.1:9", "--set", "engine.start_wait_s=0")
 TOO_SHORT = ({"tool_calls": [{"name": "look", "arguments": {}}]},)
@@ -80,3 +81,14 @@ def test_a_run_that_could_not_say_that_it_was_finished_says_so_then(tmp_path):
         assert told["elapsed_s"] <= seconds
     assert "is finished" in concur("status", "out", cwd=tmp_path).stdout
     assert "127.0.0.1:9" not in (tmp_path / "out" / "config.json").read_text()
+
+
+def test_on_a_full_disk_the_advice_is_to_go_on(tmp_path):
+    ran(tmp_path)
+    write_job(tmp_path, count=5)
+    full = "trap '' XFSZ; ulimit -f 0; exec \"$@\""  # no file may grow
+    refused = subprocess.run(
+        ["sh", "-c", full, "sh", *CONCUR, "resume", "out"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.endswith("; mend that, and give the same command again\n")

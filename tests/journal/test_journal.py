@@ -95,7 +95,7 @@ def test_a_full_disk_stops_with_everything_before_readable(tmp_path):
 
 def test_a_read_only_place_is_one_sentence(tmp_path):
     (tmp_path / "journal").write_text("a file where the folder should be")
-    with pytest.raises(RunDirectoryError, match="mend that, or start a new run with another --out"):
+    with pytest.raises(RunDirectoryError, match="mend that, and give the same command again"):
         JournalWriter(tmp_path)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -67,3 +69,17 @@ def test_a_holder_on_another_host_needs_take_over(tmp_path):
 def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path):
     (tmp_path / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0}))
     assert holder_of(tmp_path) is None
+
+
+def test_a_full_disk_is_one_sentence(tmp_path):
+    (tmp_path / "lock").touch()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # the limit on file size stands in for the disk's end
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(RunDirectoryError, match=r"lock: cannot be written .*; mend that, and give the same command again"):
+            RunLock(tmp_path).acquire()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    RunLock(tmp_path).acquire()

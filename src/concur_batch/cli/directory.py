@@ -111,7 +111,7 @@ def describe(directory: Path, config: Config, jobs: Sequence[str], *, simulated:
         new.replace(path)
     except OSError as error:
         raise RunDirectoryError(
-            f"{path}: cannot be written ({error.strerror}); mend that, or start a new run with another --out"
+            f"{path}: cannot be written ({error.strerror}); mend that, and give the same command again"
         ) from error
 
 

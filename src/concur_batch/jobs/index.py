@@ -71,7 +71,7 @@ def write_index(job: Job, path: Path) -> None:
         whole.replace(path)
     except OSError as error:
         raise RunDirectoryError(
-            f"{path}: cannot be written ({error.strerror or error}); mend that, or start a new run with another --out"
+            f"{path}: cannot be written ({error.strerror or error}); mend that, and give the same command again"
         ) from error
 
 

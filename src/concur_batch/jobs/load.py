@@ -59,7 +59,7 @@ def load(
     except OSError as error:  # of the job files themselves every error is a fault; what is left is writing
         clean()
         raise RunDirectoryError(
-            f"{folder}: cannot be written ({error.strerror or error}); mend that, or start a new run with another --out"
+            f"{folder}: cannot be written ({error.strerror or error}); mend that, and give the same command again"
         ) from error
     except BaseException:
         clean()

@@ -44,11 +44,14 @@ class RunLock:
     def acquire(self, *, take_over: bool = False) -> None:
         """Raises RunDirectoryError naming the holder. `take_over` ignores a holder on another host."""
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._fd = self._take(take_over=take_over)
         except OSError as error:
             raise RunDirectoryError(
-                f"{self._path}: cannot be written ({error.strerror}); mend that, or start a new run with another --out"
+                f"{self._path}: cannot be written ({error.strerror}); mend that, and give the same command again"
             ) from error
+
+    def _take(self, *, take_over: bool) -> int:
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             _check_free(fd, self._path, take_over=take_over)
             me = psutil.Process()
@@ -58,7 +61,7 @@ class RunLock:
         except BaseException:
             os.close(fd)
             raise
-        self._fd = fd
+        return fd
 
     def release(self) -> None:
         """Give it back. Calling it again does nothing."""

@@ -41,7 +41,7 @@ class JournalWriter:
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         except (OSError, ValueError) as error:
             raise RunDirectoryError(
-                f"{folder}: cannot begin a journal segment there ({error}); mend that, or start a new run with another --out"
+                f"{folder}: cannot begin a journal segment there ({error}); mend that, and give the same command again"
             ) from error
         self._buffer = bytearray()
         self._broken = False
