@@ -57,6 +57,19 @@ def test_counted_failures_take_the_place_of_the_states_own():
     assert summarise(fold(STORY), failures={})["failures"] == {}
 
 
+def test_the_message_that_came_most_often_is_told_fit_for_a_terminal():
+    def failed(rollout, name, message):
+        return end(rollout, status="error", error=r.ErrorInfo(error_class=name, message=message))
+
+    ends = [failed("a", "agent", "a: \x1b[2Joops"), failed("b", "tool", "?"), failed("c", "agent", "c: \x1b[2Joops")]
+    summary = summarise(fold([segment(), *ends, failed("d", "agent", "once " * 60)]))
+    assert summary["failure"] == {"rollout": "c", "class": "agent", "message": "\x1b[2Joops"}
+    assert r"c: agent: \x1b[2Joops" in printed(summary)
+    again = summarise(fold([segment(), failed("d", "agent", "word " * 60)]))
+    assert "word " * 38 + "word… time" in " ".join(printed(again).split())
+    assert summarise(fold([segment(), *ends]), failures={})["failure"] is None
+
+
 def test_an_empty_run_has_no_speeds_and_can_be_printed():
     summary = summarise(RunState())
     assert summary["per_second"]["steps"] is None
@@ -76,7 +89,8 @@ def test_printed_it_fits_sixty_columns():
     words = " ".join(text.split())
     for part in (
         "2 of 4 ended: completed 1, error 1",
-        "engine 1 (see failures.jsonl)",
+        "engine 1 (see runs/first/failures.jsonl)",
+        "error a#1: engine: refused",
         "0.1 tasks/s, 0.2 steps/s",
         "40 tokens, 4/s",
         "75.0 % cached",

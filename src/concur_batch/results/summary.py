@@ -11,9 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from concur_batch.results.labelled import labelled
+from concur_batch.results.visible import one_line
 from concur_batch.state import EngineView, RunState, Totals
 
 _PARTS = ("model_s", "tool_s", "paused_s", "wait_s", "retry_s")
+_MESSAGE = 200  # characters of one, at most
 _PART_NAMES = {"model_s": "model", "tool_s": "tools", "paused_s": "paused", "wait_s": "waiting", "retry_s": "retries"}
 
 
@@ -29,6 +31,7 @@ def summarise(state: RunState, *, failures: Mapping[str, int] | None = None) -> 
     """
     totals, elapsed = state.totals, state.elapsed
     ended = len(state.ended)
+    classes = dict(sorted((state.error_classes if failures is None else failures).items()))
     return {
         "ended": state.finished,  # how the last segment ended; None: it is running, was killed, or could write no more
         "segments": state.segments,
@@ -43,7 +46,8 @@ def summarise(state: RunState, *, failures: Mapping[str, int] | None = None) -> 
             "never_started": state.unstarted,
         },
         "statuses": {status: n for status, n in sorted(state.statuses.items()) if n},
-        "failures": dict(sorted((state.error_classes if failures is None else failures).items())),
+        "failures": classes,
+        "failure": _failure(state, classes),
         "steps": totals.steps,
         "tool_calls": totals.tool_calls,
         "tool_errors": totals.tool_errors,
@@ -78,6 +82,16 @@ def rate(amount: float, seconds: float) -> float | None:
 def iso(epoch: float) -> str:
     """Seconds since 1970 as an ISO date in UTC."""
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="seconds")
+
+
+def _failure(state: RunState, classes: Mapping[str, int]) -> dict[str, str] | None:
+    """One failed rollout and why: of the class that most failed with, the message that came most often of its newest."""
+    name = max(classes, key=classes.__getitem__, default="")
+    group = state.faults.groups.get(("rollout", name)) if classes.get(name) else None
+    if group is None:
+        return None
+    example = max(reversed(group.examples.values()), key=lambda one: one.count)
+    return {"rollout": example.rollout, "class": name, "message": example.message}
 
 
 def _time(totals: Totals) -> dict[str, dict[str, float | None]]:
@@ -121,15 +135,20 @@ def render(summary: Mapping[str, Any], run_dir: Path, *, has_results: bool = Tru
     """The throughput summary, for `run` to end with; 60 columns are enough. `has_results`: they have been written."""
     where = str(run_dir / "results.parquet") if has_results else "no results.parquet; all this is from the journal"
     results = Text(where, overflow="fold", style="" if has_results else "dim")
-    return labelled([*_lines(summary, has_results=has_results), ("results", results)])
+    return labelled([*_lines(summary, run_dir if has_results else None), ("results", results)])
 
 
-def _lines(summary: Mapping[str, Any], *, has_results: bool) -> Iterator[tuple[str, Text]]:
+def _lines(summary: Mapping[str, Any], results_in: Path | None) -> Iterator[tuple[str, Text]]:
     rollouts, tokens, speed = summary["rollouts"], summary["tokens"], summary["per_second"]
     yield "rollouts", Text(f"{rollouts['ended']:,} of {rollouts['total']:,} ended: {counts(summary['statuses']) or 'none'}")
     if summary["failures"]:
-        where = " (see failures.jsonl)" if has_results else ""
-        yield "failures", Text(f"{counts(summary['failures'])}{where}", style="red")
+        where = "" if results_in is None else f" (see {results_in / 'failures.jsonl'})"
+        yield "failures", Text(f"{counts(summary['failures'])}{where}", style="red", overflow="fold")
+    if failure := summary["failure"]:
+        who = f"{one_line(failure['rollout'])}: {failure['class']}"
+        message = one_line(failure["message"])
+        short = message if len(message) <= _MESSAGE else f"{message[: _MESSAGE - 1]}…"
+        yield "error", Text(f"{who}: {short}", style="red", overflow="fold")
     segments = f", in {summary['segments']} segments" if summary["segments"] > 1 else ""
     yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
     yield "speed", Text(f"{number(speed['tasks'])} tasks/s, {number(speed['steps'])} steps/s")
