@@ -20,10 +20,21 @@ def ran(folder, redirections, *arguments):
     return subprocess.run(words, shell=True, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.mark.parametrize("redirections", ["<&- >&- 2>&-", "2>&-", ">/dev/full 2>/dev/full", "<&-"])
+@pytest.mark.parametrize("redirections", ["<&- >&- 2>&-", "2>&-", "2>/dev/full", "<&-"])
 def test_a_run_goes_to_its_end(job, redirections):
     assert ran(job, redirections).returncode == 0
     assert json.loads((job / "out" / "summary.json").read_text())["statuses"] == {"completed": 3}
+
+
+@pytest.mark.parametrize(("script", "code"), [("done", 2), ({"tool_calls": [{"name": "look", "arguments": {}}]}, 1)])
+@pytest.mark.parametrize("redirections", [">/dev/full", ">/dev/full 2>/dev/full"])
+def test_also_where_there_is_no_room_for_what_it_says(job, script, code, redirections):
+    (job / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "p", "script": [script]}) + "\n")
+    done = ran(job, redirections, "run", "job.jsonl", "--out", "out", "--on-exit", "'echo $CONCUR_EXIT_CODE > code'")
+    assert (done.returncode, (job / "code").read_text()) == (code, f"{code}\n")
+    said = "concur: standard output could not be written (No space left on device); the run went on, and its results are in out\n"
+    assert done.stderr.endswith(said) or redirections.endswith("2>/dev/full")
+    assert json.loads((job / "out" / "summary.json").read_text())["rollouts"]["ended"] == 1
 
 
 def test_also_where_its_reader_has_left(job):

@@ -58,6 +58,7 @@ class _Output(io.FileIO):
 
     is_all: ClassVar[bool] = False  # of what the program does
     was_told: ClassVar[bool] = False
+    fault: ClassVar[OSError | None] = None
 
     def write(self, data: Any, /) -> int:
         try:
@@ -66,6 +67,7 @@ class _Output(io.FileIO):
             left = isinstance(error, BrokenPipeError) and not _Output.is_all
             if not left and not _Output.was_told:
                 _Output.was_told = True
+                _Output.fault = error
                 raise _NotWritten(error.errno, error.strerror) from error
         return memoryview(data).nbytes
 
@@ -112,6 +114,12 @@ def printing() -> Iterator[None]:
         raise _no_room(error) from error
     finally:
         _Output.is_all = False
+
+
+def unwritten() -> RunDirectoryError | None:
+    """What became of standard output, for one who let that go as there was more to do. None: it was written, or its reader has left."""
+    fault = _Output.fault
+    return None if fault is None or fault.errno == errno.EIO else _no_room(fault)  # EIO: a terminal that is closed
 
 
 def _no_room(error: OSError) -> RunDirectoryError:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from concur_batch.cli import directory
+from concur_batch.cli import directory, streams
 from concur_batch.cli.run.segment import Batch, Outcome
 from concur_batch.errors import ConcurError
 from concur_batch.jobs.index import read_index
@@ -29,11 +29,15 @@ def finish(batch: Batch, outcome: Outcome) -> int:
             if outcome.error is None:
                 raise
             print(f"concur: {error}", file=sys.stderr)  # noqa: T201 - the second fault of a run that raises its first
+    unwritten = streams.unwritten()
+    if unwritten is not None:
+        print(f"concur: {unwritten}; the run went on, and its results are in {batch.run_dir}", file=sys.stderr)  # noqa: T201 - the same
     if outcome.error is not None:
         if outcome.cause == "engine":
             _tell_to_resume(batch)
         raise outcome.error
-    return _exit_code(batch, outcome)
+    code = _exit_code(batch, outcome)
+    return unwritten.exit_code if unwritten is not None and code == 0 else code
 
 
 def _results(batch: Batch) -> dict[str, Any]:
