@@ -48,6 +48,10 @@ class EngineDown(EngineError):
     retryable = True
 
 
+class EngineSilent(EngineDown):
+    """Asked what it is, it did not answer in time: it hangs, or nothing of it can be seen at all."""
+
+
 class EngineBusy(EngineError):
     """429, 503 and the like, or a reply that was aborted by the server: try again, after `retry_after` seconds if given."""
 

@@ -145,7 +145,8 @@ class Presence:
                 self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=self.lost))
                 self._leave()
             if clock() - started > self._wait_s:
-                why = f"did not return within {self._wait_s:g} s after: {self.lost}"
+                lost = self.lost.removeprefix(f"{self._engine.name} ").removeprefix(f"{self._engine.name}: ")
+                why = f"did not return within {self._wait_s:g} s after this: {lost}"
                 self._on_gone(EngineGone(f"{self._engine.name}: {why}"))
                 return  # whoever waits goes on waiting: the run drains
             await asyncio.sleep(pause)

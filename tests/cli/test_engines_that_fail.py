@@ -9,6 +9,10 @@ import pytest
 from aiohttp import web
 from forked import concur
 
+from concur_batch.cli.run.segment import probe_all
+from concur_batch.config import Config
+from concur_batch.errors import EngineDown, EngineSilent
+
 
 def chat(content, prompt=20):
     return {
@@ -98,6 +102,21 @@ def test_a_refused_connection_is_told_at_once(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("kind", "advised", "not_advised"), [(EngineSilent, "See its log", "start_wait_s"), (EngineDown, "start_wait_s", "its log")]
+)
+def test_one_that_does_not_answer_is_not_to_be_waited_for_longer(kind, advised, not_advised):
+    class Away:
+        name = "http://a"
+
+        async def probe(self):
+            raise kind("http://a: told")
+
+    with pytest.raises(EngineDown, match=f"http://a: told; .*{advised}") as raised:
+        asyncio.run(probe_all([Away()], Config(engine={"start_wait_s": 0})))
+    assert not_advised not in str(raised.value)
+
+
 def test_an_unknown_model_is_told_with_those_there_are(tmp_path):
     async def answer(request, n):
         return web.json_response(chat("hello"))
@@ -172,7 +191,8 @@ def test_a_dead_engine_ends_the_run_resumable(tmp_path):
         told = ("--on-exit", "cat > told.json")
         done = run(tmp_path, server.url, "--set", "engine.wait_s=1", "--controller", "fixed:1", *told, code=3)
         killer.join()
-    assert "did not return within 1 s" in done.stderr
+    assert f"concur: {server.url}: did not return within 1 s after this: " in done.stderr
+    assert done.stderr.count(server.url) == 1
     assert "concur resume out" in done.stderr
     assert statuses(tmp_path) == [("completed", None)]
     summary = json.loads((tmp_path / "told.json").read_text())

@@ -4,7 +4,7 @@ import pytest
 from chat_server import DEEP, HTML, LATIN, ChatServer, hangs, says, sglang_routes
 
 from concur_batch.engine.openai import OpenAIEngine
-from concur_batch.errors import EngineDown, EngineError, EngineFailed, EngineRefused
+from concur_batch.errors import EngineError, EngineFailed, EngineRefused, EngineSilent
 
 
 def probe(routes, **options):
@@ -79,7 +79,7 @@ def test_numbers_of_another_type_are_not_taken_over():
         ({"/v1/models": says(HTML, 500)}, EngineFailed, "HTTP 500"),
         ({"/v1/models": says(LATIN)}, EngineError, "answers HTTP 200 with"),
         ({"/v1/models": says(LATIN, 500)}, EngineFailed, "HTTP 500"),
-        ({"/v1/models": hangs}, EngineDown, "no answer to /models within 0.1 s"),
+        ({"/v1/models": hangs}, EngineSilent, "no answer to /models within 0.1 s"),
     ],
 )
 def test_says_what_answered_and_what_was_expected(routes, kind, text):

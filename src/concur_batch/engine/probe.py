@@ -13,7 +13,7 @@ from concur_batch.engine.base import Capabilities
 from concur_batch.engine.faults import NO_JSON, describe, fault
 from concur_batch.engine.statistics import from_get_load, from_loads, from_metrics, from_models, from_server_info, is_server_info
 from concur_batch.engine.transport import Answer, Transport
-from concur_batch.errors import EngineDown, EngineError
+from concur_batch.errors import EngineError, EngineSilent
 
 LOADS = "/v1/loads?include=core,memory,queues"
 GET_LOAD = "/get_load"
@@ -33,14 +33,14 @@ def read_json(answer: Answer) -> Any:
 
 
 async def probe(transport: Transport, where: str, timeout_s: float) -> Capabilities:
-    """Ask. Raises EngineDown where nothing answers, EngineError where what answers is no model server."""
+    """Ask. Raises EngineDown where nothing is there, EngineSilent where it does not answer in time, EngineError where what answers is no model server."""
 
     async def ask(path: str, *, api: bool = False) -> Answer:
         try:
             async with asyncio.timeout(timeout_s):
                 return await transport.ask("GET", path, api=api)
         except TimeoutError:
-            raise EngineDown(f"{where}: no answer to {path} within {timeout_s:g} s") from None
+            raise EngineSilent(f"{where}: no answer to {path} within {timeout_s:g} s") from None
 
     can = Capabilities()
     models = await ask("/models", api=True)

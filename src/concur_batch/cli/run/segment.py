@@ -35,7 +35,7 @@ from concur_batch.cli.run.observers import observers
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
 from concur_batch.engine.base import Engine
-from concur_batch.errors import AgentError, ConcurError, EngineDown, InputError
+from concur_batch.errors import AgentError, ConcurError, EngineDown, EngineSilent, InputError
 from concur_batch.jobs.job import Job
 from concur_batch.journal.writer import JournalWriter, segments
 from concur_batch.lane import Lane
@@ -110,7 +110,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     config, outcome = batch.config, Outcome()
     engines = parts.engines(config)
     try:
-        await _probe_all(engines, config)
+        await probe_all(engines, config)
         served = [(engine, _model(engine, config)) for engine in engines]
         agents = Agents(config)
         await agents.prepare(served, batch.run_dir, resumed=bool(segments(batch.run_dir)))
@@ -226,7 +226,7 @@ def _simulated(name: str, agent: str) -> str:
 # Engines ---------------------------------------------------------------------------------------------------------------
 
 
-async def _probe_all(engines: Sequence[Engine], config: Config) -> None:
+async def probe_all(engines: Sequence[Engine], config: Config) -> None:
     """Find out what each engine is. Raises EngineError when one does not answer in time or is no model server."""
     await asyncio.gather(*(_probe(engine, config.engine.start_wait_s) for engine in engines))
 
@@ -242,12 +242,16 @@ async def _probe(engine: Engine, patience_s: float) -> None:
             raise EngineDown(f"{engine.name}: takes connections and does not answer; is it still loading its model?") from None
         except EngineDown as error:
             if clock() >= deadline:
-                raise EngineDown(
-                    f"{error}; start it, correct --engine, or wait longer with --set engine.start_wait_s=600"
-                ) from error
+                raise EngineDown(f"{error}; {_mend(error)}") from error
             await asyncio.sleep(0.5)
         else:
             return
+
+
+def _mend(error: EngineDown) -> str:
+    if isinstance(error, EngineSilent):
+        return "does it hang, or still load its model? See its log, or correct --engine"
+    return "start it, correct --engine, or wait longer with --set engine.start_wait_s=600"
 
 
 def _model(engine: Engine, config: Config) -> str:
