@@ -145,7 +145,29 @@ def test_waits_that_a_processs_end_cuts_off_stay_counted(end):
     whole = fold([*story, *end, OPENED]).totals
     assert (whole.paused_s, whole.wait_s, whole.retry_s) == (7.0, 4.0, 4.0 + 5.0)
     again = [started(1.0, "paused", resumed=True), ended(2.0, "paused"), r.SegmentFinished(t=2.0, cause="finished")]
-    assert fold([*story, *end, OPENED, *again]).totals.paused_s == 7.0 + 4 * 2.0  # the others were not taken up
+    assert fold([*story, *end, OPENED, *again]).totals.paused_s == 7.0  # who was not taken up has waited for nothing but that
+
+
+def test_a_run_that_broke_off_counts_its_waits_and_goes_on_as_before():
+    state = fold([OPENED, started(1.0, "a"), r.RolloutPaused(t=3.0, rollout="a", engine="e", step=1, reason="limit")])
+    state.apply(r.Sampled(t=10.0, engine="e"))
+    state.break_off("broke off")
+    assert (state.totals.paused_s, state.active) == (7.0, 0)
+    state.go_on()
+    assert (state.totals.paused_s, state.finished) == (0.0, None)
+    state.apply(OPENED)
+    assert state.totals.paused_s == 7.0
+
+
+def test_a_call_that_the_agent_gave_up_is_not_tried_again_for_ever():
+    """No record tells of that; a later call's does."""
+    story = [OPENED, started(1.0, "a"), retried(5.0, 1, 1, 4.0)]
+    assert fold(story).retrying("e") == 1
+    state = fold([*story, r.ToolStarted(t=6.0, rollout="a", step=1, n=2, tool="t", hash="")])
+    assert state.retrying("e") == 0
+    state.apply(r.ToolFinished(t=7.0, rollout="a", step=1, n=2, tool="t", output=""))
+    state.apply(r.SegmentFinished(t=20.0, cause="drained"))
+    assert state.totals.retry_s == 4.0
 
 
 # Timeline

@@ -57,15 +57,18 @@ class Past:
 
     def _cut_off(self, end: float, lost: float | None) -> None:
         self.retry_s += sum(self.retrying.values())
+        ended = max((n for n, call in self.calls.items() if call is not None), default=0)
+        retrying = any(n > ended for n in self.retrying)  # else the agent has given that call up
         if self.paused is not None:
-            since = self.paused
-            self.paused_s += end - since
-        elif lost is not None and not any(isinstance(call, PastCall) and call.finished is None for call in self.calls.values()):
-            since = max(lost, self.seen)
-            self.wait_s += end - since
+            self.paused_s += end - self.paused
+            self.stood.append((self.paused, end))
+        elif (lost is not None or retrying) and not any(map(_runs, self.calls.values())):
+            away = end if lost is None else max(lost, self.seen)
+            self.retry_s += away - self.seen if retrying else 0.0
+            self.wait_s += end - away
+            self.stood.append((away, end))
         else:
             return
-        self.stood.append((since, end))
         self.seen = end
 
     def apply(self, x: OfRollout) -> None:
@@ -110,6 +113,11 @@ class Past:
             whole += max(0.0, seen - max(begin, until))
             until = max(until, seen)
         return whole
+
+
+def _runs(call: Call | None) -> bool:
+    """Whether it is a tool call that has not come back."""
+    return isinstance(call, PastCall) and call.finished is None
 
 
 def left_s(timeout_s: float | None, past: Past | None) -> float | None:

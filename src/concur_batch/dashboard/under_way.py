@@ -25,13 +25,15 @@ def phases(state: RunState, now: float) -> dict[str, float]:
         return found
     lost = {name: engine.lost.t for name, engine in state.engines.items() if engine.lost is not None}
     for agent in state.live.values():
+        if not agent.taken_up:
+            continue
         phase = agent.phase
         if phase == "tool":
             found[phase] += sum(max(0.0, now - tool.since) for tool in agent.tools.values())
             continue
         seconds = max(0.0, now - agent.since)
         away = min(seconds, max(0.0, now - lost[agent.engine])) if phase == "model" and agent.engine in lost else 0.0
-        found["retry" if phase == "model" and agent.retrying else phase] += seconds - away
+        found["retry" if phase == "model" and agent.tries else phase] += seconds - away
         found["paused"] += away
     return found
 

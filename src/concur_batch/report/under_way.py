@@ -23,7 +23,7 @@ def spans(state: RunState, live: LiveRollout, word: str = "under way") -> Iterat
     else:
         lost = state.engines[live.engine].lost if live.engine in state.engines else None
         away = now if lost is None else max(before + live.since, before + lost.t)
-        yield Span("retry" if live.retrying else "model", before + live.since, away, f"({word})")
+        yield Span("retry" if live.tries else "model", before + live.since, away, f"({word})")
         yield Span("waiting", away, now, f"({word})")
 
 
@@ -31,6 +31,8 @@ def seconds(state: RunState) -> dict[str, float]:
     """Of all live agents together, by phase. At a process's end their waits are in the totals."""
     found: dict[str, float] = {}
     for live in state.live.values():
+        if not live.taken_up:
+            continue
         for span in spans(state, live):
             if state.finished is not None and span.phase not in ("model", "tool"):
                 continue

@@ -11,9 +11,11 @@ from concur_batch.state.totals import Totals
 
 def add_waits(totals: Totals, agents: Iterable[LiveRollout], engines: Mapping[str, EngineView], end: float) -> None:
     """Of these agents: in pauses, for an engine that was away, and between attempts, until the end. Model calls and tools count
-    when they come back.
+    when they come back. Whoever has not been taken up in this segment has waited for nothing in it but that.
     """
     for agent in agents:
+        if not agent.taken_up:
+            continue
         seconds = max(0.0, end - agent.since)
         if agent.paused:
             totals.paused_s += seconds
@@ -22,4 +24,4 @@ def add_waits(totals: Totals, agents: Iterable[LiveRollout], engines: Mapping[st
             lost = None if engine is None else engine.lost
             away = 0.0 if lost is None else min(seconds, max(0.0, end - lost.t))
             totals.wait_s += away
-            totals.retry_s += seconds - away if agent.retrying else 0.0
+            totals.retry_s += seconds - away if agent.tries else 0.0

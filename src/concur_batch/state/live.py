@@ -30,6 +30,13 @@ class LiveRollout:
     yielded: bool = False  # in a tool call, without a slot
     tools: dict[int, RunningTool] = field(default_factory=dict)  # by n
     retrying: dict[int, Tried] = field(default_factory=dict)  # its model calls of which an attempt has failed, by n
+    newest: int = 0  # n of the newest call that has come to its end, or of a tool call that has begun
+    taken_up: bool = True  # in the present segment
+
+    @property
+    def tries(self) -> int:
+        """Model calls that are being tried again. One that the agent has given up, which no record tells, is behind its newest."""
+        return sum(n > self.newest for n in self.retrying) if self.retrying else 0
 
     @property
     def phase(self) -> str:

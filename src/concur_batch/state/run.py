@@ -46,6 +46,7 @@ class RunState:
         self.faults = Faults()
         self.totals = Totals()
         self._totals_before = Totals()  # when the present segment opened
+        self._unbroken = Totals()  # before `break_off`
         self.ended_before = 0  # rollouts ended when the present segment opened
         self.newest_error: r.RolloutFinished | None = None
         self.draining: str | None = None
@@ -114,7 +115,11 @@ class RunState:
 
     def retrying(self, engine: str) -> int:
         """Model calls that are being tried again there."""
-        return sum(len(live.retrying) for live in self.live.values() if live.engine == engine) if self.finished is None else 0
+        return sum(live.tries for live in self.live.values() if live.engine == engine) if self.finished is None else 0
+
+    def failed_with(self, rollout: str) -> str | None:
+        """The error class of one that has failed, and not been tried again since."""
+        return self._failed_as.get(rollout)
 
     @property
     def segment_totals(self) -> Totals:
@@ -128,6 +133,16 @@ class RunState:
             if record.t >= self._due:
                 self._mark(record.t)
         self._apply[type(record)](record)
+
+    def break_off(self, cause: str) -> None:
+        """There is nobody any more who writes. `go_on`, should there be records after all."""
+        self._unbroken = self.totals.copy()
+        add_waits(self.totals, self.live.values(), self.engines, self.time)
+        self.finished = cause
+
+    def go_on(self) -> None:
+        """As before `break_off`."""
+        self.totals, self.finished = self._unbroken, None
 
     def _mark(self, t: float) -> None:
         """The timeline's next points: until this record all was as it is."""
@@ -156,6 +171,7 @@ class RunState:
             live.since = x.t
             live.tools.clear()
             live.retrying.clear()
+            live.newest, live.taken_up = 0, False
         self.engines.clear()
 
     def _batch_loaded(self, x: r.BatchLoaded) -> None:
@@ -190,7 +206,7 @@ class RunState:
         if known is not None:
             self._place(known, paused=False, yielded=False)
             if x.resumed:
-                known.engine, known.since = x.engine, x.t
+                known.engine, known.since, known.taken_up = x.engine, x.t, True
                 return
         if not x.resumed:
             self.totals.admitted += 1
@@ -210,6 +226,7 @@ class RunState:
             live.step = x.step
             live.context_tokens = x.prompt_tokens + x.completion_tokens
             live.since = x.t
+            live.newest = max(live.newest, x.n)
         totals = self.totals
         totals.steps += 1
         totals.prompt_tokens += x.prompt_tokens
@@ -244,6 +261,7 @@ class RunState:
         live = self.live.get(x.rollout)
         if live is not None:
             live.since = x.t
+            live.newest = max(live.newest, x.n)
         self.totals.wait_s += x.wait_s
         self._retries_ended(live, x)
         self.faults.add("call", x.error, x.message, x.rollout, self.elapsed_before + x.t)
@@ -253,6 +271,7 @@ class RunState:
         if live is not None:
             live.tools[x.n] = _new(RunningTool, (x.tool, x.t))
             live.since = x.t
+            live.newest = max(live.newest, x.n)
 
     def _tool_finished(self, x: r.ToolFinished) -> None:
         live = self.live.get(x.rollout)

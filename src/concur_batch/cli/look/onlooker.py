@@ -46,7 +46,7 @@ class Onlooker:
         state = self.state
         if records:
             if state.finished == BROKE_OFF:
-                state.finished = None
+                state.go_on()
             for record in records:
                 state.apply(record)
             self._clock.saw(state, self._wall())
@@ -58,7 +58,7 @@ class Onlooker:
                 return True  # it may have ended just now: once more
         self._holder = holder
         if holder is None and state.segments and state.finished is None:
-            state.finished = BROKE_OFF
+            state.break_off(BROKE_OFF)
             self._going_on = going_on(self.run_dir)
         return False
 
