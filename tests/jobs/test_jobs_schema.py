@@ -237,3 +237,8 @@ def test_the_rows_of_the_documentation_pass():
     usual = [row for row in rows if "board" not in row]
     assert len(usual) == 4
     assert all(isinstance(schema.task(row, 0, "j:1", lambda *_: ""), Task) for row in usual)
+
+
+def test_what_asks_for_nothing_may_stand_in_extra_body():
+    """Runs that were begun with it can go on."""
+    assert isinstance(check({"prompt": "x", "extra_body": {"stream": False, "n": 1}}), Task)

@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, shortened
+from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, UNASKED, shortened
 from concur_batch.config.secrets import redact
 from concur_batch.errors import InputError
 
@@ -167,7 +167,7 @@ def _check_sampling(leaf: Given) -> None:
     if not inner:
         if leaf.value not in ({}, None):
             raise InputError(f"{leaf.source}: {leaf.dotted} must be a table, not {shortened(redact(leaf.value))}.")
-    elif inner[0] in RESERVED:
+    elif inner[0] in RESERVED and (inner == leaf.path[1:] or leaf.value not in UNASKED.get(inner[0], ())):
         raise InputError(f"{leaf.source}: {leaf.dotted} cannot be set here; {RESERVED[inner[0]]}.")
 
 

@@ -27,6 +27,7 @@ _NOT_SAMPLING = {
     "n": "write the column n; each rollout is a request of its own",
     "stream": "leave it out; replies are not streamed",
 }
+_UNASKED = {"stream": (False, None), "n": (1, None)}  # what they may be in `extra_body`, since it asks for nothing
 _SAMPLING = {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
 _LIMITS = {"max_steps", "max_turns", "max_output_tokens", "max_total_tokens", "timeout_s", "context_length"}
 
@@ -134,8 +135,8 @@ def _sampling_faults(row: Row) -> Iterator[tuple[str, str]]:
     sampling: dict[str, Any] = dict(row.sampling or {})
     places = (("sampling", sampling), ("sampling.extra_body", sampling.get("extra_body")), ("extra_body", row.extra_body))
     for place, fields in places:
-        for key in fields or ():
-            if key in _NOT_SAMPLING:
+        for key, value in (fields or {}).items():
+            if key in _NOT_SAMPLING and (place == "sampling" or value not in _UNASKED.get(key, ())):
                 yield f"{place}.{key}", f"does not belong here; {_NOT_SAMPLING[key]}"
         if row.seed is not None and fields and fields.get("seed") is not None:
             yield f"{place}.seed", "stands beside the column seed; give one of the two"
