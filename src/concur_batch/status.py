@@ -83,6 +83,9 @@ def status_dict(
     totals, seconds = state.segment_totals, state.time
     word = condition(state, holder, has_results=has_results)
     running = state.active if holder is not None else 0
+    engines = (
+        state.engines if state.finished is None else state.engines or state.all_engines
+    )  # a segment that only ended the run has none
     return {
         "run": str(run_dir),
         "condition": word,
@@ -109,7 +112,7 @@ def status_dict(
         "miss_rate": state.totals.miss_rate,
         "lag_s": state.lag_s,
         "retries": state.totals.retries,
-        "engines": {name: _engine(view, state.retrying(name) if holder else 0) for name, view in state.engines.items()},
+        "engines": {name: _engine(view, state.retrying(name) if holder else 0) for name, view in engines.items()},
         "newest_error": _error(state),
     }
 

@@ -15,8 +15,13 @@ def run(records, name="first", **more):
     return Run(name=name, path=f"runs/{name}", condition="finished", report=report, config={}, **more)
 
 
-def printed(*shown, width=90, **options):
-    console = Console(file=io.StringIO(), width=width, **options)
+class Screen(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def printed(*shown, width=90, file=None, **options):
+    console = Console(file=file or io.StringIO(), width=width, **options)
     for one in shown:
         show(console, one) if isinstance(one, Run) else console.print(one)
     return console.file.getvalue()
@@ -41,7 +46,7 @@ def test_a_run_without_a_record_says_so():
 
 def test_a_narrow_terminal_keeps_the_name_of_a_tool():
     records = [*ordinary(1)[:-1], tool("task-0#0", 9, tool="read_file", seconds=123.4)]
-    text = printed(run(records), width=40, force_terminal=True, color_system=None)
+    text = printed(run(records), width=40, file=Screen(), color_system=None)
     assert "\nread_file " in text
     assert "no room for p50, longest, p95: the page has" in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 40

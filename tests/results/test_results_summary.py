@@ -68,6 +68,8 @@ def test_the_message_that_came_most_often_is_told_fit_for_a_terminal():
     again = summarise(fold([segment(), failed("d", "agent", "word " * 60)]))
     assert "word " * 38 + "word… time" in " ".join(printed(again).split())
     assert summarise(fold([segment(), *ends]), failures={})["failure"] is None
+    retried = [r.RolloutStarted(t=9, rollout=x, engine="e", task=x, k=0, index=0, seed=0, attempt=2) for x in ("a", "c")]
+    assert summarise(fold([segment(), *ends, *retried, failed("e", "agent", "left")]))["failure"]["rollout"] == "e"
 
 
 def test_an_empty_run_has_no_speeds_and_can_be_printed():

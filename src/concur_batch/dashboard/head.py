@@ -108,7 +108,7 @@ def keys(scene: Scene, width: int, *, errors: bool = False) -> Text:
     """What keys there are, for the lowest line."""
     named = [("e", "back" if errors else "errors"), ("q", "drain" if scene.steering else "leave")]
     if scene.steering and scene.state.draining is not None:  # what would let agents in, or drain, does nothing more
-        named = [named[0], ("Ctrl-C", "stop at once")]
+        named = [named[0], *([("Ctrl-C", "stop at once")] if scene.state.draining != "engine" else [])]
     elif scene.steering:
         steered = scene.state.steered
         own = [("p", "release" if steered is not None and steered.held else "hold"), ("+/-", "limit")]

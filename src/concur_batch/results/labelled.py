@@ -24,10 +24,10 @@ def labelled(lines: Iterable[tuple[str, Text]]) -> Table:
 
 def show(console: Console, grid: Table) -> None:
     """Print it, folded where it goes to a terminal."""
-    if console.is_terminal:
+    if console.file.isatty():
         console.print(grid)
         return
     whole = io.StringIO()
-    Console(file=whole, width=_WIDE, color_system=None).print(grid)
+    Console(file=whole, width=_WIDE, force_terminal=console.is_terminal, no_color=console.no_color).print(grid)
     for line in whole.getvalue().splitlines():
         console.out(line.rstrip(), highlight=False)

@@ -85,12 +85,15 @@ def iso(epoch: float) -> str:
 
 
 def _failure(state: RunState, classes: Mapping[str, int]) -> dict[str, str] | None:
-    """One failed rollout and why: of the class that most failed with, the message that came most often of its newest."""
+    """One failed rollout and why: of the class that most failed with, the message that came most often of its newest. None: of those that are kept
+    none is of a rollout that failed and was not tried again.
+    """
     name = max(classes, key=classes.__getitem__, default="")
     group = state.faults.groups.get(("rollout", name)) if classes.get(name) else None
-    if group is None:
+    examples = [] if group is None else [one for one in group.examples.values() if state.failed_with(one.rollout) == name]
+    if not examples:  # those that are kept have been tried again since
         return None
-    example = max(reversed(group.examples.values()), key=lambda one: one.count)
+    example = max(reversed(examples), key=lambda one: one.count)
     return {"rollout": example.rollout, "class": name, "message": example.message}
 
 

@@ -134,20 +134,25 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
             keys=True,
         )
         if is_done(((entry.id, entry.n) for entry in entries(job)), history, retry):
-            return _close(batch)
+            return _close(batch, lock)
         return _run(batch, lock)
 
 
-def _close(batch: Batch) -> int:
+def _close(batch: Batch, lock: RunLock) -> int:
     """Results of a run that has nothing left to do; no engine is needed, and no setting changes. Returns the exit code."""
     write_index(batch.job, batch.run_dir / directory.INDEX)
-    if batch.state.finished != "finished":  # the last process ended before it could say so
+    untold = batch.state.finished != "finished"  # the last process ended before it could say so
+    if untold:
         write_closing_segment(batch)
-    code = finish(batch, Outcome(cause="finished"))
+    outcome = Outcome(cause="finished")
+    code = finish(batch, outcome)
     again = replace(batch.retry, classes=frozenset())
     failed = sum(again.wants(ended) for ended in batch.history.ended.values()) if batch.retry.classes is None else 0
     offer = f"; --retry-failed tries the {failed:,} that failed again" if failed else ""
     _warn([f"nothing was left to run: all {batch.job.rollouts:,} rollouts have ended{offer}"])
+    if untold:
+        lock.release()
+        tell(batch, outcome, code)
     return code
 
 
