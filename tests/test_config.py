@@ -46,12 +46,8 @@ def test_defaults():
 
 def test_each_layer_wins_over_the_one_below(tmp_path):
     file = "[run]\nmax_agents = 1\nn = 1\nseed = 1\n"
-    config = made(
-        cli={"run.seed": 3, "run.n": None},
-        file=file,
-        env={"CONCUR_MAX_AGENTS": "2", "CONCUR_RUN_SEED": "2"},
-        folder=tmp_path,
-    )
+    env = {"CONCUR_MAX_AGENTS": "2", "CONCUR_RUN_SEED": "2"}
+    config = made(cli={"run.seed": 3, "run.n": None}, file=file, env=env, folder=tmp_path)
     assert (config.run.n, config.run.max_agents, config.run.seed) == (1, 2, 3)
     assert config.sources == {
         "run.n": f"file {tmp_path / 'concur.toml'}",

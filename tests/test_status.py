@@ -52,7 +52,7 @@ STORY = [
 
 def printed(state, holder, run_dir=RUN):
     console = Console(width=60, record=True, file=StringIO())
-    console.print(render_status(state, run_dir, holder))
+    console.print(render_status(state, status_dict(state, run_dir, holder)))
     text = console.export_text()
     assert max(len(line) for line in text.splitlines()) <= 60
     return " ".join(text.split())
@@ -216,7 +216,7 @@ def test_an_engine_that_is_away_is_named_once():
 
 def test_a_run_whose_journal_is_lost_has_begun_all_the_same():
     console = Console(width=60, file=StringIO(), record=True)
-    console.print(render_status(RunState(), RUN, None, has_results=True))
+    console.print(render_status(RunState(), status_dict(RunState(), RUN, None, has_results=True)))
     lines = console.export_text().splitlines()
     assert [" ".join(line.split()) for line in lines] == [
         "run runs/first has lost its journal",
@@ -229,7 +229,8 @@ def test_a_run_whose_journal_is_lost_has_begun_all_the_same():
 
 def test_a_simulation_has_no_dates():
     console = Console(width=60, file=StringIO(), record=True)
-    console.print(render_status(fold(STORY), RUN, None, resumable=False))
+    state = fold(STORY)
+    console.print(render_status(state, status_dict(state, RUN, None, resumable=False), resumable=False))
     assert "4.0 s, simulated" in console.export_text()
 
 

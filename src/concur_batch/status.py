@@ -149,17 +149,8 @@ _WORDS = {
 }
 
 
-def render_status(
-    state: RunState,
-    run_dir: Path,
-    holder: Holder | None,
-    *,
-    resumable: bool = True,
-    has_results: bool = False,
-    max_attempts: int = MAX_ATTEMPTS,
-) -> Table:
-    """The same for people; 60 columns are enough. `resumable` False: a simulation. `has_results`: they have been written."""
-    status = status_dict(state, run_dir, holder, resumable=resumable, has_results=has_results, max_attempts=max_attempts)
+def render_status(state: RunState, status: dict[str, Any], *, resumable: bool = True) -> Table:
+    """For people, what `status_dict` has told; 60 columns are enough. `resumable` False: a simulation."""
     return labelled(_lines(state, status, resumable=resumable))
 
 

@@ -18,17 +18,21 @@ from concur_batch.status import MAX_ATTEMPTS, render_status, status_dict
 def print_status(run_dir: Path, *, as_json: bool) -> int:
     """Also beside a process that writes. Returns the exit code."""
     described = directory.read(run_dir)
-    told: dict[str, Any] = {
-        "resumable": not described.get("simulated"),
-        "has_results": (run_dir / "results.parquet").exists(),
-        "max_attempts": _max_attempts(described["config"]),
-    }
+    resumable = not described.get("simulated")
     holder = holder_of(run_dir)
     state = fold_journal(run_dir)
+    status = status_dict(
+        state,
+        run_dir,
+        holder,
+        resumable=resumable,
+        has_results=(run_dir / "results.parquet").exists(),
+        max_attempts=_max_attempts(described["config"]),
+    )
     if as_json:
-        print(json.dumps(status_dict(state, run_dir, holder, **told)))  # noqa: T201 - the command's output
+        print(json.dumps(status))  # noqa: T201 - the command's output
     else:
-        show(Console(), render_status(state, run_dir, holder, **told))
+        show(Console(), render_status(state, status, resumable=resumable))
     return 0
 
 
