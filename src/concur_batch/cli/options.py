@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,8 +17,12 @@ class OutputFormat(StrEnum):
     openai = "openai"
 
 
-def whole(text: str) -> int:
-    """A number in our words: typer passes on what pydantic says of it."""
+def whole(about: str, *names: str) -> Any:
+    """An option that is a whole number, whatever its size. What is none is told in our words: typer passes on pydantic's."""
+    return typer.Option(*names, parser=_number, metavar="<int>", help=about)
+
+
+def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError:
@@ -40,27 +44,21 @@ Tools = Annotated[
     list[str] | None,
     typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable."),
 ]
-MaxSteps = Annotated[
-    int | None, typer.Option("--max-steps", "--max-turns", parser=whole, metavar="<int>", help="Model calls per rollout.")
-]
+MaxSteps = Annotated[int | None, whole("Model calls per rollout.", "--max-steps", "--max-turns")]
 ControllerName = Annotated[
     str | None,
     typer.Option(
         "--controller", "-c", help="forecast, aimd, fixed:N, requests:N, accounting, turnover or off. Default: forecast."
     ),
 ]
-MaxAgents = Annotated[
-    int | None, typer.Option(parser=whole, metavar="<int>", help="Most live agents under every controller. Default: 1024.")
-]
+MaxAgents = Annotated[int | None, whole("Most live agents under every controller. Default: 1024.")]
 Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]
-Limit = Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Only the first N tasks.")]
+Limit = Annotated[int | None, whole("Only the first N tasks.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.")]
 History = Annotated[str | None, typer.Option(help="Directory of an earlier run, which tells how long its tasks became.")]
-Shuffle = Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Random task order from this seed.")]
-N = Annotated[
-    int | None, typer.Option("--n", "-n", parser=whole, metavar="<int>", help="Rollouts per task, where the row does not say.")
-]
-Seed = Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Base seed; rollout k uses seed + k.")]
+Shuffle = Annotated[int | None, whole("Random task order from this seed.")]
+N = Annotated[int | None, whole("Rollouts per task, where the row does not say.", "--n", "-n")]
+Seed = Annotated[int | None, whole("Base seed; rollout k uses seed + k.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.")]
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")]
 FailOnError = Annotated[str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.")]
@@ -68,9 +66,7 @@ Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.js
 OnExit = Annotated[
     str | None, typer.Option("--on-exit", metavar="COMMAND", help="Run this when the run has ended; it gets the summary as JSON.")
 ]
-MetricsPort = Annotated[
-    int | None, typer.Option(parser=whole, metavar="<int>", help="Serve Prometheus metrics here while it lasts; 0 picks a port.")
-]
+MetricsPort = Annotated[int | None, whole("Serve Prometheus metrics here while it lasts; 0 picks a port.")]
 Otel = Annotated[bool | None, typer.Option("--otel/--no-otel", help="Send OpenTelemetry spans, as OTEL_* variables say.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="TOML file; see docs/configuration.md.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Any configuration key, as in --set controller.alpha=4.")]

@@ -98,14 +98,10 @@ def sim(
     profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-8b@h100x1",
     speed: Annotated[float | None, typer.Option(help="Engine seconds per second. Default: 1.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    pool_tokens: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="KV pool. Default: what SGLang would allot.")
-    ] = None,
+    pool_tokens: Annotated[int | None, whole("KV pool. Default: what SGLang would allot.")] = None,
     host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
     server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
-    context_length: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="Longest conversation in tokens. Default: the profile's.")
-    ] = None,
+    context_length: Annotated[int | None, whole("Longest conversation in tokens. Default: the profile's.")] = None,
     chars_per_token: Annotated[float | None, typer.Option(help="Characters that make a token of text. Default: 4.")] = None,
     template_tokens: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--template-tokens", help="Count the chat template's own text, as Qwen's, instead of 4 per message.")

@@ -24,18 +24,12 @@ def simulate(
     agents: Annotated[
         int | None, typer.Option(min=1, max=MOST_AGENTS, help="The first N of the workload, over again where it has fewer.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="Of the workload and the run. Default: 0.")
-    ] = None,
-    max_agents: Annotated[int | None, typer.Option(parser=whole, metavar="<int>", help="Most live agents. Default: all.")] = None,
-    pool_tokens: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="KV pool. Default: what SGLang would allot.")
-    ] = None,
+    seed: Annotated[int | None, whole("Of the workload and the run. Default: 0.")] = None,
+    max_agents: Annotated[int | None, whole("Most live agents. Default: all.")] = None,
+    pool_tokens: Annotated[int | None, whole("KV pool. Default: what SGLang would allot.")] = None,
     host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
     server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
-    context_length: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="Longest conversation in tokens. Default: 131072.")
-    ] = None,
+    context_length: Annotated[int | None, whole("Longest conversation in tokens. Default: 131072.")] = None,
     shared_prefix: Annotated[
         int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
     ] = None,
@@ -93,14 +87,10 @@ def compare(
             "it takes some 15 runs per seed, which on a server is long.",
         ),
     ] = "off,aimd,forecast",
-    seed: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="The first seed, of workload and run. Default: 0.")
-    ] = None,
+    seed: Annotated[int | None, whole("The first seed, of workload and run. Default: 0.")] = None,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="So many seeds from there on; the table shows means.")] = 1,
     agents: Annotated[int | None, typer.Option(min=1, max=MOST_AGENTS, help="The first N of the workload or the job.")] = None,
-    max_agents: Annotated[
-        int | None, typer.Option(parser=whole, metavar="<int>", help="Most live agents under every controller.")
-    ] = None,
+    max_agents: Annotated[int | None, whole("Most live agents under every controller.")] = None,
     history: History = None,
     shared_prefix: Annotated[
         int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
@@ -111,16 +101,10 @@ def compare(
         str | None, typer.Option(help="Simulated: MODEL@GPUxTP, or a profile file .toml. Default: qwen3-32b@h100x4.")
     ] = None,
     engines: Annotated[int | None, typer.Option(min=1, max=64, help="Simulated: so many equal ones. Default: 1.")] = None,
-    pool_tokens: Annotated[
-        int | None,
-        typer.Option(parser=whole, metavar="<int>", help="Simulated: KV pool of each. Default: what SGLang would allot."),
-    ] = None,
+    pool_tokens: Annotated[int | None, whole("Simulated: KV pool of each. Default: what SGLang would allot.")] = None,
     host_tier: Annotated[float | None, typer.Option(help="Simulated: host memory for KV, as a multiple of the pool.")] = None,
     server_version: Annotated[str | None, typer.Option(help="Simulated: behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
-    context_length: Annotated[
-        int | None,
-        typer.Option(parser=whole, metavar="<int>", help="Simulated: longest conversation in tokens. Default: 131072."),
-    ] = None,
+    context_length: Annotated[int | None, whole("Simulated: longest conversation in tokens. Default: 131072.")] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Simulated: runs side by side. Default: the number of cores.")
     ] = None,
