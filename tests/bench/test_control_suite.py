@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools" / "bench"))
+import control_cases
 import control_cpu
 import control_figures
 import control_suite
@@ -138,8 +139,37 @@ def test_cases_of_much_work_say_for_which_bound_they_count():
     assert sum(case.dead_first for case in bulk) * 2 == len(bulk)
 
 
-def test_a_trace_needs_one_seed_and_dead_first_the_subject_alone():
-    found = [Case("drawn"), Case("recorded", trace=True), Case("drawn, dead first", dead_first=True)]
+@pytest.fixture
+def five_recorded(tmp_path, monkeypatch):
+    """A file of five recorded agents, of 1 to 5 tokens in their replies."""
+    file = tmp_path / "trace.jsonl"
+    rows = [
+        {
+            "input_prompt_length": 10,
+            "num_turns": 0,
+            "assistant_response_length": [],
+            "tool_call_output_length": [],
+            "tool_call_latency": [],
+            "final_assistant_response_length": reply,
+        }
+        for reply in range(1, 6)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(control_cases, "TRACE", str(file))
+
+
+@pytest.mark.usefixtures("five_recorded")
+def test_each_seed_of_recorded_work_has_other_agents_until_they_run_out():
+    twice, once = Case("recorded", agents=2, trace=True), Case("all", agents=4, trace=True)
+    later = twice._replace(first=3)
+    assert [[one.outputs for one in agents_of(twice, seed)] for seed in twice.draws(range(3))] == [[(1,), (2,)], [(3,), (4,)]]
+    assert (twice.draws(range(3, 4)), once.draws(range(3)), later.draws(range(3))) == ([1], [0], [0])
+    assert [one.outputs for one in agents_of(later, 0)] == [(4,), (5,)]
+
+
+@pytest.mark.usefixtures("five_recorded")
+def test_recorded_work_needs_as_many_seeds_as_there_are_and_dead_first_the_subject_alone():
+    found = [Case("drawn"), Case("recorded", agents=4, trace=True), Case("drawn, dead first", dead_first=True)]
     asked = jobs(found, ["off", "forecast"], range(2))
     assert sorted(one.key for one in asked) == [
         ("drawn", 0, "forecast"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,10 +43,11 @@ class Case(NamedTuple):
     order: str | None = None  # of ORDERS; the agents then have no tags that tell them apart
     siblings: int = 1  # so many agents, one after the other, are rollouts of one task: their first prompts are the same
 
-    @property
-    def seeds(self) -> bool:
-        """Whether there is anything to draw."""
-        return not self.trace
+    def draws(self, seeds: Sequence[int]) -> list[int]:
+        """Of these seeds those that give it other agents: recorded ones run out."""
+        if not self.trace:
+            return list(seeds)
+        return sorted({seed % max(1, (len(_recorded()) - self.first) // self.agents) for seed in seeds})
 
     @property
     def tp(self) -> str:
@@ -54,7 +56,7 @@ class Case(NamedTuple):
 
 
 def agents_of(case: Case, seed: int) -> list[AgentTrace]:
-    """In the order of the job."""
+    """In the order of the job. Of recorded agents seed 0 are the first ones of the file, seed 1 those after them, and so on."""
     found = _agents_of(case, seed)
     if case.order is None:
         return found
@@ -63,13 +65,21 @@ def agents_of(case: Case, seed: int) -> list[AgentTrace]:
 
 def _agents_of(case: Case, seed: int) -> list[AgentTrace]:
     if case.trace:
-        assert TRACE is not None
-        return read_traces(TRACE, limit=case.first + case.agents, shared_tokens=None)[case.first :]
+        first = case.first + seed * case.agents
+        return _recorded()[first : first + case.agents]
     first = generate(WorkloadParameters(agents=case.agents, **case.workload), seed)
     if case.second is None:
         return [dataclasses.replace(one, prompt_tokens=first[i - i % case.siblings].prompt_tokens) for i, one in enumerate(first)]
     other = generate(WorkloadParameters(agents=case.agents, **case.second), seed + 1000)
     return [dataclasses.replace(pair[i % 2], group="ab"[i % 2]) for i, pair in enumerate(zip(first, other, strict=True))]
+
+
+def _recorded() -> list[AgentTrace]:
+    assert TRACE is not None
+    return _read(TRACE)
+
+
+_read = functools.cache(read_traces)
 
 
 def _tp(tp: int) -> dict[str, Any]:
@@ -122,9 +132,7 @@ def other_cases() -> list[Case]:
     profiles = ("qwen3-32b@h200x4", "qwen3-8b@h200x1", "llama-3.1-70b@h100x4")
     found += [Case(profile, profile, None) for profile in profiles]
     if TRACE:
-        found += [
-            Case(f"trace tp{tp} from {first}", **_tp(tp), trace=True, first=first) for tp in POOLS for first in (1100, 1400, 1700)
-        ]
+        found += [Case(f"trace tp{tp} from 768", **_tp(tp), trace=True, first=768) for tp in POOLS]
     return found
 
 

@@ -152,7 +152,7 @@ def main() -> None:
         case for case in cases() if asked.only in case.name and (case.name, 0, SUBJECT) in baselines.lines and case.engines == 1
     ]
     jobs = {
-        way: [Job(way, case, seed, fill) for case in found for seed in range(asked.seeds if case.seeds else 1) for fill in FILLS]
+        way: [Job(way, case, seed, fill) for case in found for seed in case.draws(range(asked.seeds)) for fill in FILLS]
         for way in WAYS
     }
     kept = Kept(asked.keep)

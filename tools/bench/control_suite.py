@@ -191,7 +191,7 @@ def jobs(found: Iterable[Case], controllers: Sequence[str], seeds: Sequence[int]
         for case in found
         for controller in controllers
         if controller == SUBJECT or not case.dead_first
-        for seed in (seeds if case.seeds else (0,))
+        for seed in case.draws(seeds)
     ]
     return sorted(asked, key=lambda one: -one.case.agents * (12 if one.controller == AUTO else 1))
 
@@ -346,7 +346,7 @@ def main() -> None:
     instead.add_argument("--conversations", action="store_true", help="in place of the suite, agents with several conversations")
     instead.add_argument("--others", action="store_true", help="in place of the suite, workloads by which no constant was chosen")
     parser.add_argument(
-        "--seeds", type=_seeds, default="3", metavar="N|A-B", help="0 to N-1 or A to B of each generated workload (default 3)"
+        "--seeds", type=_seeds, default="3", metavar="N|A-B", help="0 to N-1 or A to B of each workload (default 3)"
     )
     parser.add_argument("--keep", type=Path, metavar="FILE", help="JSON lines: runs found there are not run again")
     parser.add_argument("--again", type=_names, default="", metavar="NAMES", help="controllers to be run anew all the same")
