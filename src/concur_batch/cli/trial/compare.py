@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from concur_batch.cli import parts
+from concur_batch.cli.trial import progress
 from concur_batch.cli.trial.covered import covered
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of, with_seed
 from concur_batch.cli.trial.side_by_side import Workers, cores
@@ -74,14 +74,13 @@ def start_simulated(
 
 def _run_all(entries: Entries, traces: Traces, job_of: Callable[[Run], Job], workers: int) -> None:
     """Until nothing is wanted any more."""
-    progress = Progress()
     pool = Workers[Run, Traces, Job, Figures](_simulated, workers, traces)
     try:
         with pool.running():
             while wanted := [*entries.wanted(pool.under_way), *pool.under_way]:
                 for run in entries.wanted(pool.under_way):
                     pool.give(run, job_of(run))
-                progress.show(entries, wanted)
+                progress.show(_told(entries, wanted))
                 entries.came(*pool.next())
     finally:
         progress.clear()
@@ -117,26 +116,11 @@ def notes(runs: Sequence[Figures]) -> Iterator[str]:
             yield f"{which}: not all agents completed: {counts(run['statuses'])}"
 
 
-class Progress:
-    """A line on a terminal that tells which runs are done; nothing anywhere else."""
-
-    def __init__(self) -> None:
-        self._on_terminal = sys.stderr.isatty()
-
-    def show(self, entries: Entries, wanted: Sequence[Run]) -> None:
-        """What is done, and what is under way or waits."""
-        if self._on_terminal:
-            done = list(entries.done)
-            line = f"{len(done)} of {len(done) + len(wanted)} runs done"
-            if done:
-                line += f"; {done[-1]}: {number(entries.done[done[-1]]['makespan_s'])} s"
-            line = line[: shutil.get_terminal_size().columns - 1]
-            print(f"\r{line}\x1b[K", end="\r", file=sys.stderr, flush=True)  # noqa: T201 - a line of progress
-
-    def clear(self) -> None:
-        """The line goes."""
-        if self._on_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - the same
+def _told(entries: Entries, wanted: Sequence[Run]) -> str:
+    """What is done of all that is done, under way or waiting."""
+    done = list(entries.done)
+    told = f"{len(done)} of {len(done) + len(wanted)} runs done"
+    return f"{told}; {done[-1]}: {number(entries.done[done[-1]]['makespan_s'])} s" if done else told
 
 
 def say(text: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 from rich.console import Console
 
 from concur_batch.cli import directory, hints, parts
+from concur_batch.cli.trial import progress
 from concur_batch.cli.trial.simulation import Simulated, simulate
 from concur_batch.cli.trial.terminable import exit_code, terminable
 from concur_batch.config import Config, resolve
@@ -83,7 +84,7 @@ def start(
         with terminable():
             done = _run(load, config)
     except KeyboardInterrupt as end:
-        _clear()
+        progress.clear()
         print("concur: interrupted", file=sys.stderr)  # noqa: T201 - the command's only words
         return exit_code(end)
     _print(done, as_json=as_json)
@@ -228,20 +229,11 @@ def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Co
 
 
 def _shown(state: RunState) -> None:
-    """A line on a terminal that tells how far it is; nothing anywhere else."""
-    if sys.stderr.isatty():
-        line = f"{state.elapsed:10,.0f} s simulated, {len(state.ended):,} of {state.rollouts:,} agents done"
-        print(f"\r{line}\x1b[K", end="\r", file=sys.stderr, flush=True)  # noqa: T201 - a line of progress
-
-
-def _clear() -> None:
-    """The line of progress goes."""
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201 - the same
+    progress.show(f"{state.elapsed:10,.0f} s simulated, {len(state.ended):,} of {state.rollouts:,} agents done")
 
 
 def _print(done: Simulated, *, as_json: bool) -> None:
-    _clear()
+    progress.clear()
     if as_json:
         print(json.dumps(done.figures))  # noqa: T201 - the command's output
         return
