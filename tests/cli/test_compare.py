@@ -147,6 +147,14 @@ def test_a_parameter_that_nobody_has_is_told_with_the_place_it_comes_from():
         configurations(config, ["off"])
 
 
+def test_a_value_that_its_controller_refuses_is_told_with_the_file_that_gave_it(tmp_path, monkeypatch):
+    (tmp_path / "mine.toml").write_text("[controller]\nfill = 7\n")
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(app, ["compare", "--agents", "2", "--config", "mine.toml"])
+    assert isinstance(ran.exception, InputError)
+    assert str(ran.exception).startswith("file mine.toml: controller.fill: ")
+
+
 def test_a_parameter_is_for_the_controllers_that_have_it():
     config = resolve({}, ["controller.alpha=4", "controller.pause=oldest"], None, {})
     found = configurations(config, ["off", "aimd", "fixed:auto"])

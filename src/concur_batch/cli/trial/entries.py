@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from concur_batch.config import Config
 from concur_batch.config.model import Controller
+from concur_batch.config.places import placing
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import InputError
 from concur_batch.results.sweep import Sweep, Window
@@ -119,7 +120,7 @@ def configurations(config: Config, controllers: Sequence[str]) -> dict[str, Conf
     refused: dict[str, dict[str, InputError]] = {}  # by parameter, then by controller
     for name in controllers:
         parameters = dict(config.controller.parameters)
-        while (fault := _unknown(name, parameters, config.run.max_agents)) is not None:
+        while (fault := _unknown(name, parameters, config)) is not None:
             key, error = fault
             parameters.pop(key)
             refused.setdefault(key, {})[name] = error
@@ -148,15 +149,16 @@ def with_seed(config: Config, seed: int) -> Config:
     return config.model_copy(update={"run": config.run.model_copy(update={"seed": seed})})
 
 
-def _unknown(name: str, parameters: Mapping[str, Any], max_agents: int) -> tuple[str, InputError] | None:
+def _unknown(name: str, parameters: Mapping[str, Any], config: Config) -> tuple[str, InputError] | None:
     """A parameter that this controller does not have, with what it says. Raises InputError for anything else that is wrong."""
     try:
-        make_policy("fixed:1" if name == FIXED_AUTO else name, parameters, max_agents)
+        make_policy("fixed:1" if name == FIXED_AUTO else name, parameters, config.run.max_agents)
     except InputError as error:
         told = re.match(r"controller\.([^:]+): \S+ has no ", str(error))
         if told is None or told[1] not in parameters:
-            raise InputError(
-                str(error).replace("--controller ", "--controllers ").replace("fixed:N,", f"fixed:N, {FIXED_AUTO},")
-            ) from None
+            with placing(config):
+                raise InputError(
+                    str(error).replace("--controller ", "--controllers ").replace("fixed:N,", f"fixed:N, {FIXED_AUTO},")
+                ) from None
         return told[1], error
     return None
