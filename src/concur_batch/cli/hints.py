@@ -8,6 +8,7 @@ from pathlib import Path
 
 from concur_batch.cli import directory
 from concur_batch.config import Config
+from concur_batch.config.places import placing
 from concur_batch.errors import RunDirectoryError
 from concur_batch.jobs.hints import EarlierContexts, Hints
 from concur_batch.jobs.job import Job
@@ -47,7 +48,8 @@ def simulated(traces: Sequence[AgentTrace], tasks: Sequence[Task], config: Confi
     if config.sim.hint_sigma is not None:
         guessed = hinted(traces, config.sim.hint_sigma, config.run.seed)
         tasks = [replace(task, expected_tokens=one.expected_tokens) for task, one in zip(tasks, guessed, strict=True)]
-    earlier = _earlier(config.run.history)
+    with placing(config, "run.history"):
+        earlier = _earlier(config.run.history)
     if earlier is not None:
         tasks = [replace(task, expected_tokens=task.expected_tokens or earlier.get(task.id)) for task in tasks]
     if are_ordering(config):

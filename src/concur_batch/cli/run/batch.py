@@ -19,6 +19,7 @@ from concur_batch.cli.run.on_exit import tell
 from concur_batch.cli.run.segment import Batch, Outcome, run_segment, write_closing_segment
 from concur_batch.config import Config, from_saved, resolve
 from concur_batch.config.keys import Given
+from concur_batch.config.places import placing
 from concur_batch.config.resolve import command_line
 from concur_batch.config.saved import was_redacted
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
@@ -61,9 +62,14 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire()
         try:
-            tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES)
+            with placing(config, "tools.sources"):
+                tools = load_tools(
+                    config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES
+                )
+            with placing(config, "run.history"):
+                options = parts.load_options(config, tools)
             where = [job if job in ("-", "") else str(Path(job).absolute()) for job in jobs]
-            job = stack.enter_context(load(where, parts.load_options(config, tools), spool=run_dir, with_index=True))
+            job = stack.enter_context(load(where, options, spool=run_dir, with_index=True))
             write_index(job, run_dir / directory.INDEX)
             directory.describe(run_dir, config, where)
         except BaseException:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from concur_batch.cli import parts
 from concur_batch.config import resolve
+from concur_batch.config.places import placing
 from concur_batch.jobs.load import load
 from concur_batch.toolbox.load import load_tools
 
@@ -20,8 +21,10 @@ def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequ
     """Every row checked as `run` would with an engine. Raises JobFaults with what is wrong; returns the exit code."""
     config = resolve(options, sets, config_file, os.environ)
     with tempfile.TemporaryDirectory() as folder:
-        tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
-        options_ = parts.load_options(config, tools, require_script=False)
+        with placing(config, "tools.sources"):
+            tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
+        with placing(config, "run.history"):
+            options_ = parts.load_options(config, tools, require_script=False)
         with load(list(jobs), options_, spool=Path(folder)) as job:
             console = Console(highlight=False)
             for warning in job.warnings:

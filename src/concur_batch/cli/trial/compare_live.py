@@ -24,6 +24,7 @@ from concur_batch.cli.trial.compare import say, show
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
+from concur_batch.config.places import placing
 from concur_batch.engine.flush import flush
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.lines import Located
@@ -151,8 +152,11 @@ def _is_trace(work: str) -> bool:
 def _rollouts(work: str, config: Config) -> int:
     """Of the whole job. Raises JobFaults with what is wrong in it, before anything runs."""
     with tempfile.TemporaryDirectory() as folder:
-        tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
-        with load([work], parts.load_options(config, tools), spool=Path(folder)) as job:
+        with placing(config, "tools.sources"):
+            tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
+        with placing(config, "run.history"):
+            options = parts.load_options(config, tools)
+        with load([work], options, spool=Path(folder)) as job:
             return job.rollouts
 
 

@@ -57,7 +57,9 @@ def find_sandbox(limits: ToolLimits, workspaces: Path) -> Sandbox:
             return sandbox
         why = f"bubblewrap does not work here ({failure})"
     if limits.sandbox == "bubblewrap":
-        raise InputError(f"the sandbox is required but {why}; install or permit bubblewrap, or allow running without (unsafe)")
+        raise InputError(
+            f"tools.sandbox: the sandbox is required but {why}; install or permit bubblewrap, or allow running without (unsafe)"
+        )
     return Sandbox("unsafe", _warning(why))
 
 
