@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+_LONGEST = 60  # of what was typed, as it is told back
 
 
 class OutputFormat(StrEnum):
@@ -17,16 +21,59 @@ class OutputFormat(StrEnum):
     openai = "openai"
 
 
-def whole(about: str, *names: str) -> Any:
-    """An option that is a whole number, whatever its size. What is none is told in our words: typer passes on pydantic's."""
-    return typer.Option(*names, parser=_number, metavar="<int>", help=about)
+def whole(about: str, *names: str, least: int | None = None, most: int | None = None) -> Any:
+    """An option that is a whole number, within bounds where some are given. What is none is told in our words: typer passes on pydantic's."""
+    return _numeric(int, "<int>", "a whole number", about, names, least, most)
 
 
-def _number(text: str) -> int:
+def number(about: str, *names: str, least: float | None = None, most: float | None = None) -> Any:
+    """The same for any finite number."""
+    return _numeric(_finite, "<float>", "a number", about, names, least, most)
+
+
+def _numeric(
+    read: Callable[[str], float],
+    metavar: str,
+    what: str,
+    about: str,
+    names: tuple[str, ...],
+    least: float | None,
+    most: float | None,
+) -> Any:
+    low, high = -math.inf if least is None else least, math.inf if most is None else most
+    bounds = "" if least is None else f"at least {least}" if most is None else f"{least} to {most}"
+    wanted = f"{what} {'of' if most is None else 'from'} {bounds}" if bounds else what
+
+    def parse(text: str) -> float:
+        try:
+            value = read(text)
+        except ValueError:
+            raise _refusal(wanted, text) from None
+        if not low <= value <= high:
+            raise _refusal(wanted, text)
+        return value
+
+    is_news = most is not None or least
+    return typer.Option(*names, parser=parse, metavar=metavar, help=f"{about} {bounds.capitalize()}." if is_news else about)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _refusal(wanted: str, text: str) -> typer.BadParameter:
+    shown = repr(text) if len(text) <= _LONGEST else f"{text[:_LONGEST]!r}…"
+    return typer.BadParameter(f"should be {wanted}, not {shown}")
+
+
+def _output_format(text: str) -> OutputFormat:
     try:
-        return int(text)
+        return OutputFormat(text)
     except ValueError:
-        raise typer.BadParameter(f"should be a whole number, not {text!r}") from None
+        raise _refusal("parquet, jsonl or openai", text) from None
 
 
 Jobs = Annotated[
@@ -62,7 +109,10 @@ Seed = Annotated[int | None, whole("Base seed; rollout k uses seed + k.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.")]
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")]
 FailOnError = Annotated[str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.")]
-Format = Annotated[OutputFormat | None, typer.Option(help="Also write results.jsonl in this form.")]
+Format = Annotated[
+    OutputFormat | None,
+    typer.Option(parser=_output_format, metavar="<parquet|jsonl|openai>", help="Also write results.jsonl in this form."),
+]
 OnExit = Annotated[
     str | None, typer.Option("--on-exit", metavar="COMMAND", help="Run this when the run has ended; it gets the summary as JSON.")
 ]

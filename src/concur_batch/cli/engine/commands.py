@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from concur_batch.cli.options import whole
+from concur_batch.cli.options import number, whole
 from concur_batch.errors import InputError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 def check(
     url: Annotated[str, typer.Argument(help="Base URL of a server, with or without /v1.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Model to ask. Default: the first that is served.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each of the few short requests.")] = 120.0,
+    timeout: Annotated[float, number("Seconds for each of the few short requests.", least=0.1)] = 120.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
     api_key: Annotated[str | None, typer.Option(help="Default: CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY.")] = None,
 ) -> None:
@@ -56,9 +56,7 @@ def launch(
     then: Annotated[
         str | None, typer.Option(help="Command to run beside it, with CONCUR_ENGINE set; the server ends when it does.")
     ] = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port; 0: any free one. Default: 30000, or a free one.")
-    ] = None,
+    port: Annotated[int | None, whole("Port; 0: any free one. Default: 30000, or a free one.", least=0, most=65535)] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     python: Annotated[
         str | None,
@@ -66,7 +64,7 @@ def launch(
             help="Python, or folder of the environment, that has SGLang. Default: our own.", envvar="CONCUR_SGLANG_PYTHON"
         ),
     ] = None,
-    patience: Annotated[float, typer.Option(min=0, help="Seconds until it must be ready.")] = 1800.0,
+    patience: Annotated[float, number("Seconds until it must be ready.", least=0)] = 1800.0,
     log: Annotated[
         Path | None, typer.Option(help="File for its output. Default: standard error; with --then, a temporary file.")
     ] = None,
@@ -94,15 +92,15 @@ def launch(
 
 @app.command()
 def sim(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")] = 30000,
+    port: Annotated[int, whole("Port to listen on; 0: any free one.", least=0, most=65535)] = 30000,
     profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = "qwen3-8b@h100x1",
-    speed: Annotated[float | None, typer.Option(help="Engine seconds per second. Default: 1.")] = None,
+    speed: Annotated[float | None, number("Engine seconds per second. Default: 1.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     pool_tokens: Annotated[int | None, whole("KV pool. Default: what SGLang would allot.")] = None,
-    host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
+    host_tier: Annotated[float | None, number("Host memory for KV, as a multiple of the pool. Default: none.")] = None,
     server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
     context_length: Annotated[int | None, whole("Longest conversation in tokens. Default: the profile's.")] = None,
-    chars_per_token: Annotated[float | None, typer.Option(help="Characters that make a token of text. Default: 4.")] = None,
+    chars_per_token: Annotated[float | None, number("Characters that make a token of text. Default: 4.")] = None,
     template_tokens: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--template-tokens", help="Count the chat template's own text, as Qwen's, instead of 4 per message.")
     ] = False,
@@ -135,7 +133,7 @@ def sim(
 def fit(
     url: Annotated[str, typer.Argument(help="Base URL of an SGLang server that nobody else uses meanwhile.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Profile file to write, .toml.")] = Path("profile.toml"),
-    seconds: Annotated[float, typer.Option(min=5.0, help="About how long to measure.")] = 180.0,
+    seconds: Annotated[float, number("About how long to measure.", least=5)] = 180.0,
     api_key: Annotated[str | None, typer.Option(help="Of the server.", envvar="SGLANG_API_KEY")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,  # noqa: FBT002 - an option
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from concur_batch.cli.options import RunDir
+from concur_batch.cli.options import RunDir, whole
 
 
 def status(
@@ -61,8 +61,8 @@ def results(
     statuses: Annotated[str | None, typer.Option("--status", help="Only these, as in completed,error.")] = None,
     pattern: Annotated[str | None, typer.Option("--id", help="Only ids that contain a match of this regular expression.")] = None,
     error_class: Annotated[str | None, typer.Option(help="Only rollouts that failed with these, as in engine,tool.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many. Default: 50 in the table, else all.")] = None,
-    skip: Annotated[int, typer.Option(min=0, help="Leave out the first so many.")] = 0,
+    limit: Annotated[int | None, whole("At most so many. Default: 50 in the table, else all.", least=1)] = None,
+    skip: Annotated[int, whole("Leave out the first so many.", least=0)] = 0,
     opened: Annotated[
         str | None, typer.Option("--open", metavar="ID", help="Read one: ID, or ID#K for one of several rollouts.")
     ] = None,

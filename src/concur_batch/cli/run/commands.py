@@ -32,6 +32,7 @@ from concur_batch.cli.options import (
     Shuffle,
     Strict,
     Tools,
+    number,
 )
 
 
@@ -51,8 +52,8 @@ def run(
     n: N = None,
     seed: Seed = None,
     strict: Strict = None,
-    token_scale: Annotated[float | None, typer.Option(help="With --agent replay: all token counts times this.")] = None,
-    time_scale: Annotated[float | None, typer.Option(help="With --agent replay: all tool times times this.")] = None,
+    token_scale: Annotated[float | None, number("With --agent replay: all token counts times this.")] = None,
+    time_scale: Annotated[float | None, number("With --agent replay: all tool times times this.")] = None,
     out: Out = None,
     live: Live = None,
     fail_on_error: FailOnError = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from concur_batch.cli.options import ConfigFile, ControllerName, History, Sets, whole
+from concur_batch.cli.options import ConfigFile, ControllerName, History, Sets, number, whole
 from concur_batch.errors import InputError
 
 PROFILE = "qwen3-32b@h100x4"  # simulated, where none is named
@@ -19,22 +19,22 @@ def simulate(
         str | None, typer.Argument(help="Recorded agents, .jsonl or .csv. Default: the generated workload.", show_default=False)
     ] = None,
     profile: Annotated[str, typer.Option(help="MODEL@GPUxTP, or a profile file .toml.")] = PROFILE,
-    engines: Annotated[int, typer.Option(min=1, max=64, help="So many equal ones; agents go to the least loaded.")] = 1,
+    engines: Annotated[int, whole("So many equal ones; agents go to the least loaded.", least=1, most=64)] = 1,
     controller: ControllerName = None,
     agents: Annotated[
-        int | None, typer.Option(min=1, max=MOST_AGENTS, help="The first N of the workload, over again where it has fewer.")
+        int | None, whole("The first N of the workload, over again where it has fewer.", least=1, most=MOST_AGENTS)
     ] = None,
     seed: Annotated[int | None, whole("Of the workload and the run. Default: 0.")] = None,
     max_agents: Annotated[int | None, whole("Most live agents. Default: all.")] = None,
     pool_tokens: Annotated[int | None, whole("KV pool. Default: what SGLang would allot.")] = None,
-    host_tier: Annotated[float | None, typer.Option(help="Host memory for KV, as a multiple of the pool. Default: none.")] = None,
+    host_tier: Annotated[float | None, number("Host memory for KV, as a multiple of the pool. Default: none.")] = None,
     server_version: Annotated[str | None, typer.Option(help="Behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
     context_length: Annotated[int | None, whole("Longest conversation in tokens. Default: 131072.")] = None,
     shared_prefix: Annotated[
-        int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
+        int | None, whole("Tokens that all agents of a trace share. Default: what it says, else 4096.", least=0)
     ] = None,
-    token_scale: Annotated[float, typer.Option(min=0.001, max=1000, help="All token counts times this.")] = 1.0,
-    time_scale: Annotated[float, typer.Option(min=0, max=1000, help="All tool times times this.")] = 1.0,
+    token_scale: Annotated[float, number("All token counts times this.", least=0.001, most=1000)] = 1.0,
+    time_scale: Annotated[float, number("All tool times times this.", least=0, most=1000)] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
     out: Annotated[str | None, typer.Option(help="Also write a run directory, as `run` does. Default: none is written.")] = None,
     config: ConfigFile = None,
@@ -88,26 +88,24 @@ def compare(
         ),
     ] = "off,aimd,forecast",
     seed: Annotated[int | None, whole("The first seed, of workload and run. Default: 0.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="So many seeds from there on; the table shows means.")] = 1,
-    agents: Annotated[int | None, typer.Option(min=1, max=MOST_AGENTS, help="The first N of the workload or the job.")] = None,
+    seeds: Annotated[int, whole("So many seeds from there on; the table shows means.", least=1, most=1000)] = 1,
+    agents: Annotated[int | None, whole("The first N of the workload or the job.", least=1, most=MOST_AGENTS)] = None,
     max_agents: Annotated[int | None, whole("Most live agents under every controller.")] = None,
     history: History = None,
     shared_prefix: Annotated[
-        int | None, typer.Option(min=0, help="Tokens that all agents of a trace share. Default: what it says, else 4096.")
+        int | None, whole("Tokens that all agents of a trace share. Default: what it says, else 4096.", least=0)
     ] = None,
-    token_scale: Annotated[float, typer.Option(min=0.001, max=1000, help="All token counts of a trace times this.")] = 1.0,
-    time_scale: Annotated[float, typer.Option(min=0, max=1000, help="All tool times of a trace times this.")] = 1.0,
+    token_scale: Annotated[float, number("All token counts of a trace times this.", least=0.001, most=1000)] = 1.0,
+    time_scale: Annotated[float, number("All tool times of a trace times this.", least=0, most=1000)] = 1.0,
     profile: Annotated[
         str | None, typer.Option(help="Simulated: MODEL@GPUxTP, or a profile file .toml. Default: qwen3-32b@h100x4.")
     ] = None,
-    engines: Annotated[int | None, typer.Option(min=1, max=64, help="Simulated: so many equal ones. Default: 1.")] = None,
+    engines: Annotated[int | None, whole("Simulated: so many equal ones. Default: 1.", least=1, most=64)] = None,
     pool_tokens: Annotated[int | None, whole("Simulated: KV pool of each. Default: what SGLang would allot.")] = None,
-    host_tier: Annotated[float | None, typer.Option(help="Simulated: host memory for KV, as a multiple of the pool.")] = None,
+    host_tier: Annotated[float | None, number("Simulated: host memory for KV, as a multiple of the pool.")] = None,
     server_version: Annotated[str | None, typer.Option(help="Simulated: behave as 0.5.23 or 0.5.8. Default: 0.5.23.")] = None,
     context_length: Annotated[int | None, whole("Simulated: longest conversation in tokens. Default: 131072.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Simulated: runs side by side. Default: the number of cores.")
-    ] = None,
+    workers: Annotated[int | None, whole("Simulated: runs side by side. Default: the number of cores.", least=1)] = None,
     engine: Annotated[
         str | None,
         typer.Option(

@@ -1,0 +1,49 @@
+"""What is said of an option's value that cannot be one."""
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from concur_batch.cli.main import app
+
+
+def typed(command, *names):
+    """Every option of a form of its own, with the command that has it."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from typed(one, *names, name)
+    for option in command.params:
+        if (option.metavar or "").startswith("<"):
+            yield (*names, "there", option.opts[0])
+
+
+TYPED = list(typed(get_command(app)))
+
+
+def said(*arguments):
+    ran = CliRunner().invoke(app, list(map(str, arguments)))
+    assert ran.exit_code == 2
+    return ran.output.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("arguments", TYPED, ids=" ".join)
+def test_each_says_what_it_takes(arguments):
+    told = said(*arguments, "x")
+    assert f"'{arguments[-1]}'" in told
+    assert "should be" in told
+    assert told.endswith(", not 'x'")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("simulate --engines 65", "'--engines': should be a whole number from 1 to 64, not '65'"),
+        ("compare --workers 0", "'--workers': should be a whole number of at least 1, not '0'"),
+        ("simulate --time-scale nan", "'--time-scale': should be a number from 0 to 1000, not 'nan'"),
+        ("engine sim --speed inf", "'--speed': should be a number, not 'inf'"),
+        ("engine check here --timeout 0", "'--timeout': should be a number of at least 0.1, not '0'"),
+        ("run job --output-format xml", "'--output-format': should be parquet, jsonl or openai, not 'xml'"),
+        (f"results here --limit -{'9' * 400}", f"'--limit': should be a whole number of at least 1, not '-{'9' * 59}'…"),
+    ],
+)
+def test_bounds_are_told_and_long_values_cut(arguments, told):
+    assert said(*arguments.split()).endswith(told)
