@@ -15,7 +15,7 @@ from concur_batch.results.summary import counts, duration, engine_summary, iso, 
 from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, RunState
 
-LOST = "lost"
+LOST, EMPTY = "lost", "empty"
 MAX_ATTEMPTS = 3  # of a rollout, where the run does not say
 
 
@@ -47,8 +47,8 @@ def condition(state: RunState, holder: Holder | None, *, has_results: bool = Fal
     """
     if holder is not None:
         return "draining" if state.draining else "running"
-    if not state.segments:
-        return LOST if has_results else "empty"
+    if not state.has_begun:
+        return LOST if has_results else EMPTY
     return state.finished or "broke off"
 
 
@@ -139,7 +139,7 @@ _WORDS = {
     "running": ("is running", "green"),
     "draining": ("is draining to the next step boundaries", "yellow"),
     LOST: ("has lost its journal", "red"),
-    "empty": ("has not begun", "yellow"),
+    EMPTY: ("has not begun", "yellow"),
     "finished": ("is finished", "green"),
     "drained": ("was drained and can go on", "yellow"),
     "stopped": ("was stopped and can go on", "yellow"),
@@ -149,18 +149,21 @@ _WORDS = {
 }
 
 
-def render_status(state: RunState, status: dict[str, Any], *, resumable: bool = True) -> Table:
+def render_status(status: dict[str, Any], *, resumable: bool = True) -> Table:
     """For people, what `status_dict` has told; 60 columns are enough. `resumable` False: a simulation."""
-    return labelled(_lines(state, status, resumable=resumable))
+    return labelled(_lines(status, resumable=resumable))
 
 
-def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Text]]:
+def _lines(status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Text]]:
     words, style = _WORDS.get(status["condition"], (f"ended ({status['condition']})", "yellow"))
     if not resumable:
         words = f"{words.removesuffix(' and can go on').removesuffix(',')}; it is a simulation"
     yield "run", Text.assemble(f"{status['run']} ", (words, style), overflow="fold")
     if status["condition"] == LOST:
         yield "results", Text(f"are left: concur results {shlex.quote(status['run'])}", overflow="fold")
+        return
+    if status["condition"] == EMPTY:
+        yield "next", Text(status["next_command"] or "run `concur simulate` again", style="bold", overflow="fold")
         return
     if status["holder"]:
         yield "held by", Text(_held(status["holder"]))
@@ -182,7 +185,7 @@ def _lines(state: RunState, status: dict[str, Any], *, resumable: bool) -> Itera
         message = error["message"].removeprefix(f"{error['rollout']}: ")
         who = f"{_short(error['rollout'])}: {_short(error['class'])}"
         yield "error", Text(f"{who}: {_short(message)}", style="red", overflow="fold")
-    if state.segments and status["next_command"]:
+    if status["next_command"]:
         yield "next", Text(status["next_command"], style="bold", overflow="fold")
 
 

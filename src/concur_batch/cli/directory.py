@@ -121,6 +121,8 @@ def read(directory: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if segments(directory):
+            raise RunDirectoryError(f"{directory}: has lost its {CONFIG}; {_RESTORE}") from None
         raise RunDirectoryError(
             f"{directory}: holds no run (there is no {CONFIG}); give the directory that `concur run` named"
         ) from None

@@ -34,7 +34,7 @@ def show(console: Console, run: Run) -> None:
     """One run: its numbers, its curves, its tools."""
     state = " (simulated)" if run.simulated else ""
     console.print(Text.assemble((visible(run.path), "bold"), f"  {run.condition}{state}"), soft_wrap=True)
-    if not run.report.state.segments:
+    if not run.report.state.has_begun:
         gone = run.condition == "lost"
         console.print("The journal is gone; concur results shows what is left." if gone else "Nothing has been recorded yet.")
         console.print()

@@ -84,6 +84,11 @@ class RunState:
     # What people ask -------------------------------------------------------------------------------------------------
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a process has ever worked on it: told also where the journal's first lines are missing."""
+        return bool(self.segments or self.rollouts or self.live or self.ended)
+
+    @property
     def elapsed(self) -> float:
         """Seconds of work so far, over all segments, up to the newest record."""
         return self.elapsed_before + self.time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,7 +58,7 @@ class Onlooker:
             if holder is None:
                 return True  # it may have ended just now: once more
         self._holder = holder
-        if holder is None and state.segments and state.finished is None:
+        if holder is None and state.has_begun and state.finished is None:
             state.break_off(BROKE_OFF)
             self._going_on = going_on(self.run_dir)
         return False
@@ -73,6 +74,11 @@ class Onlooker:
         return self.state.finished is not None
 
     @property
+    def is_held(self) -> bool:
+        """Whether a process works on it, or is about to."""
+        return self._holder is not None
+
+    @property
     def share_read(self) -> float:
         """Of the journal, while it has not been read to its end."""
         return self._follower.share
@@ -83,8 +89,8 @@ class Onlooker:
         state, holder = self.state, self._holder
         if not self.caught_up:
             return f"reading the journal: {self.share_read:.0%}"
-        if not state.segments:
-            return self._awaited if holder is None else f"a run is about to begin in {self.run_dir}"
+        if not state.has_begun:
+            return self._unbegun if holder is None else f"a run is about to begin in {self.run_dir}"
         if state.finished == BROKE_OFF:
             return f"its process ended without a word; {self._going_on}"
         if state.finished is not None:
@@ -97,10 +103,23 @@ class Onlooker:
         return f"no record for {silent_s:.0f} s: {whose} {what}"
 
     @property
-    def _awaited(self) -> str:
+    def _unbegun(self) -> str:
+        told = without_journal(self.run_dir)
+        if told is not None:
+            return f"{self.run_dir} {told}"
         parent = self.run_dir.absolute().parent
         where = "" if parent.is_dir() else f" (nor is there {self.run_dir.parent})"
         return f"no run at {self.run_dir} yet{where}; waiting for it to begin"
+
+
+def without_journal(run_dir: Path) -> str | None:
+    """What is said of a run of which no record is there, nor a process that works on it. None: none has come to be here."""
+    try:
+        if (run_dir / "results.parquet").exists():
+            return f"has lost its journal; its results are left: concur results {shlex.quote(str(run_dir))}"
+        return f"has not begun; {going_on(run_dir)}" if (run_dir / CONFIG).exists() else None
+    except OSError:
+        return None
 
 
 def check_place(run_dir: Path) -> None:

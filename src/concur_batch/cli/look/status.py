@@ -32,7 +32,7 @@ def print_status(run_dir: Path, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(status))  # noqa: T201 - the command's output
     else:
-        show(Console(), render_status(state, status, resumable=resumable))
+        show(Console(), render_status(status, resumable=resumable))
     return 0
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import WATCH_KEYS, WatchKeys
-from concur_batch.cli.look.onlooker import Onlooker
+from concur_batch.cli.look.onlooker import Onlooker, without_journal
 from concur_batch.cli.look.watch_screen import picture, show
 from concur_batch.cli.streams import printing
 from concur_batch.dashboard.live import wait
@@ -41,8 +41,9 @@ def _once(run_dir: Path, console: Console, *, on_screen: bool) -> int:
     onlooker = Onlooker(run_dir, patience=0)
     while onlooker.look():
         pass
-    if not onlooker.state.segments:
-        raise RunDirectoryError(f"{run_dir}: no run has begun here yet; without --once it is waited for")
+    if not onlooker.state.has_begun:
+        told = None if onlooker.is_held else without_journal(run_dir)
+        raise RunDirectoryError(f"{run_dir}: {told or 'no run has begun here yet; without --once it is waited for'}")
     if on_screen:
         console.print(picture(onlooker, console, last=onlooker.ended))
     else:
@@ -87,7 +88,7 @@ async def _lines(onlooker: Onlooker, console: Console, closing: asyncio.Event) -
             await wait(closing, POLL_S if told is None else LINES_S)
             news = (onlooker.state.segments, onlooker.state.time, onlooker.state.finished, onlooker.remark)
             silent += 1
-            waits = not onlooker.state.segments and silent >= _STILL
+            waits = not onlooker.state.has_begun and silent >= _STILL
             if onlooker.caught_up and (news != told or waits):
                 told, silent = news, 0
                 _print(onlooker, console)
@@ -95,5 +96,5 @@ async def _lines(onlooker: Onlooker, console: Console, closing: asyncio.Event) -
 
 
 def _print(onlooker: Onlooker, console: Console) -> None:
-    text = line(onlooker.state, onlooker.now) if onlooker.state.segments else ""
+    text = line(onlooker.state, onlooker.now) if onlooker.state.has_begun else ""
     console.out("; ".join(part for part in (text, onlooker.remark) if part), highlight=False)

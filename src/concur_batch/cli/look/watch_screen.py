@@ -51,4 +51,4 @@ def picture(onlooker: Onlooker, console: Console, view: View = "main", *, keys: 
         ascii_only=ascii_only,
         last=last,
     )
-    return Group(run, *below) if onlooker.state.segments else Group(*below, run)
+    return Group(run, *below) if onlooker.state.has_begun else Group(*below, run)
