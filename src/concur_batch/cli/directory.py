@@ -22,7 +22,15 @@ LOGS = "logs"
 WORKSPACES = "workspaces"
 WORDING = "wording.json"  # of a replay: how the server counts
 _RESTORE = "put back what `concur run` wrote there, or start a new run"
-_LEFTOVERS = ("lock", WORDING, "stdin.part", "checked-job.index", "ordered-rows.jsonl")  # of a start that was killed
+_LEFTOVERS = (  # of a start that was killed
+    "lock",
+    WORDING,
+    "stdin.part",
+    "checked-job.index",
+    "ordered-rows.jsonl",
+    f"{CONFIG}.new",
+    f"{INDEX}.new",
+)
 
 
 def resuming(directory: Path) -> str:

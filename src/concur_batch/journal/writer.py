@@ -6,6 +6,7 @@ A killed process loses nothing that was written; only a power failure can take t
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,12 @@ def segments(run_directory: Path) -> list[Path]:
 
 
 class JournalWriter:
-    """One new segment. `write` either has written the whole record or raises RunDirectoryError."""
+    """One new segment. `write` either has written the whole record or raises RunDirectoryError.
 
-    def __init__(self, run_directory: Path) -> None:
+    `mend`: what the user can do about that; None: what helps with a run, which can be resumed.
+    """
+
+    def __init__(self, run_directory: Path, *, mend: str | None = None) -> None:
         folder = run_directory / FOLDER
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -43,6 +47,8 @@ class JournalWriter:
             raise RunDirectoryError(
                 f"{folder}: cannot begin a journal segment there ({error}); mend that, and give the same command again"
             ) from error
+        resume = f"concur resume {shlex.quote(str(run_directory))}"
+        self._mend = mend or f"all steps before are safe: mend that and go on with: {resume}"
         self._buffer = bytearray()
         self._broken = False
 
@@ -65,10 +71,7 @@ class JournalWriter:
                 view.release()
         except OSError as error:
             self._broken = True
-            raise RunDirectoryError(
-                f"{self.path}: cannot write ({error.strerror}); all steps before are safe: "
-                f"mend that and go on with: concur resume {self.path.parent.parent}"
-            ) from error
+            raise RunDirectoryError(f"{self.path}: cannot write ({error.strerror}); {self._mend}") from error
 
     def close(self) -> None:
         """Close the segment. Calling it again does nothing."""

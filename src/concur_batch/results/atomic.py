@@ -17,7 +17,7 @@ def replacing(path: Path, mend: str | None = None) -> Iterator[BinaryIO]:
     """A file open for writing that takes the place of `path` when the block ends well, on disk before it does.
 
     Otherwise what stood there stands as before. Raises RunDirectoryError where the file system refuses. `mend`: what the
-    user can do about that; None: what helps with a file of a run directory.
+    user can do about that; None: what helps with a file of a run, which can be resumed.
     """
     beside = path.with_name(f".{path.name}.part")  # one name: what a killed writer left is overwritten by the next
     try:

@@ -45,6 +45,7 @@ def write_results(
     order: Iterable[tuple[str, int]] | None = None,
     *,
     output_format: OutputFormat = "parquet",
+    mend: str | None = None,
 ) -> Results:
     """Write `results.parquet`, `failures.jsonl`, `series.parquet`, `summary.json`, and `results.jsonl` where asked for.
 
@@ -55,12 +56,13 @@ def write_results(
         source: the run's journal.
         order: task id and number of rollouts, in job order; None: as the journal's own indices say.
         output_format: what `results.jsonl` holds beside the Parquet file: nothing, the same rows, or OpenAI batch lines.
+        mend: what the user can do where a file cannot be written; None: what helps with a run, which can be resumed.
 
     Raises:
         RunDirectoryError: a file cannot be written, or the journal cannot be read.
     """
     state, index = RunState(), RolloutIndex()
-    with replacing(run_dir / "series.parquet") as file, table(file, series.COLUMNS, series.WORDS) as rows:
+    with replacing(run_dir / "series.parquet", mend) as file, table(file, series.COLUMNS, series.WORDS) as rows:
         joined = series.Series(rows)
         for position, record in source.positioned():
             state.apply(record)
@@ -72,13 +74,13 @@ def write_results(
     if output_format != "parquet":
         paths.append(run_dir / "results.jsonl")
     with ExitStack() as stack:
-        files = [stack.enter_context(replacing(path)) for path in paths]
+        files = [stack.enter_context(replacing(path, mend)) for path in paths]
         output = _Output(stack.enter_context(table(files[0], COLUMNS, WORDS)), files, output_format)
         for rollout, trace in index.drain(order):
             output.add(rollout, result_row(rollout, trace, map(source.at, trace.positions)))
 
     summary = summarise(state, failures=output.failures)
-    with replacing(run_dir / "summary.json") as file:
+    with replacing(run_dir / "summary.json", mend) as file:
         file.write(msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     paths += [run_dir / "series.parquet", run_dir / "summary.json"]
     return Results(rows=output.rows, paths=tuple(paths), state=state, summary=summary, lost=tuple(output.lost))

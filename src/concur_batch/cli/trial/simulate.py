@@ -22,7 +22,7 @@ from concur_batch.cli.trial.terminable import exit_code, terminable
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Agent, shortened
 from concur_batch.config.places import placing
-from concur_batch.errors import InputError
+from concur_batch.errors import InputError, RunDirectoryError
 from concur_batch.jobs.index import IndexWriter, read_index
 from concur_batch.jobs.traces import read_traces
 from concur_batch.journal.lock import RunLock
@@ -209,23 +209,42 @@ def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Co
     from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, only where results are written
 
     run_dir = directory.choose(config.run.out, [source])
+    fresh = not run_dir.exists()
     directory.make(run_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire()
-        with IndexWriter(run_dir / directory.INDEX) as index:
-            for task in jobs:
-                index.add(task, 1)
-        directory.describe(run_dir, config, [source], simulated=True)
-        writer = JournalWriter(run_dir)
+        try:
+            _write_index(jobs, run_dir / directory.INDEX)
+            directory.describe(run_dir, config, [source], simulated=True)
+            writer = JournalWriter(run_dir, mend=_AGAIN)
+        except BaseException:
+            if fresh:
+                directory.unmake(run_dir)
+            raise
         stack.callback(writer.close)
         sink: Sink = writer.write
         done = simulate(traces, jobs, config, sink, progress=_shown)
         reader = JournalReader(run_dir)
         stack.callback(reader.close)
-        write_results(run_dir, reader, read_index(run_dir / directory.INDEX), output_format=config.run.output_format)
+        order = read_index(run_dir / directory.INDEX)
+        write_results(run_dir, reader, order, output_format=config.run.output_format, mend=_AGAIN)
         lock.release()
     return done
+
+
+_AGAIN = "mend that, and run `concur simulate` again with another --out"
+
+
+def _write_index(jobs: Sequence[Task], path: Path) -> None:
+    try:
+        with IndexWriter(path) as index:
+            for task in jobs:
+                index.add(task, 1)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path}: cannot be written ({error.strerror or error}); mend that, and give the same command again"
+        ) from error
 
 
 def _shown(state: RunState) -> None:
