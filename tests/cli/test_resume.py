@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import pytest
 from forked import CONCUR, concur
 
 NOBODY = ("--engine", "http://127.0.0.1:9", "--set", "engine.start_wait_s=0")
@@ -92,3 +93,29 @@ def test_on_a_full_disk_the_advice_is_to_go_on(tmp_path):
     )
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.endswith("; mend that, and give the same command again\n")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda whole: b"", "job.index: is not a job index of this version of concur"),
+        (lambda whole: whole.replace(b"index 1", b"index 0"), "job.index: is not a job index of this version of concur"),
+        (lambda whole: whole[:-10], "job.index:4: the job index is broken here"),
+        (lambda whole: whole.replace(b"[", b"\0", 1), "job.index:2: the job index is broken here"),
+    ],
+)
+def test_a_damaged_job_index_is_made_anew_as_the_message_says(damage, told, tmp_path):
+    ran(tmp_path)
+    index, segment = tmp_path / "out" / "job.index", tmp_path / "out" / "journal" / "000001.jsonl"
+    whole = index.read_bytes()
+    index.write_bytes(damage(whole))
+    lines = segment.read_text().splitlines(keepends=True)
+    first_end = next(number for number, line in enumerate(lines, 1) if "rollout_finished" in line)
+    segment.write_text("".join(lines[:first_end]))
+    before = files(tmp_path)
+    said = resumed(tmp_path, code=2).stderr
+    assert said.startswith(f"concur: out/{told}; remove that file (`concur resume` makes it anew from the job files")
+    assert files(tmp_path) == before
+    index.unlink()
+    assert "3 of 3 ended: completed 3" in resumed(tmp_path).stdout
+    assert index.read_bytes() == whole

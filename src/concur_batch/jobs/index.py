@@ -19,6 +19,8 @@ from concur_batch.jobs.job import Job
 from concur_batch.task import Task
 
 _FORM = b'"concur job index 1"\n'
+_ANEW = "`concur resume` makes it anew from the job files, which must be as they were"
+_REMOVE = f"remove that file ({_ANEW})"
 
 
 class Entry(NamedTuple):
@@ -80,16 +82,14 @@ def read_entries(path: Path) -> Iterator[Entry]:
     try:
         with path.open("rb") as file:
             if file.readline() != _FORM:
-                raise RunDirectoryError(f"{path}: is not a job index of this version of concur; start a new run with --out")
+                raise RunDirectoryError(f"{path}: is not a job index of this version of concur; {_REMOVE}")
             for number, line in enumerate(file, start=2):
                 try:
                     yield _decode(line)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise RunDirectoryError(
-                        f"{path}:{number}: the job index is broken here; start a new run with --out"
-                    ) from error
+                    raise RunDirectoryError(f"{path}:{number}: the job index is broken here; {_REMOVE}") from error
     except FileNotFoundError as error:
-        raise RunDirectoryError(f"{path}: the job index is missing, so this run cannot be resumed; start a new one") from error
+        raise RunDirectoryError(f"{path}: the job index is missing; {_ANEW}") from error
     except OSError as error:
         raise RunDirectoryError(f"{path}: cannot be read ({error.strerror or error}); mend its permissions") from error
 
