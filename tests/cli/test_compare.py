@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -299,6 +300,24 @@ def test_a_signal_ends_all_of_them(tmp_path, number, send, code):
         begun.kill()
         begun.wait()
         begun.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux which signals a process catches")
+@pytest.mark.parametrize(("as_json", "out"), [((), ""), (("--json",), '{"runs": []}\n')])
+def test_sigterm_while_the_agents_are_drawn_ends_it_likewise(tmp_path, as_json, out):
+    command = ["compare", "--controllers", "off,aimd", "--agents", "100000", *as_json]
+    with Program(*command, cwd=tmp_path, stdout=PIPE, stderr=PIPE) as begun:
+        while not catches(begun.pid, signal.SIGTERM):
+            assert begun.poll() is None
+        begun.terminate()
+        assert begun.communicate(timeout=60) == (out, "concur: interrupted\n")
+    assert begun.returncode == 143
+
+
+def catches(pid, number):
+    told = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in told.splitlines() if line.startswith("SigCgt"))
+    return int(mask, 16) >> (number - 1) & 1
 
 
 # On a server ---------------------------------------------------------------------------------------------------------

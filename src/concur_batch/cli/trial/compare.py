@@ -50,6 +50,20 @@ def start_simulated(
     """Run all and print, also what is done when it is interrupted. Returns the exit code; raises ConcurError."""
     names = names_of(controllers)
     config = resolved(options, sets, config_file)
+    entries = Entries((), (), 0)
+    try:
+        with terminable():
+            entries, traces, by_controller = _prepared(load, names, config, seeds)
+            _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
+    except KeyboardInterrupt as end:
+        say("concur: interrupted")
+        show(entries, as_json=as_json)
+        return exit_code(end)
+    return show(entries, as_json=as_json)
+
+
+def _prepared(load: Load, names: Sequence[str], config: Config, seeds: int) -> tuple[Entries, Traces, Mapping[str, Config]]:
+    """What is to be run, with which agents and under which configurations. Raises InputError before anything runs."""
     if load.trace is not None and seeds > 1 and config.sim.hint_sigma is None:
         say("note: a trace is the same under every seed, so it is run with the first alone")
         seeds = 1
@@ -61,15 +75,7 @@ def start_simulated(
     by_controller = configurations(config, names)
     parts.check_choices(next(iter(by_controller.values())).model_copy(update={"controller": Controller(name=OFF)}))
     note_history(traces[drawn[0]], list(tasks(traces[drawn[0]])), config)
-    entries = Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents))
-    try:
-        with terminable():
-            _run_all(entries, traces, lambda run: Job(run.seed, configuration_of(run, by_controller)), workers or cores())
-    except KeyboardInterrupt as end:
-        say("concur: interrupted")
-        show(entries, as_json=as_json)
-        return exit_code(end)
-    return show(entries, as_json=as_json)
+    return Entries(names, drawn, min(len(traces[drawn[0]]), config.run.max_agents)), traces, by_controller
 
 
 def _run_all(entries: Entries, traces: Traces, job_of: Callable[[Run], Job], workers: int) -> None:
