@@ -2,7 +2,7 @@ import json
 
 import pytest
 from journals import reply, segment, start
-from report_runs import Recorded, hostile, opening, ordinary, sampled
+from report_runs import Recorded, decided, hostile, opening, ordinary, sampled
 
 from concur_batch import records as r
 from concur_batch.report.run import RunReport
@@ -32,6 +32,16 @@ def test_the_numbers_of_a_run():
         "retry_s": 0.0,
     }
     assert numbers["errors"]["classes"][0]["examples"][0]["rollout"] == "task-2#0"
+
+
+def test_all_engines_together_allow_no_more_agents_than_the_run_may_have():
+    loaded = r.BatchLoaded(t=0.0, tasks=40, rollouts=40, max_agents=10)
+    limits = [decided(0.0, 8, "a"), decided(0.0, 8, "b")]
+    together, *each = report(segment(), loaded, *limits, sampled(1.0, "a"), sampled(1.0, "b")).view(columns=50, most_spans=10)[
+        "timelines"
+    ]
+    assert together["series"]["limit_agents"] == [10]
+    assert [one["series"]["limit_agents"] for one in each] == [[8], [8]]
 
 
 def test_the_same_journal_gives_the_same_view():

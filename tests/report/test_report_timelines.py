@@ -11,6 +11,7 @@ def timelines(*records):
     made, elapsed = Timelines(), Elapsed()
     told = {
         r.SegmentStarted: made.segment,
+        r.BatchLoaded: made.loaded,
         r.Sampled: made.sampled,
         r.Decided: made.decided,
         r.RolloutPaused: made.paused,
@@ -56,6 +57,24 @@ def test_several_engines_together_are_sums_of_counts_and_means_of_shares():
     series = made.series(ALL, 10)
     assert (series["locked"], series["active"], series["decode_per_s"]) == ([0.4, 0.2], [4, 4], [80, 80])
     assert (series["limit_agents"], series["unstarted"]) == ([12, None], [3, 1])  # no sum where one has no limit
+
+
+def test_the_limits_of_several_engines_allow_no_more_agents_than_the_run_may_have():
+    def loaded(most):
+        return r.BatchLoaded(t=0.0, tasks=40, rollouts=40, max_agents=most)
+
+    def sampled_both(t):
+        return sampled(t, "a"), sampled(t, "b")
+
+    made = timelines(
+        segment(), loaded(10), decided(0.0, 8, "a"), decided(0.0, 8, "b"), *sampled_both(1.0),
+        decided(1.0, 1, "a"), *sampled_both(2.0),
+        segment(), loaded(14), decided(0.0, 8, "a"), decided(0.0, 8, "b"), *sampled_both(1.0),
+        segment(), loaded(0), decided(0.0, 8, "a"), decided(0.0, 8, "b"), *sampled_both(1.0),
+    )  # fmt: skip
+    assert made.series(ALL, 10)["limit_agents"] == [10, 9, 14, 16]  # 0 of an older journal: not told
+    assert made.series("a", 10)["limit_agents"] == [8, 1, 8, 8]
+    assert not [name for name in made.series(ALL, 10) if "most" in name]
 
 
 def test_segments_follow_each_other_and_whoever_had_begun_waits_to_be_taken_up():

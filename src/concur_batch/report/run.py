@@ -70,6 +70,7 @@ class RunReport:
         lines, marks, lives, failures, events = self.timelines, self.marks, self.lives, self.failures, self.events
         moments: dict[type[r.Record], tuple[Told, ...]] = {
             r.SegmentStarted: (lines.segment, marks.segment, events.segment, self._segment),
+            r.BatchLoaded: (lines.loaded,),
             r.EngineSeen: (events.seen,),
             r.EngineLost: (events.lost,),
             r.EngineReturned: (events.returned,),

@@ -18,8 +18,9 @@ COUNTS = (
     "queued",
     "prefill_per_s",
     "decode_per_s",
-)  # of several engines the sum
-SHARED = ("unstarted",)  # every engine tells the same: of several the mean
+)  # of several engines the sum; of limits on agents no more than the run may have
+_MOST = "most_agents"  # of the whole run, whatever its engines allow; it is no line of its own
+SHARED = ("unstarted", _MOST)  # every engine tells the same: of several the mean
 MEASURES = (*SHARES, *COUNTS, *SHARED)
 
 Ratio = tuple[float, float]  # a sum over an interval, and the sum that it is to be divided by
@@ -34,6 +35,7 @@ class Timelines:
         self._bins: dict[str, Bins] = {}
         self._sampled: dict[str, float] = {}  # engine -> up to here
         self._opened = 0.0  # the present segment
+        self._most_agents: int | None = None
         self._limits: dict[str, r.Decided] = {}
         self._paused: dict[str, str] = {}  # rollout -> engine
         self._paused_on: dict[str, int] = {}
@@ -52,6 +54,10 @@ class Timelines:
         self._left = dict(self._begun)
         for known in (self._sampled, self._limits, self._paused, self._paused_on):
             known.clear()
+
+    def loaded(self, record: r.BatchLoaded, _: float) -> None:
+        """How many agents there may be from now on, on all engines together."""
+        self._most_agents = record.max_agents or None
 
     def decided(self, record: r.Decided, _: float) -> None:
         """The limit from now on."""
@@ -80,7 +86,9 @@ class Timelines:
         resting = self._paused_on.get(engine, 0)
         paused = resting + sum(was == engine for was in self._left.values())
         unstarted = max(0, record.waiting - resting - len(self._left))
-        ratios = _ratios(record, self._limits.get(engine), paused, unstarted, max(0.0, at - since))
+        seconds = max(0.0, at - since)
+        ratios = _ratios(record, self._limits.get(engine), paused, unstarted, seconds)
+        ratios[_MOST] = _read(self._most_agents, seconds)
         sums = [part for measure in MEASURES for part in ratios[measure]]
         for name in (engine, ALL):
             self._bins.setdefault(name, Bins(2 * len(MEASURES))).add(since, at, sums)
@@ -106,6 +114,9 @@ class Timelines:
                 values = [amount / whole if whole > 0 else None for amount, whole in sums]
             if any(value is not None for value in values):
                 found[measure] = tidied(values)
+        most = found.pop(_MOST, None)
+        if engine == ALL and most is not None and "limit_agents" in found:
+            found["limit_agents"] = [_least(*both) for both in zip(found["limit_agents"], most, strict=True)]
         return found
 
     def view(self, columns: int) -> list[dict[str, object]]:
@@ -113,9 +124,17 @@ class Timelines:
         return [{"name": clipped(name), "series": self.series(name, columns)} for name in self.engines]
 
 
+def _least(limit: float | None, most: float | None) -> float | None:
+    return limit if limit is None or most is None else min(limit, most)
+
+
+def _read(value: float | None, seconds: float) -> Ratio:
+    return _NOTHING if value is None else (value * seconds, seconds)
+
+
 def _ratios(sample: r.Sampled, limit: r.Decided | None, paused: int, unstarted: int, seconds: float) -> dict[str, Ratio]:
     def read(value: float | None) -> Ratio:
-        return _NOTHING if value is None else (value * seconds, seconds)
+        return _read(value, seconds)
 
     def share(part: int | None, whole: int) -> Ratio:
         return _NOTHING if part is None else (part, whole)
