@@ -60,6 +60,15 @@ def test_without_cache_evidence_it_is_fixed_and_says_so():
     assert law().update(Sample(engine="e", time=1.0, **blind)) == Limit(agents=16, reason="no-evidence")
 
 
+def test_a_server_that_tells_nothing_tells_nothing_of_it_in_a_second_without_replies_either():
+    tells_nothing = law()
+    blind = {"cached_tokens": None, "missed_tokens": None}
+    limits = [
+        tells_nothing.update(Sample(engine="e", time=t, prompt_tokens=tokens, **blind)) for t, tokens in enumerate((0, 500, 0, 0))
+    ]
+    assert [limit.agents for limit in limits] == [16, 64, 64, 64]
+
+
 def test_replies_that_tell_but_not_yet_of_history_are_waited_for():
     it = law()
     first = Sample(engine="e", time=1.0, prompt_tokens=500, cached_tokens=100, missed_tokens=None)

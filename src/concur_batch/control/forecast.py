@@ -109,7 +109,7 @@ class Forecast(Admission):
         self._strained = 0.0  # share of the last samples in which nobody was held back and the engine fell behind
         self._agents = self._away = 0  # who would be active if nobody were held back; in long tool calls
         self._begun, self._begun_tokens = 0, 0.0  # who has begun and not ended; their contexts at present
-        self._replies_tell = False
+        self._replied = self._replies_tell = False  # somebody; of the cache
         self._other_tokens = 0.0  # of the active agents
         self._ended = False  # somebody has
         self._waiting, self._share = 0, 1.0  # new and paused, at the last sample; of the new ones, what falls to this engine
@@ -176,8 +176,10 @@ class Forecast(Admission):
 
     def _blind(self, sample: Sample) -> Limit:
         """Neither the size of the pool nor what it still holds is told."""
-        self._replies_tell = self._replies_tell or (sample.cached_tokens is not None and sample.prompt_tokens > 0)
-        if self._replies_tell or not sample.prompt_tokens:
+        if sample.prompt_tokens:
+            self._replied = True
+            self._replies_tell = self._replies_tell or sample.cached_tokens is not None
+        if self._replies_tell or not self._replied:
             return Limit(agents=min(self._start.first, self._max_agents), reason="no-evidence")
         return Limit(agents=min(self._p.fallback, self._max_agents), reason=f"no cache evidence: fixed:{self._p.fallback}")
 
