@@ -116,6 +116,7 @@ class ReplyReceived(Record, tag="reply_received"):
     wait_s: float = 0.0  # before sending: others to begin with, request limit, engine away
     retries: int = 0
     retry_s: float = 0.0  # lost in attempts that failed, and between them
+    logprobs: Any = None  # of the reply's tokens, as the server gave them
 
 
 class CallRetried(Record, tag="call_retried"):

@@ -145,3 +145,14 @@ def test_a_count_is_a_whole_number_however_it_is_written(count):
 )
 def test_knows_what_is_no_reply(body):
     assert read_reply(body, "r") is None
+
+
+@pytest.mark.parametrize(
+    "told", [None, {"content": [{"token": "x", "logprob": -0.5, "top_logprobs": []}]}, {"tokens": ["x"]}, []]
+)
+def test_log_probabilities_are_kept_as_they_came_and_no_part_of_the_message(told):
+    answer = json.loads(completion({"content": "x"}))
+    answer["choices"][0]["logprobs"] = told
+    reply = read_reply(json.dumps(answer).encode(), "r")
+    assert reply.logprobs == told
+    assert reply.message == {"role": "assistant", "content": "x"}

@@ -67,6 +67,7 @@ def test_a_row_holds_the_whole_rollout(tmp_path):
         "agent": "react",
         "started_at": utc(EPOCH + 1),
         "finished_at": utc(EPOCH + 4),
+        "logprobs": None,
         "target": "3",
         "metadata": '{"x":[1]}',
     }  # fmt: skip

@@ -247,6 +247,7 @@ class Context:
             wait_s=round(done.wait_s, 6),
             retries=done.retries,
             retry_s=round(done.retry_s, 6),
+            logprobs=reply.logprobs,
         )
         self._recorder.write(record)
         self._tell(reply, number)

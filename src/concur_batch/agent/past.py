@@ -29,4 +29,5 @@ def reply_of(x: r.ReplyReceived) -> Reply:
         completion_tokens=x.completion_tokens,
         cached_tokens=x.cached_tokens,
         reasoning_tokens=x.reasoning_tokens,
+        logprobs=x.logprobs,
     )

@@ -40,6 +40,7 @@ class Reply:
     cached_tokens: int | None = None
     reasoning_tokens: int = 0
     model: str = ""
+    logprobs: Any = None  # as the server gave them, beside the message and no part of it; None: it gave none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

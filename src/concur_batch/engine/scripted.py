@@ -23,6 +23,7 @@ def reply(
     completion_tokens: int = 5,
     cached_tokens: int | None = 0,
     finish_reason: str | None = None,
+    logprobs: Any = None,
 ) -> Reply:
     """A reply with this text and these tool calls (`("name", {"argument": 1})`), whose ids are `call_0`, `call_1` ..."""
     message: dict[str, Any] = {"role": "assistant"}
@@ -47,6 +48,7 @@ def reply(
         completion_tokens=completion_tokens,
         cached_tokens=cached_tokens,
         model="scripted",
+        logprobs=logprobs,
     )
 
 

@@ -65,6 +65,7 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
+    logprobs: Any = None
 
 
 class _PromptDetails(msgspec.Struct, gc=False):
@@ -115,6 +116,7 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
         cached_tokens=None if cached is None else int(cached),
         reasoning_tokens=int(reasoning or 0),
         model=completion.model or "",
+        logprobs=choice.logprobs,
     )
 
 

@@ -16,7 +16,7 @@ from concur_batch.state import RunState
 
 _LEFT_OUT: dict[type[r.Record], tuple[str, ...]] = {
     r.RolloutStarted: ("v", "messages", "metadata", "target", "task", "k", "index", "seed", "agent", "model"),
-    r.ReplyReceived: ("v", "hash", "base", "new", "message", "finish_reason", "after"),
+    r.ReplyReceived: ("v", "hash", "base", "new", "message", "finish_reason", "after", "logprobs"),
     r.ToolStarted: ("v", "hash", "call_id", "repeatable"),
     r.ToolFinished: ("v", "output", "message", "call_id", "repaired", "truncated", "error_class"),
 }

@@ -38,10 +38,12 @@ COLUMNS: Columns = [
     ("started_at", MOMENT),
     ("finished_at", MOMENT),
     ("messages", pa.string()),  # JSON, as the tools of different tasks share no Arrow type
+    ("logprobs", pa.list_(pa.string())),  # JSON, one per model call
     ("target", pa.string()),  # JSON
     ("metadata", pa.string()),  # JSON
 ]
 WORDS = ["status", "finish_reason", "model", "endpoint", "agent", "error.class"]
+LATER = ("context_tokens", "logprobs")  # columns that older versions did not write
 _AS_JSON = ("messages", "target", "metadata")
 _encode = msgspec.json.Encoder().encode
 
@@ -50,22 +52,26 @@ def cells(row: ResultRow) -> tuple[dict[str, Any], int]:
     """The row as Parquet holds it, and the bytes of its long texts."""
     found = {name: getattr(row, name) for name, _ in COLUMNS}
     messages = _encode(row.messages)
+    logprobs = None if row.logprobs is None else [None if one is None else _encode(one).decode() for one in row.logprobs]
     found |= {
         "messages": messages.decode(),
+        "logprobs": logprobs,
         "target": None if row.target is None else _encode(row.target).decode(),
         "metadata": _encode(row.metadata).decode(),
         "usage": msgspec.to_builtins(row.usage),
         "times": msgspec.to_builtins(row.times),
         "error": msgspec.to_builtins(row.error),
     }
-    return found, len(messages) + len(row.output or "")
+    return found, len(messages) + len(row.output or "") + sum(len(one or "") for one in logprobs or ())
 
 
 def row_of(cells_: dict[str, Any]) -> ResultRow:
-    """The row that `cells` was made of; `context_tokens` None where an older version wrote none."""
-    found = {"context_tokens": None, **cells_}
+    """The row that `cells` was made of; what an older version did not write is None."""
+    found = {**dict.fromkeys(LATER), **cells_}
     for name in _AS_JSON:
         found[name] = None if found[name] is None else msgspec.json.decode(found[name])
+    if found["logprobs"] is not None:
+        found["logprobs"] = [None if one is None else msgspec.json.decode(one) for one in found["logprobs"]]
     for name in ("started_at", "finished_at"):
         moment: datetime | None = found[name]
         found[name] = None if moment is None else moment.replace(tzinfo=UTC)

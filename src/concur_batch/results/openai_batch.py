@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from concur_batch.results.rows import ResultRow
+from concur_batch.results.spoken import text_of
 from concur_batch.task import Message, rollout_id
 
 
@@ -26,9 +27,13 @@ def batch_line(row: ResultRow) -> dict[str, Any]:
     return line
 
 
+def _last_reply(row: ResultRow) -> Message | None:
+    return next((m for m in reversed(row.messages) if m.get("role") == "assistant"), None)
+
+
 def _answer(row: ResultRow) -> Message | None:
     """The last assistant message, without the tool calls that have been run already."""
-    last = next((m for m in reversed(row.messages) if m.get("role") == "assistant"), None)
+    last = _last_reply(row)
     if last is None and row.output is None:
         return None
     kept = {key: value for key, value in (last or {}).items() if key != "tool_calls"}
@@ -43,7 +48,7 @@ def _body(row: ResultRow, name: str, answer: Message) -> dict[str, Any]:
         "object": "chat.completion",
         "created": int(row.finished_at.timestamp()) if row.finished_at else 0,
         "model": row.model or "",
-        "choices": [{"index": 0, "message": answer, "logprobs": None, "finish_reason": _finish_reason(row)}],
+        "choices": [{"index": 0, "message": answer, "logprobs": _logprobs(row), "finish_reason": _finish_reason(row)}],
         "usage": {
             "prompt_tokens": usage.prompt_tokens,
             "completion_tokens": usage.completion_tokens,
@@ -53,6 +58,14 @@ def _body(row: ResultRow, name: str, answer: Message) -> dict[str, Any]:
         },
         "concur": {"status": row.status, "rollout": row.rollout, "n_steps": row.n_steps},
     }
+
+
+def _logprobs(row: ResultRow) -> Any:
+    """Those of the last reply, as long as the answer is what it said and not something that the agent made of it."""
+    last = _last_reply(row)
+    if last is None or not row.logprobs or row.output not in (None, text_of(last.get("content"))):
+        return None
+    return row.logprobs[-1]
 
 
 def _finish_reason(row: ResultRow) -> str:

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 
 from concur_batch.errors import RunDirectoryError
 from concur_batch.results.collection import Found
-from concur_batch.results.columns import COLUMNS, row_of
+from concur_batch.results.columns import COLUMNS, LATER, row_of
 from concur_batch.results.rows import ResultRow
 from concur_batch.results.selection import Head
 
 _CHUNK = 64  # rows that are turned from columns at a time
-_NEEDED = {name for name, _ in COLUMNS} - {"context_tokens"}  # which older versions do not write
+_NEEDED = {name for name, _ in COLUMNS}.difference(LATER)
 
 
 class ParquetCollection:

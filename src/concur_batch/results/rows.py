@@ -44,7 +44,7 @@ class Failure(msgspec.Struct, kw_only=True, gc=False, rename={"error_class": "cl
 
 
 class ResultRow(msgspec.Struct, kw_only=True):
-    """The one row of a rollout that has ended. JSON lines hold it as it is; Parquet holds the last three as JSON text."""
+    """The one row of a rollout that has ended. JSON lines hold it as it is; Parquet holds the last four as JSON text."""
 
     id: str
     rollout: int
@@ -64,6 +64,7 @@ class ResultRow(msgspec.Struct, kw_only=True):
     started_at: datetime | None
     finished_at: datetime | None
     messages: list[Message]
+    logprobs: list[Any] | None  # per model call, in the order made; None: no call has any
     target: Any
     metadata: dict[str, Any]
 
@@ -85,9 +86,11 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
     model = ""
     context_tokens: int | None = None
     transcript = Transcript()
+    logprobs: dict[int, Any] = {}  # by call, which may be in the journal twice
     for record in records:
         if isinstance(record, r.ReplyReceived):
             transcript.reply(record)
+            logprobs[record.n] = record.logprobs
             context_tokens = record.prompt_tokens + record.completion_tokens
         elif isinstance(record, r.ToolFinished):
             transcript.observe(record)
@@ -117,9 +120,15 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         started_at=moment(trace.started),
         finished_at=moment(trace.finished),
         messages=transcript.messages if transcript.is_whole(end.n_steps) else [],  # a part would look like a whole one
+        logprobs=_per_call(logprobs),
         target=start.target if start else None,
         metadata=start.metadata if start else {},
     )
+
+
+def _per_call(logprobs: dict[int, Any]) -> list[Any] | None:
+    found = [logprobs[n] for n in sorted(logprobs)]
+    return found if any(one is not None for one in found) else None
 
 
 def _usage(end: r.RolloutFinished) -> Usage:

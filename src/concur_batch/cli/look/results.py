@@ -24,6 +24,7 @@ from concur_batch.results.selection import selection
 
 PAGE = 50
 _AT_ONCE = 500  # lines of one width
+_LONG = ("messages", "logprobs")
 
 
 def show(
@@ -97,13 +98,12 @@ def print_table(run_dir: Path, page: Page) -> int:
 
 
 def print_json(run_dir: Path, page: Page) -> int:
-    """One object per rollout, without its conversation. Returns the exit code."""
+    """One object per rollout, without its conversation and log probabilities. Returns the exit code."""
     encode = msgspec.json.Encoder().encode
     with collection(run_dir) as found, standard_output() as file:
         for one in Counted(page).page(found):
-            file.write(
-                encode({key: value for key, value in msgspec.structs.asdict(one.row()).items() if key != "messages"}) + b"\n"
-            )
+            row = msgspec.structs.asdict(one.row())
+            file.write(encode({key: value for key, value in row.items() if key not in _LONG}) + b"\n")
     return 0
 
 
