@@ -8,6 +8,15 @@ from typing import Any, TypeAlias
 Message: TypeAlias = dict[str, Any]
 """One chat message in the OpenAI wire form, appended and never rewritten."""
 
+NOT_SAMPLING = {  # fields of the request body that say nothing of how to sample, and what to do instead
+    "messages": "write the column messages",
+    "model": "write the column model",
+    "tools": "write the column tools",
+    "n": "write the column n; each rollout is a request of its own",
+    "stream": "leave it out; replies are not streamed",
+}
+UNASKED = {"stream": (False, None), "n": (1, None)}  # what these may be all the same, since it asks for nothing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -141,6 +141,24 @@ def test_messages_that_are_no_list_are_the_agents_fault():
     assert stage.engine.requests == []
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"n": 3}, "complete(n=...): does not belong here; write the column n; each rollout is a request of its own"),
+        ({"stream": True}, "complete(stream=...): does not belong here; leave it out; replies are not streamed"),
+        ({"n": 1, "stream": False}, None),
+    ],
+)
+def test_an_agent_that_asks_for_several_replies_or_a_stream_is_told(asked, told):
+    async def agent(task, ctx):
+        return (await ctx.complete(ctx.prompt, **asked)).message["content"]
+
+    stage = Stage(ScriptedEngine([reply("one")]), tasks(1), agent="mine", agents={"mine": agent}).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.error and end.error.message, end.output) == (told, None if told else "one")
+    assert len(stage.engine.requests) == (0 if told else 1)
+
+
 def test_an_agent_that_cancels_itself_has_a_terminal_record():
     async def gone(task, ctx):
         raise asyncio.CancelledError

@@ -18,7 +18,7 @@ from concur_batch import records as r
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
-from concur_batch.agent.requests import Conversation, hash_call
+from concur_batch.agent.requests import Conversation, check_asked, hash_call
 from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
@@ -123,8 +123,7 @@ class Context:
         Pauses before the call when the limit asks for it. Raises EngineError where retrying does not help; a limit
         that is reached ends the rollout from within.
         """
-        if not isinstance(messages, list):
-            raise AgentError(f"complete(messages): give a list of messages, not a {type(messages).__name__}")
+        check_asked(messages, sampling)
         tools = None if tools is None else list(tools)
         self._callable = self._setting.offered_names if tools is None else names_of(tools)
         key = self._talk.hash(messages, tools, sampling)

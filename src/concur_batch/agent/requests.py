@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from concur_batch.engine.base import Reply
-from concur_batch.task import Message
+from concur_batch.errors import AgentError
+from concur_batch.task import NOT_SAMPLING, UNASKED, Message
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,6 +30,15 @@ class _Head(NamedTuple):
     messages: list[Message]
     seen_tokens: int  # so many of them the engine has seen
     number: int  # of its conversation
+
+
+def check_asked(messages: object, sampling: dict[str, Any]) -> None:
+    """Raises AgentError where this is no model call with one reply, read whole."""
+    if not isinstance(messages, list):
+        raise AgentError(f"complete(messages): give a list of messages, not a {type(messages).__name__}")
+    for key, nothing in UNASKED.items():
+        if sampling.get(key) not in nothing:
+            raise AgentError(f"complete({key}=...): does not belong here; {NOT_SAMPLING[key]}")
 
 
 class Conversation:

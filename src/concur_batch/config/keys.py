@@ -14,9 +14,10 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, UNASKED, shortened
+from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, shortened
 from concur_batch.config.secrets import redact
 from concur_batch.errors import InputError
+from concur_batch.task import UNASKED
 
 Path = tuple[str, ...]
 KEYS: tuple[Path, ...] = tuple((section, key) for section, model in SECTIONS.items() for key in model.model_fields)

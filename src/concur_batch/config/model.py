@@ -278,4 +278,3 @@ RESERVED = {  # keys of the request body that sampling must not touch, and what 
     "stream": "replies are read whole",
     "n": "set run.n, as each rollout is a request of its own",
 }
-UNASKED = {"stream": (False, None), "n": (1, None)}  # what they may be in `extra_body`, since it asks for nothing

@@ -17,17 +17,9 @@ from concur_batch.jobs.own_schema import RESERVED, AgentSchema, OwnSchemas, own_
 from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, check_row, problems
 from concur_batch.jobs.to_task import AbsentId, to_task
 from concur_batch.jobs.tool_names import function_name, tool_problems
-from concur_batch.task import Task
+from concur_batch.task import NOT_SAMPLING, UNASKED, Task
 
 NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL, and no sim beside it"
-_NOT_SAMPLING = {
-    "messages": "write the column messages",
-    "model": "write the column model",
-    "tools": "write the column tools",
-    "n": "write the column n; each rollout is a request of its own",
-    "stream": "leave it out; replies are not streamed",
-}
-_UNASKED = {"stream": (False, None), "n": (1, None)}  # what they may be in `extra_body`, since it asks for nothing
 _SAMPLING = {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
 _LIMITS = {"max_steps", "max_turns", "max_output_tokens", "max_total_tokens", "timeout_s", "context_length"}
 
@@ -136,8 +128,8 @@ def _sampling_faults(row: Row) -> Iterator[tuple[str, str]]:
     places = (("sampling", sampling), ("sampling.extra_body", sampling.get("extra_body")), ("extra_body", row.extra_body))
     for place, fields in places:
         for key, value in (fields or {}).items():
-            if key in _NOT_SAMPLING and (place == "sampling" or value not in _UNASKED.get(key, ())):
-                yield f"{place}.{key}", f"does not belong here; {_NOT_SAMPLING[key]}"
+            if key in NOT_SAMPLING and (place == "sampling" or value not in UNASKED.get(key, ())):
+                yield f"{place}.{key}", f"does not belong here; {NOT_SAMPLING[key]}"
         if row.seed is not None and fields and fields.get("seed") is not None:
             yield f"{place}.seed", "stands beside the column seed; give one of the two"
 
