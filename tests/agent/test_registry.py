@@ -47,6 +47,32 @@ def test_what_is_wrong_is_told(tmp_path, monkeypatch, source, name, words):
         find_agent(f"{tmp_path}/{name}" if ":" in name else name)
 
 
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        ("@dataclass\nclass Row:\n    x: int\n@agent(schema=Row)", "not the class Row"),
+        ("@agent(schema=dict)", "not the class dict"),
+        ("@agent(schema={'x': int})", "not {'x': <class 'int'>}"),
+        ("@agent(schema=list[int])", r"not list\[int\]"),
+    ],
+)
+def test_a_schema_that_is_no_pydantic_model_is_told_with_its_agent(tmp_path, monkeypatch, before, told):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    head = "from dataclasses import dataclass\nfrom concur_batch.agent import agent\n"
+    (tmp_path / "mine.py").write_text(f"{head}{before}\nasync def solve(task, ctx):\n    return None\n")
+    with pytest.raises(InputError, match=f"mine.py.*the schema of agent solve must be a pydantic model.*{told}"):
+        find_agent(f"{tmp_path}/mine.py:solve")
+
+
+def test_a_schema_in_place_of_the_function_is_told():
+    class Row:
+        pass
+
+    for wrong in (Row, "solve"):
+        with pytest.raises(TypeError, match=r"@agent stands before a function, not before .*; write @agent\(schema="):
+            agent(wrong)
+
+
 def test_a_decorated_agent_keeps_its_schema():
     from pydantic import BaseModel
 

@@ -34,6 +34,17 @@ def test_the_function_stays_what_it_is() -> None:
         ({"timeout_s": float("nan")}, "timeout_s of tool"),
         ({"max_output_chars": 0}, "max_output_chars"),
         ({"rate": "often"}, "a rate is"),
+        ({"rate": (1, 2, 3)}, "a rate is"),
+        ({"rate": ("5", "s")}, "a rate is"),
+        ({"rate": [5, 1]}, "a rate is"),
+        ({"rate": True}, "a rate is"),
+        ({"rate": float("inf")}, "a rate is"),
+        ({"name": 5}, "a tool's name is"),
+        ({"timeout_s": "5"}, "timeout_s of tool function is a number of seconds above 0, not '5'"),
+        ({"timeout_s": True}, "timeout_s of tool"),
+        ({"max_output_chars": "9"}, "max_output_chars"),
+        ({"max_output_chars": 1.5}, "max_output_chars"),
+        ({"repeatable": "no"}, "repeatable of tool function is True or False"),
     ],
 )
 def test_options_without_meaning_are_refused(given: dict[str, Any], why: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import reprlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
@@ -38,13 +40,31 @@ def agent(function: F | None = None, /, *, schema: type[BaseModel] | None = None
     """Mark a function as an agent.
 
     `schema`: its rows are checked by this pydantic model in place of `prompt`/`messages` and reach it as `task.fields`.
+    Raises TypeError where it is none, and for what is no function.
     """
 
     def mark(marked: F) -> F:
+        if not callable(marked) or inspect.isclass(marked):
+            raise TypeError(f"@agent stands before a function, not before {_told(marked)}; write @agent(schema=...) for a schema")
+        if schema is not None and not _is_model(schema):
+            name = getattr(marked, "__name__", "?")
+            raise TypeError(
+                f"the schema of agent {name} must be a pydantic model (`class Row(BaseModel): ...`), not {_told(schema)}"
+            )
         setattr(marked, _SCHEMA, schema)
         return marked
 
     return mark if function is None else mark(function)
+
+
+def _is_model(schema: object) -> bool:
+    from pydantic import BaseModel  # noqa: PLC0415 - whoever has a schema has imported it already
+
+    return isinstance(schema, type) and issubclass(schema, BaseModel)
+
+
+def _told(given: object) -> str:
+    return f"the class {given.__name__}" if inspect.isclass(given) else reprlib.repr(given)
 
 
 def schema_of(function: Agent) -> type[BaseModel] | None:

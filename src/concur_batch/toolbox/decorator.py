@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
-from concur_batch.toolbox.rate import Rate, parse_rate
+from concur_batch.toolbox.rate import Rate, is_number, parse_rate
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -71,12 +71,14 @@ def tool(
         if not inspect.isfunction(function):
             raise TypeError(f"@tool stands before a function, not before {function!r}")
         called = name if name is not None else function.__name__
-        if not NAME.fullmatch(called):
+        if not isinstance(called, str) or not NAME.fullmatch(called):
             raise ValueError(f"a tool's name is 1 to 64 letters, digits, `_` or `-`, not {called!r}")
-        if timeout_s is not None and not timeout_s > 0:
+        if repeatable not in (True, False):
+            raise ValueError(f"repeatable of tool {called} is True or False, not {repeatable!r}")
+        if timeout_s is not None and not (is_number(timeout_s) and timeout_s > 0):
             raise ValueError(f"timeout_s of tool {called} is a number of seconds above 0, not {timeout_s!r}")
-        if max_output_chars is not None and max_output_chars < 1:
-            raise ValueError(f"max_output_chars of tool {called} is at least 1, not {max_output_chars!r}")
+        if max_output_chars is not None and not (type(max_output_chars) is int and max_output_chars >= 1):
+            raise ValueError(f"max_output_chars of tool {called} is a whole number of at least 1, not {max_output_chars!r}")
         options = ToolOptions(
             name=called,
             repeatable=repeatable,

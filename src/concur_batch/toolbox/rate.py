@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from typing import NamedTuple
 
@@ -31,12 +32,20 @@ def parse_rate(text: str | float | tuple[float, float]) -> Rate:
         except ValueError:
             raise wrong from None
     else:
-        calls, period = text if isinstance(text, tuple) else (text, 1.0)
-    if not (calls > 0 and period > 0):
+        pair = text if isinstance(text, tuple) else (text, 1.0)
+        if len(pair) != 2 or not all(is_number(part) for part in pair):
+            raise wrong
+        calls, period = pair
+    if not (0 < calls < math.inf and 0 < period < math.inf):
         raise wrong
     if float(calls).is_integer():
         return Rate(int(calls), float(period))
     return Rate(1, period / calls)
+
+
+def is_number(value: object) -> bool:
+    """Whether it is one and no truth value, which Python takes for 0 or 1."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 class RateGate:
