@@ -7,22 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from concur_batch.agent.base import Agent
-from concur_batch.agent.react import FINISH
 from concur_batch.agent.replay import Ended, History, Past
 from concur_batch.agent.setting import Setting, names_of
 from concur_batch.rollout import Rollout
 from concur_batch.task import Limits, Task, rollout_id
-from concur_batch.toolbox.base import Toolbox, ToolSpec
-
-FINISH_SPEC = ToolSpec(
-    name=FINISH,
-    description="End the task with this answer.",
-    parameters={
-        "type": "object",
-        "properties": {"answer": {"type": "string", "description": "The final answer."}},
-        "required": ["answer"],
-    },
-)
+from concur_batch.toolbox.base import FINISH_SPEC, Toolbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

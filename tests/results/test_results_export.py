@@ -57,6 +57,36 @@ def test_chat_has_conversations_and_the_tools_that_are_known():
     assert lines("chat")[0].keys() == {"messages"}
 
 
+def finishing(*names, answered=()):
+    """A rollout whose last turn calls these, with answers to some."""
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
+    last = reply("a#0", 1, base=1)
+    last.message["tool_calls"] = calls
+    answers = [tool("a#0", 2 + i, f"{name} ran", call_id=name) for i, name in enumerate(answered)]
+    return [segment(), start("a#0"), last, *answers, end("a#0", output="42")]
+
+
+def test_a_finish_call_is_answered_and_its_tool_listed():
+    story = finishing("finish", "f", answered=["f"])
+    (line,) = lines("chat", story, tools={"a": [TOOL]}.get)
+    ended = {"role": "tool", "tool_call_id": "finish", "content": "The task has ended."}
+    assert line["messages"][2:] == [ended, {"role": "tool", "tool_call_id": "f", "content": "f ran"}]
+    assert [one["function"]["name"] for one in line["tools"]] == ["f", "finish"]
+    (line,) = lines("chat", story, tools={"a": line["tools"]}.get)
+    assert [one["function"]["name"] for one in line["tools"]] == ["f", "finish"]
+    (line,) = lines("chat", story, tools={"a": []}.get)
+    assert [one["function"]["name"] for one in line["tools"]] == ["finish"]
+    assert lines("chat", story)[0].keys() == {"messages"}  # the tools are not known: one of them alone would look like all
+    assert len(lines("jsonl", story)[0]["messages"]) == 3  # as it went
+
+
+def test_a_finish_that_was_answered_stays_as_it_is():
+    """An agent of one's own may have told its model something else."""
+    (line,) = lines("chat", finishing("finish", answered=["finish"]), tools={"a": [TOOL]}.get)
+    assert [message["content"] for message in line["messages"][2:]] == ["finish ran"]
+    assert line["tools"] == [TOOL]
+
+
 def test_parquet_is_that_of_the_run():
     table = pq.read_table(io.BytesIO(exported("parquet")))
     assert table.column("id").to_pylist() == ["a", "b"]

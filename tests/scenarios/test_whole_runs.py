@@ -93,6 +93,24 @@ def test_a_finish_call_ends_with_its_answer():
     assert [x.tool for x in stage.of(r.ToolFinished)] == ["wait"]
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments", "output"),
+    [
+        (None, {}, ""),
+        ("It is 42.", {}, "It is 42."),
+        ("It is 42.", {"answer": None}, "It is 42."),
+        ("It is 42.", "", "It is 42."),
+        ("It is 42.", {"answer": ""}, ""),
+        (None, {"answer": 42}, "42"),
+        (None, "just 42", "just 42"),
+    ],
+)
+def test_a_finish_call_without_its_answer_has_the_text_beside_it(text, arguments, output):
+    stage = Stage(ScriptedEngine([reply(text, ("finish", arguments))]), tasks(1)).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output) == ("completed", output)
+
+
 def test_a_context_that_the_engine_finds_too_long_is_a_status():
     stage = Stage(ScriptedEngine([ContextLengthExceeded("too long")]), tasks(1)).run()
     assert stage.of(r.RolloutFinished)[0].status == "context_length"

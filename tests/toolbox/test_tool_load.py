@@ -91,6 +91,11 @@ def test_the_same_source_twice_is_one(tmp_path: Path) -> None:
         (HEAD + "@tool(rate='often')\ndef f() -> str: return ''\n", "{file}:2: ValueError: a rate is"),
         (HEAD + "@tool(speed=3)\ndef f() -> str: return ''\n", "{file}:2: TypeError: tool() got an unexpected keyword"),
         (HEAD + "@tool\nclass F: pass\n", "{file}:2: TypeError: @tool stands before a function"),
+        (
+            GOOD.replace("def add", "def finish"),
+            "{file}:2: tool `finish` would never run: a call of this name ends the task; give it",
+        ),
+        (HEAD + "@tool(name='finish')\ndef end() -> str: return ''\n", "{file}:2: tool `finish` would never run"),
         (GOOD + "@tool(name='add')\ndef more() -> str: return ''\n", "{file}:6: tool `add` exists already ({file}:2); give one"),
     ],
 )

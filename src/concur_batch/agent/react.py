@@ -7,8 +7,9 @@ from typing import Any
 
 from concur_batch.agent.context import Context
 from concur_batch.task import Message, Task
+from concur_batch.toolbox.base import FINISH_SPEC
 
-FINISH = "finish"
+FINISH = FINISH_SPEC.name
 PLAN = "Before you act, write a short plan: the steps you will take, and how you will know that you are done."
 GO = "Carry out the plan."
 
@@ -24,7 +25,7 @@ async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every
         calls = reply.message.get("tool_calls")
         if not calls:
             return _text(reply.message.get("content"))
-        answer = _finish(calls)
+        answer = _finish(calls, reply.message)
         others = [call for call in calls if answer is None or call["function"]["name"] != FINISH]
         if others:
             messages.extend(observation.message for observation in await ctx.call_all(others))
@@ -49,17 +50,22 @@ async def _plan(messages: list[Message], ctx: Context) -> None:
     messages.append({"role": "user", "content": GO})
 
 
-def _finish(calls: list[dict[str, Any]]) -> str | None:
-    """The answer of a `finish` call among these; text that is no JSON object is itself the answer."""
-    for call in calls:
-        if call["function"]["name"] == FINISH:
-            text: str = call["function"]["arguments"] or ""
-            try:
-                arguments = json.loads(text)
-            except ValueError:
-                return text
-            if isinstance(arguments, dict):
-                answer = arguments.get("answer", "")
-                return answer if isinstance(answer, str) else json.dumps(answer)
-            return text
-    return None
+def _finish(calls: list[dict[str, Any]], message: Message) -> str | None:
+    """The answer of a `finish` call among these; without one in it, the text beside it. None: there is no such call."""
+    call = next((call for call in calls if call["function"]["name"] == FINISH), None)
+    if call is None:
+        return None
+    answer = _answer(call["function"]["arguments"] or "")
+    return answer if answer is not None else _text(message.get("content")) or ""
+
+
+def _answer(text: str) -> str | None:
+    """In the arguments of a `finish` call; text that is no JSON object is itself the answer."""
+    try:
+        arguments = json.loads(text or "null")
+    except ValueError:
+        return text
+    if not isinstance(arguments, dict):
+        return None if arguments is None else text
+    answer = arguments.get("answer")
+    return answer if answer is None or isinstance(answer, str) else json.dumps(answer)

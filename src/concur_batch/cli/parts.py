@@ -21,13 +21,13 @@ from concur_batch.engine.base import Engine
 from concur_batch.engine.sim import SimEngine
 from concur_batch.errors import InputError
 from concur_batch.jobs.load import LoadOptions
-from concur_batch.plan import FINISH_SPEC, Defaults
+from concur_batch.plan import Defaults
 from concur_batch.sim.call import Call
 from concur_batch.sim.core import EngineCore
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.profile import Profile, find_profile, least_pool, profile_from_table, with_pool
 from concur_batch.sim.tokens import Tokenizer
-from concur_batch.toolbox.base import Toolbox
+from concur_batch.toolbox.base import FINISH_SPEC, Toolbox
 from concur_batch.toolbox.limits import ToolLimits
 
 SIM = "sim"

@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-_ALWAYS = frozenset({"finish"})
+from concur_batch.toolbox.base import FINISH_SPEC
+
+_ALWAYS = frozenset({FINISH_SPEC.name})
 _LISTED = 12  # so many known names are told
 
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias, get_args
 import msgspec
 
 from concur_batch.errors import InputError
+from concur_batch.results.chat import chat_line
 from concur_batch.results.columns import COLUMNS, WORDS, cells
 from concur_batch.results.openai_batch import batch_line
 from concur_batch.results.rows import ResultRow
@@ -83,13 +84,6 @@ def _as_line(row: ResultRow, form: Form, tools: Tools) -> Any:
     if form == "chat":
         return chat_line(row, tools(row.id))
     return batch_line(row) if form == "openai" else row
-
-
-def chat_line(row: ResultRow, tools: list[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """The conversation as fine-tuning takes it; None: nobody said anything in it."""
-    if not any(message.get("role") == "assistant" for message in row.messages):
-        return None
-    return {"messages": row.messages} | ({"tools": tools} if tools else {})
 
 
 @contextmanager

@@ -23,6 +23,18 @@ class ToolSpec:
         return {"type": "function", "function": function}
 
 
+FINISH_SPEC = ToolSpec(
+    name="finish",
+    description="End the task with this answer.",
+    parameters={
+        "type": "object",
+        "properties": {"answer": {"type": "string", "description": "The final answer."}},
+        "required": ["answer"],
+    },
+)
+"""Built in, and no tool that is run: a call of it ends the task."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOutput:
     """What one call came to. `content` is what the model sees, also when it failed."""

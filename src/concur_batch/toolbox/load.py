@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from concur_batch.errors import InputError
+from concur_batch.toolbox.base import FINISH_SPEC
 from concur_batch.toolbox.builtin.commands import python, shell
 from concur_batch.toolbox.builtin.files import read_file, write_file
 from concur_batch.toolbox.builtin.waiting import wait
@@ -34,12 +35,17 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
     A tool of a source takes the place of the built-in one of the same name.
 
     Raises:
-        InputError: a source cannot be read, brings no tool, or one that cannot be offered; two of the same name; the
-            sandbox is demanded and does not work.
+        InputError: a source cannot be read, brings no tool, or one that cannot be offered; two of the same name, or one
+            named `finish`; the sandbox is demanded and does not work.
     """
     offered: dict[str, Tool] = {}
     for source in dict.fromkeys(sources):
         for found in _read(source):
+            if found.spec.name == FINISH_SPEC.name:
+                raise InputError(
+                    f"{found.place}: tool `{found.spec.name}` would never run: a call of this name ends the task; "
+                    'give it another name with @tool(name="...")'
+                )
             known = offered.get(found.spec.name)
             if known is not None and known.function is not found.function:
                 raise InputError(
