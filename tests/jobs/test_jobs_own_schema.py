@@ -1,5 +1,5 @@
 import pytest
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, RootModel, field_validator, model_validator
 
 from concur_batch.errors import InputError
 from concur_batch.jobs.own_schema import usual_schema
@@ -88,6 +88,69 @@ def test_each_agent_is_asked_for_once():
 
 def test_fields_change_the_fingerprint():
     assert check({"board": [1]}).fingerprint != check({"board": [2]}).fingerprint
+
+
+class Moves(BaseModel):
+    board: list[int]
+    moves: int = 20
+    size: int = Field(default=3, alias="edge")
+    start: int = Field(default=0, validation_alias=AliasChoices("begin", AliasPath("at", 0)))
+
+
+def read(row, model, *, strict=False):
+    schema = RowSchema(SchemaOptions(agent_schema=lambda _: model, strict=strict))
+    return schema.task(row, 0, "j:1", lambda _, digits: digits), schema.warnings()
+
+
+def test_a_column_that_the_schema_does_not_declare_is_an_unknown_one():
+    row = {"id": "a", "board": [1], "move": 9, "edge": 2, "at": [5], "prompt": "x", "void": None, "metadata": {"k": 1}}
+    task, warnings = read(row, Moves)
+    assert task.metadata == {"move": 9, "prompt": "x", "k": 1}
+    assert warnings == [
+        "j:1: prompt: unknown column, kept in metadata; what is to be passed through belongs in metadata",
+        "j:1: move: unknown column, kept in metadata; did you mean moves?",
+    ]
+    faults, _ = read({"board": [1], "move": 9, "size": 2, "begin": 1}, Moves, strict=True)
+    assert [f"{fault.field}: {fault.text}" for fault in faults] == [
+        "move: is not known; did you mean moves?",
+        "size: is not known; what is to be passed through belongs in metadata",
+    ]
+
+
+def test_an_id_by_another_name_beside_the_id_is_kept():
+    task, warnings = read({"id": "a", "task_id": "t", "board": [1]}, Moves, strict=True)
+    assert (task.id, task.metadata, warnings) == ("a", {"task_id": "t"}, [])
+
+
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Whole(BaseModel):
+    board: list[int]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, row):
+        return {"board": [row["cell"]]}
+
+
+class ByName(Moves):
+    model_config = ConfigDict(populate_by_name=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "row"),
+    [(Open, {"cell": 1}), (Whole, {"cell": 1}), (RootModel[dict[str, int]], {"cell": 1}), (ByName, {"board": [1], "size": 2})],
+)
+def test_what_a_schema_may_read_is_no_unknown_column(model, row):
+    task, warnings = read(row, model, strict=True)
+    assert (task.fields, task.metadata, warnings) == (row, {}, [])
+
+
+def test_an_undeclared_column_changes_no_fingerprint_of_before():
+    """Runs that were begun with such rows can go on."""
+    assert read({"board": [1], "move": 9}, Moves)[0].fields == {"board": [1], "move": 9}
 
 
 @pytest.mark.parametrize("name", [None, "any"])

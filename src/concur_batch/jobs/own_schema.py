@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, RootModel, ValidationError
 
 from concur_batch.errors import InputError
 from concur_batch.jobs.row import COLUMNS, ID_ALIASES, problems
@@ -44,6 +45,41 @@ def own_row(row: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
     """The row as this schema sees it: without our columns, save those that the schema itself declares."""
     declared = set(schema.model_fields) | {field.alias for field in schema.model_fields.values() if field.alias}
     return {key: value for key, value in row.items() if key not in RESERVED or key in declared}
+
+
+def aside(columns: dict[str, Any], own: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
+    """Of these columns, none of them ours, what the schema is not given (all but `own`) or passes over."""
+    read = columns_of(schema)
+    return {key: value for key, value in columns.items() if key not in own or (read is not None and key not in read)}
+
+
+@cache
+def columns_of(schema: type[BaseModel]) -> frozenset[str] | None:
+    """What it reads. None: it takes in others as well, refuses them itself, or has code that sees the whole row."""
+    decorators = schema.__pydantic_decorators__
+    sees_all = any(one.info.mode != "after" for one in decorators.model_validators.values()) or decorators.root_validators
+    if schema.model_config.get("extra", "ignore") != "ignore" or sees_all or issubclass(schema, RootModel):
+        return None
+    by_name = schema.model_config.get("populate_by_name") or schema.model_config.get("validate_by_name")
+    found: set[str] = set()
+    for name, field in schema.model_fields.items():
+        aliases = set(_aliases(field.validation_alias or field.alias))
+        found |= aliases | {name} if by_name or not aliases else aliases
+    return frozenset(found)
+
+
+@cache
+def known_columns(schema: type[BaseModel] | None) -> frozenset[str]:
+    """The names that columns may have in rows of this schema, None for usual rows."""
+    return COLUMNS if schema is None else RESERVED | (columns_of(schema) or frozenset())
+
+
+def _aliases(alias: str | AliasPath | AliasChoices | None) -> Iterator[str]:
+    if isinstance(alias, AliasChoices):
+        for choice in alias.choices:
+            yield from _aliases(choice)
+    elif alias is not None:
+        yield alias if isinstance(alias, str) else str(alias.path[0])
 
 
 def own_problems(row: dict[str, Any], schema: type[BaseModel]) -> list[tuple[str, str]]:

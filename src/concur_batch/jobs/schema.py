@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,16 @@ from concur_batch.errors import InputError
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.hints import Hints
 from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body, is_batch_line
-from concur_batch.jobs.own_schema import RESERVED, AgentSchema, OwnSchemas, own_problems, own_row, usual_schema
+from concur_batch.jobs.own_schema import (
+    RESERVED,
+    AgentSchema,
+    OwnSchemas,
+    aside,
+    known_columns,
+    own_problems,
+    own_row,
+    usual_schema,
+)
 from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, check_row, problems
 from concur_batch.jobs.to_task import AbsentId, to_task
 from concur_batch.jobs.tool_names import function_name, tool_problems
@@ -41,7 +50,7 @@ class RowSchema:
     def __init__(self, options: SchemaOptions) -> None:
         self._options = options
         self._own_schemas = OwnSchemas(options.agent_schema)
-        self._unknown: dict[str, str] = {}  # column -> where it was first met
+        self._unknown: dict[str, str] = {}  # column -> what is said of it, where it was first met
         self.named_tools: set[str] = set()  # by any row so far
         self.unnamed_tools = False  # whether a row so far names none, and so gets those that are offered
 
@@ -64,15 +73,16 @@ class RowSchema:
         if isinstance(own_schema, InputError):
             faults.append(("agent", str(own_schema)))
         elif own_schema is not None:
-            own, others = own_row(row, own_schema), {}
-            known = {key: value for key, value in known.items() if key in RESERVED}
+            own = own_row(row, own_schema)
+            others = aside({key: known.pop(key) for key in list(known) if key not in RESERVED} | others, own, own_schema)
             faults.extend(own_problems(own, own_schema))
         try:
             checked: Row = check_row(known)
         except ValidationError as error:
             faults.extend(problems(error))
         else:
-            faults.extend(self._column_faults(checked, others, where))
+            names = known_columns(None if isinstance(own_schema, InputError) else own_schema)
+            faults.extend(self._column_faults(checked, others, names, where))
             if own_schema is None and (body or not batch):  # a batch line without a readable body has been told
                 faults.extend(_conversation_faults(checked, others, batch=batch))
             if not faults:
@@ -81,11 +91,10 @@ class RowSchema:
 
     def warnings(self) -> list[str]:
         """One sentence for each unknown column met so far."""
-        return [
-            f"{where}: {column}: unknown column, kept in metadata; {_hint(column)}" for column, where in self._unknown.items()
-        ]
+        return list(self._unknown.values())
 
-    def _column_faults(self, row: Row, others: dict[str, Any], where: str) -> Iterator[tuple[str, str]]:
+    def _column_faults(self, row: Row, others: dict[str, Any], names: Collection[str], where: str) -> Iterator[tuple[str, str]]:
+        """`names`: of the columns that a row of this kind may have."""
         if row.tools is None:
             self.unnamed_tools = True
         else:
@@ -103,9 +112,9 @@ class RowSchema:
             elif column in ID_ALIASES:
                 continue
             elif self._options.strict:
-                yield column, f"is not known; {_hint(column)}"
-            else:
-                self._unknown.setdefault(column, where)
+                yield column, f"is not known; {_hint(column, names)}"
+            elif column not in self._unknown:
+                self._unknown[column] = f"{where}: {column}: unknown column, kept in metadata; {_hint(column, names)}"
 
 
 def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -156,10 +165,10 @@ def _conversation_faults(row: Row, others: dict[str, Any], *, batch: bool) -> It
         yield "system", "stands beside messages that begin with a system message; give one of the two"
 
 
-def _hint(column: str) -> str:
+def _hint(column: str, names: Collection[str]) -> str:
     if column in _SAMPLING:
         return f'to sample with it, write "sampling": {{"{column}": ...}}'
     if column in _LIMITS:
         return f'to limit by it, write "limits": {{"{column}": ...}}'
-    near = difflib.get_close_matches(column, COLUMNS, 1)
+    near = difflib.get_close_matches(column, names, 1)
     return f"did you mean {near[0]}?" if near else "what is to be passed through belongs in metadata"
