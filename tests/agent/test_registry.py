@@ -31,11 +31,12 @@ def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
     ("source", "name", "words"),
     [
         ("async def solve(:\n", "mine.py:solve", "mine.py:1"),
-        ("\nraise KeyError('x')\n", "mine.py:solve", "mine.py failed in line 2: KeyError"),
-        ("import sys\nsys.exit(1)\n", "mine.py:solve", "SystemExit: 1"),
+        ("\nraise KeyError('x')\n", "mine.py:solve", "mine.py:2: KeyError: 'x'; the file must be importable"),
+        ("import sys\nsys.exit(1)\n", "mine.py:solve", "mine.py:2: SystemExit: 1"),
         ("async def solve(task):\n    return 1\n", "mine.py:solve", "called with the task and the context"),
         ("def solve(task, ctx):\n    return 1\n", "mine.py:solve", "async function"),
         ("x = 1\n", "mine.py:solve", "has no 'solve'"),
+        ("\nimport no_such_thing\n", "mine.py:solve", "mine.py:2: No module named 'no_such_thing'; install it"),
         ("", "other.py:solve", "no file"),
         ("", "solve", "module:callable"),
     ],
@@ -71,6 +72,22 @@ def test_a_schema_in_place_of_the_function_is_told():
     for wrong in (Row, "solve"):
         with pytest.raises(TypeError, match=r"@agent stands before a function, not before .*; write @agent\(schema="):
             agent(wrong)
+
+
+def test_a_file_by_its_name_from_here_and_a_module_tell_the_line_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agent_that_breaks.py").write_text("\n\nx = 1 / 0\n")
+    for name in ("agent_that_breaks.py:solve", "agent_that_breaks:solve"):
+        with pytest.raises(InputError) as caught:
+            find_agent(name)
+        told = f"agent '{name}': {tmp_path.resolve()}/agent_that_breaks.py:3: ZeroDivisionError: division by zero; "
+        assert str(caught.value).startswith(told)
+    assert not [module for module in sys.modules if "agent_that_breaks" in module]
+    with pytest.raises(
+        InputError, match="agent 'no_such_module:x': no_such_module: No module named 'no_such_module'; install it"
+    ):
+        find_agent("no_such_module:x")
 
 
 def test_a_decorated_agent_keeps_its_schema():

@@ -45,3 +45,28 @@ def test_what_the_command_line_gave_is_told_by_its_option(tmp_path, monkeypatch)
     assert str(tools.exception).startswith("other.py: tools file does not exist")
     history = CliRunner().invoke(app, [*COMPARE, "--config", "mine.toml", "--history", "other"])
     assert str(history.exception).startswith("--history other: holds no run")
+
+
+@pytest.mark.parametrize("command", [RUN, VALIDATE])
+def test_an_agent_that_cannot_be_found_is_no_fault_of_the_rows(command, tmp_path, monkeypatch):
+    (tmp_path / "job.jsonl").write_text(JOB * 3)
+    (tmp_path / "ag.py").write_text("x = 1\n")
+    (tmp_path / "mine.toml").write_text('[agent]\nname = "ag.py:nope"\n')
+    monkeypatch.chdir(tmp_path)
+    here = f"{tmp_path.resolve()}/ag.py" if command is RUN else "ag.py"
+    told = f"agent '{here}:nope': {here} has no 'nope'"
+    for more, said in (
+        (["--agent", "ag.py:nope"], f"--{told}"),
+        (["--config", "mine.toml"], f"file mine.toml: {told}"),
+    ):
+        ran = CliRunner().invoke(app, [*command, *more])
+        assert isinstance(ran.exception, InputError)
+        assert str(ran.exception) == said
+
+
+def test_an_agent_that_a_row_names_is_a_fault_of_that_row(tmp_path, monkeypatch):
+    (tmp_path / "job.jsonl").write_text(JOB + '{"id": "b", "prompt": "x", "agent": "ag.py:nope", "script": ["done"]}\n')
+    (tmp_path / "ag.py").write_text("x = 1\n")
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(app, VALIDATE)
+    assert str(ran.exception) == "job.jsonl:2: agent: agent 'ag.py:nope': ag.py has no 'nope'"

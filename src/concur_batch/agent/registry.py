@@ -43,38 +43,46 @@ def _takes_two(function: Callable[..., Any]) -> bool:
 
 
 def _load(place: str, name: str) -> ModuleType:
-    try:
-        if not place.endswith(".py"):
-            _importable(Path.cwd())  # an installed command does not look where the user stands
+    if not place.endswith(".py"):
+        _importable(Path.cwd())  # an installed command does not look where the user stands
+        try:
             return importlib.import_module(place)
-        path = Path(place)
-        if not path.is_file():
-            raise InputError(f"agent {name!r}: there is no file {place}")
-        _importable(path.resolve().parent)
-        spec = importlib.util.spec_from_file_location(f"concur_agent_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
+        except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
+            raise _import_fault(name, place, error) from error
+    path = Path(place).resolve()
+    if not path.is_file():
+        raise InputError(f"agent {name!r}: there is no file {place}")
+    _importable(path.parent)
+    spec = importlib.util.spec_from_file_location(f"concur_agent_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise InputError(f"agent {name!r}: {error.filename}:{error.lineno}: {error.msg}") from None
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
-        raise InputError(
-            f"agent {name!r}: importing {place} failed{_line(place, error)}: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
+        raise _import_fault(name, place, error, path) from error
     return module
+
+
+def _import_fault(name: str, place: str, error: BaseException, path: Path | None = None) -> InputError:
+    """Where it went wrong as `file:line`, if it came that far."""
+    if isinstance(error, SyntaxError):
+        return InputError(f"agent {name!r}: {error.filename or place}:{error.lineno or 1}: {error.msg}; correct the syntax")
+    frames = traceback.extract_tb(error.__traceback__)
+    if path is not None:
+        own = [frame for frame in frames if frame.filename == str(path)]
+    else:
+        own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    where = f"{own[-1].filename}:{own[-1].lineno}" if own else place
+    if isinstance(error, ImportError):
+        return InputError(f"agent {name!r}: {where}: {error}; install it in this environment, or correct the import")
+    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    return InputError(f"agent {name!r}: {where}: {told}; the file must be importable without an error")
 
 
 def _importable(folder: Path) -> None:
     """Let an agent's file import its neighbours, as a script may."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-
-
-def _line(place: str, error: BaseException) -> str:
-    """Where in that file, if it came that far."""
-    own = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == place]
-    return f" in line {own[-1]}" if own else ""

@@ -84,10 +84,18 @@ def check_choices(config: Config) -> None:
     """Raises InputError for a controller, agent or engine that cannot be, before anything is made."""
     with placing(config, "controller.name"):
         make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
-    with placing(config, "agent.name"):
-        Agents(config).find(config.agent.name)
+    check_default_agent(config)
     with placing(config, "engine.urls"):
         _check_engines(config)
+
+
+def check_default_agent(config: Config) -> None:
+    """Raises InputError for one that cannot be: told once, and not as a fault of every row that names no other."""
+    with placing(config, "agent.name"):
+        try:
+            Agents(config).find(config.agent.name)
+        except InputError as error:
+            raise InputError(f"--{error}") from error
 
 
 def _check_engines(config: Config) -> None:

@@ -46,6 +46,7 @@ def _by_task(run_dir: Path, folder: Path) -> dict[str, list[dict[str, Any]]]:
     config = _plain(from_saved(saved["config"], cli={}, env=os.environ, place=str(run_dir / directory.CONFIG)))
     if config.agent.name == REPLAY:
         return {}
+    parts.check_default_agent(config)
     tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=folder)
     options = replace(parts.load_options(config, tools, require_script=False), longest_first=False)
     files = [str(run_dir / STDIN_FILE) if job == "-" else job for job in saved["jobs"]]

@@ -20,6 +20,7 @@ from concur_batch.toolbox.load import load_tools
 def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> int:
     """Every row checked as `run` would with an engine. Raises JobFaults with what is wrong; returns the exit code."""
     config = resolve(options, sets, config_file, os.environ)
+    parts.check_default_agent(config)
     with tempfile.TemporaryDirectory() as folder:
         with placing(config, "tools.sources"):
             tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
