@@ -140,3 +140,24 @@ def test_ids_that_a_table_made_floats_are_whole_numbers(tmp_path, tasks):
 def test_reading_json_lines_loads_no_table_library():
     program = "import sys, concur_batch.jobs.load; sys.exit(bool({'pyarrow', 'zstandard', 'openai'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0
+
+
+def test_a_double_is_told_also_where_one_of_the_two_is_faulty_otherwise(write):
+    """Whoever mends what is told in one round shall not meet the next fault of the same rows in another."""
+    name = write(
+        {"id": "a", "prompt": "x", "n": 0}, {"id": "a", "prompt": "y"}, {"id": 7, "prompt": "x"}, {"task_id": "7"}, {"id": 1.5}, {"id": 1.5}
+    )  # fmt: skip
+    assert faults(name) == [
+        f"{name}:1: n: is 0; should be greater than or equal to 1",
+        f"{name}:4: prompt: is missing; give prompt (text) or messages (a list)",
+        *(
+            f"{name}:{line}: {told}"
+            for line in (5, 6)
+            for told in (
+                "id: is 1.5; should be text or a whole number",
+                "prompt: is missing; give prompt (text) or messages (a list)",
+            )
+        ),
+        f'{name}:2: id: "a" already stands at {name}:1; every task needs an id of its own',
+        f'{name}:4: id: "7" already stands at {name}:3; every task needs an id of its own',
+    ]

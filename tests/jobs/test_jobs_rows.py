@@ -12,7 +12,7 @@ def test_rows_are_numbered_over_all_files(write):
         Source(Path(write("{", {}, {"prompt": "c"}, name="3.jsonl")), "3", "jsonl"),
     ]
     items = read_tasks(sources, RowSchema(SchemaOptions()), lambda _, digits: digits)
-    seen = [(item.file, item.task.index, item.task.source) if isinstance(item, Read) else item[0].where for item in items]
+    seen = [(item.file, item.task.index, item.task.source) if isinstance(item, Read) else item.faults[0].where for item in items]
     assert seen == [(0, 0, "1:1"), (0, 1, "1:3"), "2", "3:1", "3:2", (2, 3, "3:3")]
 
 

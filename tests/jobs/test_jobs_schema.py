@@ -220,6 +220,22 @@ def test_all_faults_of_a_row_are_told():
     assert len(faults({"prompt": 3, "n": 0, "limits": {"timeout_s": -1}})) == 3
 
 
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"prompt": None, "tools": "search"}, ["tools", "prompt"]),
+        ({"prompt": "x", "messages": [USER], "n": 0, "tools": ["no"]}, ["n", "tools.0", "prompt"]),
+        ({"prompt": 3, "tools": ["no"], "sampling": {"n": 2}}, ["prompt", "tools.0", "sampling.n"]),
+        ({"prompt": "x", "n": 0, "modle": "m"}, ["n", "modle"]),
+        ({"prompt": "x", "script": [3]}, ["script.0"]),
+        ({"n": 0}, ["n", "", "prompt"]),
+    ],
+)
+def test_a_fault_of_one_column_hides_none_of_the_others(row, told):
+    found = faults(row, strict=True, require_script="script" in row or len(row) == 1)
+    assert [fault.partition(": ")[0] for fault in found] == told
+
+
 def test_long_values_are_cut_short():
     (fault,) = faults({"prompt": "x", "n": "9" * 1000})
     assert len(fault) < 90

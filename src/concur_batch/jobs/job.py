@@ -12,7 +12,7 @@ from typing import Self
 
 from concur_batch.jobs.ids import AbsentIds
 from concur_batch.jobs.ordered import Order
-from concur_batch.jobs.rows import changed_since_checked, read_tasks
+from concur_batch.jobs.rows import Refused, changed_since_checked, read_tasks
 from concur_batch.jobs.schema import RowSchema
 from concur_batch.jobs.sources import Source
 from concur_batch.task import Task
@@ -98,8 +98,8 @@ class Job:
     def _in_file_order(self) -> Iterator[Task]:
         left = self.tasks
         for item in read_tasks(self.sources, self._schema, self._absent.name):
-            if isinstance(item, list):
-                raise changed_since_checked(item[0])
+            if isinstance(item, Refused):
+                raise changed_since_checked(item.faults[0])
             if self._selection.takes(item.task.id):
                 yield item.task
                 left -= 1

@@ -16,7 +16,7 @@ from concur_batch.jobs.ids import IdBook
 from concur_batch.jobs.index import IndexWriter
 from concur_batch.jobs.job import Job, Selection
 from concur_batch.jobs.ordered import LongestFirst, Ordering, RowTable, Shuffled
-from concur_batch.jobs.rows import Read, changed_since_checked, read_tasks
+from concur_batch.jobs.rows import Read, Refused, changed_since_checked, read_tasks
 from concur_batch.jobs.schema import RowSchema, SchemaOptions
 from concur_batch.jobs.sources import Source, find_sources
 
@@ -86,9 +86,11 @@ def _check(
     tasks = rollouts = hinted = 0
     with index or nullcontext(), table:
         for item in read_tasks(sources, schema, book.name_absent):
-            if isinstance(item, list):
-                for fault in item:
+            if isinstance(item, Refused):
+                for fault in item.faults:
                     faults.add(fault)
+                if item.id is not None:
+                    book.add(item.id, item.where)
                 continue
             task = item.task
             book.add(task.id, task.source)
@@ -140,8 +142,8 @@ def _ordering(
 
     def again() -> Iterator[tuple[Read, int]]:
         for item in read_tasks(sources, schema, book.absent.name):
-            if isinstance(item, list):
-                raise changed_since_checked(item[0])
+            if isinstance(item, Refused):
+                raise changed_since_checked(item.faults[0])
             if selection.takes(item.task.id):
                 yield item, options.n if item.task.n is None else item.task.n
 
@@ -155,8 +157,9 @@ def _add_doubles(faults: FaultList, book: IdBook, sources: Sequence[Source], sch
     if not first:
         return
     for item in read_tasks(sources, schema, book.absent.name):
-        if isinstance(item, Read) and first.get(item.task.id) == "":
-            first[item.task.id] = item.task.source
+        task_id, where = (item.id or "", item.where) if isinstance(item, Refused) else (item.task.id, item.task.source)
+        if first.get(task_id) == "":
+            first[task_id] = where
             open_ids -= 1
             if not open_ids:
                 break

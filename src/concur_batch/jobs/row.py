@@ -16,8 +16,8 @@ def _whole(value: Any) -> Any:
     return int(value) if type(value) is float and value.is_integer() else value
 
 
-def _id(value: Any) -> Any:
-    """Rows are often numbered. Among floats beyond 2**53 not every whole number has one of its own."""
+def as_id(value: Any) -> Any:
+    """As text; rows are often numbered. Raises ValueError. Among floats beyond 2**53 not every whole number has one of its own."""
     if type(value) is str:
         return value
     if type(value) is float and math.isfinite(value) and abs(value) > _EXACT:
@@ -152,7 +152,7 @@ class Row(BaseModel):
     """The known columns of one job row, aliases resolved."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    id: Annotated[str, Field(min_length=1), BeforeValidator(_id)] | None = None
+    id: Annotated[str, Field(min_length=1), BeforeValidator(as_id)] | None = None
     prompt: Name | None = None
     messages: Annotated[list[MessageShape], Field(min_length=1), BeforeValidator(_json_text)] | None = None
     system: Text | None = None

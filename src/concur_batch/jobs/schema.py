@@ -23,12 +23,13 @@ from concur_batch.jobs.own_schema import (
     own_row,
     usual_schema,
 )
-from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, check_row, problems
+from concur_batch.jobs.row import COLUMNS, ID_ALIASES, Row, as_id, check_row, problems
 from concur_batch.jobs.to_task import AbsentId, to_task
 from concur_batch.jobs.tool_names import function_name, tool_problems
 from concur_batch.task import NOT_SAMPLING, UNASKED, Task
 
 NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL, and no sim beside it"
+_CONVERSATION = {"prompt", "messages", "system"}
 _SAMPLING = {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
 _LIMITS = {"max_steps", "max_turns", "max_output_tokens", "max_total_tokens", "timeout_s", "context_length"}
 
@@ -76,25 +77,29 @@ class RowSchema:
             own = own_row(row, own_schema)
             others = aside({key: known.pop(key) for key in list(known) if key not in RESERVED} | others, own, own_schema)
             faults.extend(own_problems(own, own_schema))
+        wrong: set[str] = set()
         try:
             checked: Row = check_row(known)
         except ValidationError as error:
             faults.extend(problems(error))
-        else:
-            names = known_columns(None if isinstance(own_schema, InputError) else own_schema)
-            faults.extend(self._column_faults(checked, others, names, where))
-            if own_schema is None and (body or not batch):  # a batch line without a readable body has been told
-                faults.extend(_conversation_faults(checked, others, batch=batch))
-            if not faults:
-                return to_task(checked, own, others, self._options.hints, index=index, where=where, absent_id=absent_id)
+            wrong = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
+            checked = check_row({key: value for key, value in known.items() if key not in wrong})  # to go on with what is right
+        names = known_columns(None if isinstance(own_schema, InputError) else own_schema)
+        faults.extend(self._column_faults(checked, others, names, wrong, where))
+        if own_schema is None and (body or not batch) and wrong.isdisjoint(_CONVERSATION):  # no readable body: that has been told
+            faults.extend(_conversation_faults(checked, others, batch=batch))
+        if not faults:
+            return to_task(checked, own, others, self._options.hints, index=index, where=where, absent_id=absent_id)
         return [Fault(where, in_body(field, body), text) for field, text in faults]
 
     def warnings(self) -> list[str]:
         """One sentence for each unknown column met so far."""
         return list(self._unknown.values())
 
-    def _column_faults(self, row: Row, others: dict[str, Any], names: Collection[str], where: str) -> Iterator[tuple[str, str]]:
-        """`names`: of the columns that a row of this kind may have."""
+    def _column_faults(
+        self, row: Row, others: dict[str, Any], names: Collection[str], wrong: Collection[str], where: str
+    ) -> Iterator[tuple[str, str]]:
+        """`names`: of the columns that a row of this kind may have; `wrong`: those that `row` lacks, since they have been told."""
         if row.tools is None:
             self.unnamed_tools = True
         else:
@@ -102,7 +107,7 @@ class RowSchema:
         if row.tools:
             for position, text in tool_problems(row.tools, self._options.known_tools):
                 yield f"tools.{position}", text
-        if self._options.require_script and row.script is None:
+        if self._options.require_script and row.script is None and "script" not in wrong:
             yield "", NO_SCRIPT
         if row.sampling or row.extra_body:
             yield from _sampling_faults(row)
@@ -115,6 +120,14 @@ class RowSchema:
                 yield column, f"is not known; {_hint(column, names)}"
             elif column not in self._unknown:
                 self._unknown[column] = f"{where}: {column}: unknown column, kept in metadata; {_hint(column, names)}"
+
+
+def id_of(row: dict[str, Any]) -> str | None:
+    """The id that a row brings, whatever else is wrong with it; None: none that can be one."""
+    try:
+        return as_id(_split(row)[0].get("id")) or None
+    except ValueError:
+        return None
 
 
 def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
