@@ -170,7 +170,8 @@ class ToolFinished(Record, tag="tool_finished"):
     output: str
     ok: bool = True
     error_class: str | None = None  # tool | sandbox | input | interrupted
-    seconds: float = 0.0
+    seconds: float = 0.0  # since it was begun
+    wait_s: float = 0.0  # before: for the tool's rate, for a thread
     repaired: bool = False
     truncated: bool = False
     message: Message | None = None  # where the observation's message is not the usual {"role": "tool", ...}

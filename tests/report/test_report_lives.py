@@ -39,6 +39,11 @@ def test_waiting_and_lost_attempts_come_before_the_call():
     assert view["phases"] == {"waiting": [[0, 3.0, 3.0]], "retry": [[0, 6.0, 1.0]], "model": [[0, 7.0, 2.0]]}
 
 
+def test_a_tool_call_that_waited_has_its_wait_before_it():
+    view = lives(start("a#0"), tool("a#0", 1, t=9.0, seconds=2.0, wait_s=3.0)).view(9.0, 100)
+    assert view["phases"] == {"waiting": [[0, 4.0, 3.0]], "tool": [[0, 7.0, 2.0, "f"]]}
+
+
 def test_who_is_live_when_a_process_breaks_off_waits_until_taken_up():
     view = lives(start("a#0"), segment(), start("a#0", t=4.0, resumed=True)).view(5.0, 100)
     assert view["phases"] == {"paused": [[0, 0.0, 4.0]]}

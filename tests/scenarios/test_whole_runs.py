@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from stage import Stage, Tools, tasks, turns
+from stage import Opened, Stage, Tools, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.agent.react import react
@@ -14,6 +14,7 @@ from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
 from concur_batch.plan import Defaults, Retry, plan
+from concur_batch.state import fold
 from concur_batch.task import Limits, ScriptedTurn
 
 
@@ -74,6 +75,28 @@ def test_the_output_budget_bounds_each_call():
 def test_the_output_budget_bounds_the_limit_that_is_said(said, sent):
     stage = Stage(ScriptedEngine(turns()), tasks(1, sampling=said), limits=Limits(max_output_tokens=100)).run()
     assert stage.engine.requests[0].sampling == {"seed": 0} | sent
+
+
+class BusyTools(Tools):
+    """Each call waits 3 s until it can begin, and takes 1 s then."""
+
+    def open(self, rollout, seed, attempt=1):
+        return BusyTool(self, rollout)
+
+
+class BusyTool(Opened):
+    async def call(self, name, arguments):
+        await asyncio.sleep(3.0)
+        return replace(await super().call(name, arguments), wait_s=3.0)
+
+
+def test_what_a_tool_call_waited_is_waiting_and_no_part_of_the_tools_seconds():
+    stage = Stage(ScriptedEngine(turns("wait", ("wait", "wait"))), tasks(1), tools=BusyTools()).run()
+    calls, (end,) = stage.of(r.ToolFinished), stage.of(r.RolloutFinished)
+    assert [(x.seconds, x.wait_s) for x in calls] == [(1.0, 3.0)] * 3
+    assert (end.tool_s, end.wait_s, end.wall_s) == (3.0, 9.0, 8.0)
+    totals = fold(stage.records).totals
+    assert (totals.tool_s, totals.wait_s) == (3.0, 9.0)
 
 
 def test_an_engine_that_counts_no_tokens_is_noted_once():

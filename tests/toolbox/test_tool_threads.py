@@ -92,3 +92,43 @@ def test_who_waited_behind_hanging_calls_runs_though_nobody_calls_any_more() -> 
         return [first, second]
 
     assert asyncio.run(story()) == [1, 2]
+
+
+def test_a_call_begins_when_a_thread_is_free() -> None:
+    release = threading.Event()
+
+    async def story() -> tuple[bool, str, bool]:
+        threads, clock = DaemonThreads(1), asyncio.get_running_loop().time
+        first = await threads.begin(release.wait)
+        waiting = asyncio.ensure_future(threads.begin(lambda: "second"))
+        await asyncio.sleep(0.02)
+        waited = not waiting.done()
+        freed = clock()
+        release.set()
+        second = await waiting
+        outcome = await second.outcome()
+        await first.outcome()
+        threads.close()
+        return waited, outcome, first.time < freed <= second.time <= clock()
+
+    assert asyncio.run(story()) == (True, "second", True)
+
+
+def test_who_is_cancelled_while_waiting_for_a_thread_is_never_called() -> None:
+    release, called = threading.Event(), []
+
+    async def story() -> None:
+        threads = DaemonThreads(1)
+        first = await threads.begin(release.wait)
+        waiting = asyncio.ensure_future(threads.run(lambda: called.append("waiting")))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        assert waiting.cancelled()
+        release.set()
+        await first.outcome()
+        await threads.run(lambda: called.append("next"))  # the one thread that there is
+        threads.close()
+
+    asyncio.run(story())
+    assert called == ["next"]

@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,17 @@ from concur_batch.toolbox.tools import OpenTools, Tools
 
 
 def use(
-    functions: list[Callable[..., Any]], story: Callable[[OpenTools], Awaitable[Any]], path: Path = Path("/nonexistent")
+    functions: list[Callable[..., Any]],
+    story: Callable[[OpenTools], Awaitable[Any]],
+    path: Path = Path("/nonexistent"),
+    threads: int = 32,
 ) -> Any:
     """What a story with these tools returns."""
 
     async def main() -> Any:
         read = [read_tool(function) for function in functions]
-        tools = Tools(read, offered=[], workspaces=path, limits=ToolLimits(sandbox="off", max_output_chars=200))
+        limits = ToolLimits(sandbox="off", max_output_chars=200, threads=threads)
+        tools = Tools(read, offered=[], workspaces=path, limits=limits)
         kept: Toolbox = tools
         opened = tools.open("task#0", 7)
         kept_open: OpenToolbox = opened
@@ -42,7 +47,7 @@ def use(
 def call(function: Callable[..., Any], arguments: str | dict[str, Any] = "{}", path: Path = Path("/nonexistent")) -> ToolOutput:
     output = use([function], lambda tools: tools.call(function.__name__, arguments), path)
     assert isinstance(output, ToolOutput)
-    return output
+    return replace(output, wait_s=0.0)  # for a thread some fractions of a millisecond
 
 
 def returning(value: Any) -> Callable[..., Any]:
@@ -212,6 +217,41 @@ def test_calls_over_the_rate_wait_for_each_other() -> None:
 
     use([limited], story)
     assert order == list(range(60))
+
+
+def test_the_wait_for_a_thread_is_told_and_counts_against_no_time_limit() -> None:
+    release = threading.Event()
+
+    @tool(timeout_s=math.inf)
+    def first() -> str:
+        release.wait()
+        return "first"
+
+    @tool(timeout_s=0.05)
+    def second() -> str:
+        return "second"
+
+    async def story(tools: OpenTools) -> list[ToolOutput]:
+        asyncio.get_running_loop().call_later(0.1, release.set)
+        return await asyncio.gather(tools.call("first", "{}"), tools.call("second", "{}"))
+
+    begun, waited = use([first, second], story, threads=1)
+    assert (begun.content, waited.content) == ("first", "second")
+    assert begun.wait_s < 0.1 <= waited.wait_s
+
+
+def test_the_wait_for_the_rate_is_told() -> None:
+    @tool(rate="1/0.1s")
+    async def paced() -> str:
+        return ""
+
+    async def story(tools: OpenTools) -> list[float]:
+        outputs = await asyncio.gather(*(tools.call("paced", "{}") for _ in range(3)))
+        return [output.wait_s for output in outputs]
+
+    waited = use([paced], story)
+    assert waited[0] < 0.1
+    assert waited[2] >= 0.2
 
 
 def test_a_cancelled_call_raises() -> None:

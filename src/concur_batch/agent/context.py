@@ -355,7 +355,8 @@ class Context:
             output=output.content,
             ok=output.ok,
             error_class=output.error_class,
-            seconds=round(now - started, 6),
+            seconds=round(max(0.0, now - started - output.wait_s), 6),
+            wait_s=round(output.wait_s, 6),
             repaired=output.repaired,
             truncated=output.truncated,
             call_id=call_id,
@@ -365,8 +366,8 @@ class Context:
         return self._observe(record, call_id)
 
     def _observe(self, x: r.ToolFinished, call_id: str | None) -> Observation:
-        self.spent.tool_s += x.seconds
-        self.now += x.seconds
+        self.spent.tool(x)
+        self.now += x.wait_s + x.seconds
         message: Message = (
             {"role": "tool", "tool_call_id": call_id, "content": x.output}
             if call_id is not None

@@ -61,6 +61,11 @@ class Spent:
         self.retry_s += x.retry_s
         self.finish_reason = x.finish_reason
 
+    def tool(self, x: r.ToolFinished) -> None:
+        """A tool call that came back."""
+        self.tool_s += x.seconds
+        self.wait_s += x.wait_s
+
     def failed(self, x: r.CallFailed) -> None:
         """A call that came to nothing."""
         self.wait_s += x.wait_s

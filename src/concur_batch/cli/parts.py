@@ -242,6 +242,7 @@ def tool_limits(config: Config) -> ToolLimits:
         timeout_s=tools.timeout_s,
         wall_s=tools.timeout_s,
         max_output_chars=tools.max_output_chars,
+        threads=tools.threads,
         cpu_s=tools.cpu_s,
         memory_mib=tools.memory_mb,
         output_mib=tools.output_mb,

@@ -172,6 +172,9 @@ class Tools(Section):
 
     sources: list[str] = Field(default=[], description="Tool files (`tools.py`) or modules, besides the built-in tools.")
     timeout_s: Seconds = Field(60.0, description="Seconds of wall time for one call.")
+    threads: Count = Field(
+        32, description="At most so many calls of tools that are plain functions run at a time, over all agents; the others wait."
+    )
     max_output_chars: Count = Field(16_000, description="Characters of output shown to the model; head and tail are kept.")
     cpu_s: Count = Field(60, description="Seconds of CPU time for the processes of one `shell` or `python` call.")
     memory_mb: Mebibytes = Field(2048, description="Memory of those processes, in MiB.")

@@ -114,7 +114,9 @@ class Lives:
         """A call that ends here."""
         life = self._lives.get(record.rollout)
         if life is not None:
-            life.add(Span("tool", at - record.seconds, at, clipped(record.tool, 60)))
+            began = at - record.seconds
+            life.add(Span("waiting", began - record.wait_s, began))
+            life.add(Span("tool", began, at, clipped(record.tool, 60)))
 
     def paused(self, record: r.RolloutPaused, at: float) -> None:
         """Without a slot from here on."""

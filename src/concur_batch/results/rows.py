@@ -28,7 +28,7 @@ class Times(msgspec.Struct, kw_only=True, gc=False):
 
     admission_s: float
     paused_s: float
-    queue_s: float  # before a call was sent: others to begin with, request limit, engine away
+    queue_s: float  # before calls: others to begin with, request limit, engine away; a tool's rate, a thread
     model_s: float
     tool_s: float
     retry_s: float

@@ -286,6 +286,7 @@ class RunState:
         seconds, totals = x.seconds, self.totals
         totals.tool_calls += 1
         totals.tool_s += seconds
+        totals.wait_s += x.wait_s
         tool = self.tools.get(x.tool) or self._tool(x.tool)
         tool.calls += 1
         tool.seconds += seconds

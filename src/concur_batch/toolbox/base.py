@@ -44,6 +44,7 @@ class ToolOutput:
     error_class: str | None = None  # tool | sandbox | input (bad arguments) where not ok
     repaired: bool = False  # the arguments were not strict JSON and have been repaired
     truncated: bool = False
+    wait_s: float = 0.0  # before it was begun: for the tool's rate, for a thread
 
 
 class OpenToolbox(Protocol):

@@ -13,7 +13,7 @@ class ToolLimits:
 
     timeout_s: float = 60.0  # one call, where the tool states none itself
     max_output_chars: int = 16_000  # one observation, where the tool states none itself
-    threads: int = 32  # for tools that are plain functions, over all rollouts
+    threads: int = 32  # for tools that are plain functions, over all rollouts; other calls wait
     max_file_mib: int = 10  # read_file, write_file
 
     wall_s: float = 60.0  # one command

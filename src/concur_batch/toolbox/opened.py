@@ -6,7 +6,8 @@ import asyncio
 import functools
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,24 +62,31 @@ class OpenTools:
             return self._raised(tool, error, repaired=False)
         if tool.context is not None:
             values[tool.context] = self._context
+        time = asyncio.get_running_loop().time
+        began = called = time()
         gate = self._gates.get(name)
         if gate is not None:
             await gate.enter()
-        return await self._bounded(tool, values, repaired=repaired)
+            began = time()
+        function = functools.partial(tool.function, **values)
+        if tool.is_async:
+            work = _awaited(function)
+        else:
+            begun = await self._threads.begin(function)
+            work, began = begun.outcome(), begun.time
+        return replace(await self._bounded(tool, work, began, repaired=repaired), wait_s=began - called)
 
     async def aclose(self) -> None:
         """End what is left of this rollout's processes."""
         await self._commands.end(self._context.rollout)
 
-    async def _bounded(self, tool: Tool, values: dict[str, Any], *, repaired: bool) -> ToolOutput:
+    async def _bounded(self, tool: Tool, work: Coroutine[Any, Any, Any], began: float, *, repaired: bool) -> ToolOutput:
+        """What work that began then comes to within the tool's limit."""
         limit_s = tool.options.timeout_s or self._context.limits.timeout_s
-        clock = asyncio.timeout(None if math.isinf(limit_s) else limit_s)
+        clock = asyncio.timeout_at(None if math.isinf(limit_s) else began + limit_s)
         try:
             async with clock:
-                if tool.is_async:
-                    result = await cancellable(tool.function(**values))
-                else:
-                    result = await self._threads.run(functools.partial(tool.function, **values))
+                result = await work
             return self._returned(tool, result, repaired=repaired)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
@@ -119,3 +127,7 @@ class OpenTools:
 
     def _most(self, tool: Tool) -> int:
         return tool.options.max_output_chars or self._context.limits.max_output_chars
+
+
+async def _awaited(function: Callable[[], Awaitable[Any]]) -> Any:
+    return await cancellable(function())

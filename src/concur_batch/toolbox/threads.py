@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import queue
@@ -18,7 +19,26 @@ class _Job:
     future: Future[Any]
     context: contextvars.Context
     function: Callable[[], Any]
+    tell: Callable[[], None] | None  # that it begins; called in its thread
     lost: bool = False  # given up while it ran; its thread ends after it
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A call that runs in a thread."""
+
+    time: float  # when it began, by the event loop's clock
+    job: _Job
+    give_up: Callable[[_Job], None]
+
+    async def outcome(self) -> Any:
+        """What the function returns or raises. A cancelled call leaves its thread to itself."""
+        future = self.job.future
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            if future.running():
+                self.give_up(self.job)
 
 
 class DaemonThreads:
@@ -38,24 +58,40 @@ class DaemonThreads:
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """What the function returns or raises. A cancelled call leaves its thread to itself: threads cannot be ended."""
-        job = self._begin(function)
+        return await (await self.begin(function)).outcome()
+
+    async def begin(self, function: Callable[[], Any]) -> Begun:
+        """Wait for a thread, until the function runs in it. Who is cancelled meanwhile has not called it."""
+        loop = asyncio.get_running_loop()
+        begun: asyncio.Future[float] = loop.create_future()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_settle, begun, loop.time())
+
+        job = self._put(function, tell)
         try:
-            return await asyncio.wrap_future(job.future)
-        finally:
-            if job.future.running():  # given up
-                with self._lock:
-                    if self._lost < self._max_lost and job.future.running():
-                        self._lost += 1
-                        self._threads -= 1
-                        job.lost = True
-                        self._start()
+            return Begun(await begun, job, self._give_up)
+        except asyncio.CancelledError:
+            if not job.future.cancel():  # it began just now
+                self._give_up(job)
+            raise
 
     def submit(self, function: Callable[[], Any]) -> Future[Any]:
         """What will come of it, for whoever does not give up."""
-        return self._begin(function).future
+        return self._put(function).future
 
-    def _begin(self, function: Callable[[], Any]) -> _Job:
-        job = _Job(Future(), contextvars.copy_context(), function)
+    def _give_up(self, job: _Job) -> None:
+        """Another thread takes the place of the one that runs it."""
+        with self._lock:
+            if self._lost < self._max_lost and job.future.running():
+                self._lost += 1
+                self._threads -= 1
+                job.lost = True
+                self._start()
+
+    def _put(self, function: Callable[[], Any], tell: Callable[[], None] | None = None) -> _Job:
+        job = _Job(Future(), contextvars.copy_context(), function, tell)
         self._jobs.put(job)
         with self._lock:
             self._start()
@@ -91,6 +127,8 @@ class DaemonThreads:
 
     @staticmethod
     def _do(job: _Job) -> None:
+        if job.tell is not None:
+            job.tell()
         try:
             result = job.context.run(job.function)
         except Exception as error:  # noqa: BLE001  (whatever the tool raises is the call's outcome)
@@ -100,6 +138,11 @@ class DaemonThreads:
             job.future.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
         else:
             job.future.set_result(result)
+
+
+def _settle(begun: asyncio.Future[float], time: float) -> None:
+    if not begun.done():
+        begun.set_result(time)
 
 
 class DaemonExecutor(ThreadPoolExecutor):
