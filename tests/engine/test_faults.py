@@ -90,6 +90,11 @@ def test_reads_retry_after_without_a_clock(headers, seconds):
         ),
         ("This model's maximum context length is 8192 tokens. However, your request has 9000 input tokens.", None),
         ("max_new_tokens must be at least 0, got -1.", None),
+        ("max_completion_tokens is too large: 200000.This model supports at most 131072 completion tokens.", 131072),
+        (
+            "max_tokens is too large: 20000. This model supports at most 16384 completion tokens, whereas you provided 20000.",
+            16384,
+        ),
     ],
 )
 def test_finds_what_would_have_fitted(message, room):

@@ -19,6 +19,7 @@ _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # Ope
 _CONTEXT = re.compile(r"context length|context window|context size|maximum model length", re.IGNORECASE)
 _CONTEXT_TOKENS = re.compile(r"maximum context length (?:is|of) (\d+)")
 _PROMPT_TOKENS = re.compile(r"(at least )?(\d+) (?:tokens from the input|in (?:the|your) (?:messages|prompt)|input tokens)")
+_MOST_COMPLETION_TOKENS = re.compile(r"is too large: \d+\. ?This model supports at most (\d+) completion tokens")
 _TITLE = re.compile(r"<title>\s*([^<]{1,80})", re.IGNORECASE)
 
 
@@ -49,12 +50,16 @@ def unreadable(body: bytes, where: str, expected: str, wrong: str | None = None)
 
 
 def room_for_completion(body: bytes) -> int | None:
-    """`max_tokens` that would have fitted, where the prompt does and only prompt + completion does not; else None.
+    """`max_tokens` that would have fitted, where the prompt does and only prompt + completion does not; else None. Where the
+    completion alone is too long, as much as the server gives to any prompt.
 
     Understands SGLang, vLLM (old and new) and OpenAI. vLLM may stop counting at the limit ("at least"): then half of what
     seems left is offered, since the true prompt may be longer.
     """
     told, _ = _told(body)
+    most = _MOST_COMPLETION_TOKENS.search(told)
+    if most is not None:
+        return int(most[1]) or None
     context, prompt = _CONTEXT_TOKENS.search(told), _PROMPT_TOKENS.search(told)
     if context is None or prompt is None:
         return None

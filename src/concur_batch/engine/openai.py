@@ -143,12 +143,19 @@ class OpenAIEngine:
         return answer
 
     async def _send_shortened(self, body: dict[str, Any], refusal: Answer) -> Answer:
-        """Send again, once, where only prompt + completion was too long; else the refusal stands."""
-        room = room_for_completion(refusal.body)
-        if room is None:
-            return refusal
+        """Send again where only prompt + completion was too long; else the refusal stands. SGLang may refuse twice: it looks at
+        what is asked for before it counts the prompt.
+        """
         field = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
-        return await self._transport.chat({**body, field: room})
+        for _ in range(2):
+            asked, room = body.get(field), room_for_completion(refusal.body)
+            if room is None or (isinstance(asked, int) and room >= asked):
+                break
+            body = {**body, field: room}
+            refusal = await self._transport.chat(body)
+            if refusal.status != 400:
+                break
+        return refusal
 
     async def stats(self) -> EngineStats:
         """One reading. Raises EngineError where none came."""
