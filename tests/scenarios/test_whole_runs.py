@@ -77,6 +77,83 @@ def test_the_output_budget_bounds_the_limit_that_is_said(said, sent):
     assert stage.engine.requests[0].sampling == {"seed": 0} | sent
 
 
+def talkative(tokens, *, prompt=100, context=None):
+    """An engine's script: whoever asks gets so many tokens, unless less is asked for or fits; prompts grow by what was said."""
+
+    def outcome(request):
+        said = 10 * sum(len(message["content"]) for message in request.messages if message["role"] == "assistant")
+        prompt_tokens, asked = prompt + said, request.sampling.get("max_tokens", tokens)
+        most = min(tokens, asked, tokens if context is None else context - prompt_tokens)
+        reason = "stop" if most == tokens else "length"
+        return reply("x" * (most // 10), prompt_tokens=prompt_tokens, completion_tokens=most, finish_reason=reason)
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampling", "context", "status", "spent"),
+    [
+        (Limits(max_output_tokens=50), {}, None, "token_budget", 50),
+        (Limits(max_output_tokens=50), {"max_tokens": 80}, None, "token_budget", 50),
+        (Limits(max_output_tokens=50), {"max_tokens": 20}, None, "completed", 20),
+        (Limits(max_output_tokens=300), {}, None, "completed", 200),
+        (Limits(max_output_tokens=180), {}, 250, "completed", 150),  # cut by what the engine can hold
+        (Limits(context_length=150), {}, None, "context_length", 150),
+        (Limits(context_length=250), {"max_tokens": 20}, None, "completed", 20),
+        (Limits(context_length=500), {}, None, "completed", 200),
+        (Limits(context_length=100), {"max_tokens": 20}, None, "context_length", 20),  # the prompt alone
+        (Limits(context_length=240, max_output_tokens=150), {}, None, "token_budget", 150),
+    ],
+)
+def test_a_reply_that_a_limit_cut_off_is_no_answer(limits, sampling, context, status, spent):
+    engine = ScriptedEngine(talkative(200, context=context))
+    (end,) = Stage(engine, tasks(1, sampling=sampling), limits=limits).run().of(r.RolloutFinished)
+    assert (end.status, end.completion_tokens, end.n_steps) == (status, spent, 1)
+    assert (end.output is None) == (status != "completed")
+
+
+async def twice(task, ctx):
+    messages = ctx.prompt
+    for _ in range(2):
+        messages.append((await ctx.complete(messages)).message)
+    return "both"
+
+
+def test_a_conversation_is_bounded_by_what_its_last_reply_counted():
+    limits = Limits(context_length=370)
+    stage = Stage(ScriptedEngine(talkative(200)), tasks(1), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [q.sampling["max_tokens"] for q in stage.engine.requests] == [370, 70]
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output, end.n_steps) == ("context_length", None, 2)
+    assert stage.of(r.ReplyReceived)[-1].prompt_tokens + stage.of(r.ReplyReceived)[-1].completion_tokens == 370
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampling", "asked"),
+    [
+        (Limits(max_output_tokens=200_000), {}, [None, None]),  # the engine ends the reply where its context does
+        (Limits(max_output_tokens=950), {}, [950, None]),
+        (Limits(max_output_tokens=600), {}, [600, 400]),
+        (Limits(max_output_tokens=200_000), {"max_tokens": 300_000}, [999, 999]),
+        (Limits(), {"max_tokens": 300_000}, [999, 999]),
+        (Limits(), {"max_tokens": 300}, [300, 300]),
+        (Limits(context_length=1000), {}, [None, None]),
+        (Limits(context_length=900), {}, [900, 600]),
+    ],
+)
+def test_no_more_is_asked_for_than_the_models_context_leaves(limits, sampling, asked):
+    engine = ScriptedEngine(talkative(200), capabilities=Capabilities(context_length=1000))
+    Stage(engine, tasks(1, sampling=sampling), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [q.sampling.get("max_tokens") for q in engine.requests] == asked
+
+
+def test_a_reply_that_was_cut_off_ends_the_rollout_also_when_it_comes_from_the_journal():
+    stage = Stage(ScriptedEngine(talkative(200)), tasks(1), limits=Limits(max_output_tokens=50)).run()
+    stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]
+    (end,) = stage.run().of(r.RolloutFinished)
+    assert (end.status, end.n_steps, len(stage.engine.requests)) == ("token_budget", 1, 1)
+
+
 class BusyTools(Tools):
     """Each call waits 3 s until it can begin, and takes 1 s then."""
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from concur_batch import errors
 from concur_batch import records as r
+from concur_batch.agent.budget import Budget
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
@@ -37,7 +38,6 @@ INTERRUPTED = (
 # agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
 _PRIORITIES = 10
 
-_MOST_TOKENS = ("max_tokens", "max_completion_tokens")  # the second is OpenAI's newer name
 _TOLD = 10  # who goes on calling after a limit was raised so often will not be ended by raising it
 
 _LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
@@ -81,7 +81,7 @@ class Context:
         self._talk = Conversation(setting.task.messages)
         self._generation = lane.presence.generation
         self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
-        self._context_length = setting.limits.context_length or lane.engine.capabilities.context_length
+        self._budget = Budget(setting.limits, self.spent)
 
     @property
     def workspace(self) -> Path:
@@ -121,7 +121,7 @@ class Context:
         """One model call: a step. `tools`: names or schemas to offer, in place of the task's; `sampling`: over the task's.
 
         Pauses before the call when the limit asks for it. Raises EngineError where retrying does not help; a limit
-        that is reached ends the rollout from within.
+        that is reached ends the rollout from within, also where it cut this reply off.
         """
         check_asked(messages, sampling)
         tools = None if tools is None else list(tools)
@@ -129,11 +129,11 @@ class Context:
         key = self._talk.hash(messages, tools, sampling)
         n, past = self._past.take(key, "a model call", r.ReplyReceived, r.CallFailed)
         if isinstance(past, r.ReplyReceived):
-            return self._reply_again(past, messages)
+            return await self._reply_again(past, messages)
         if isinstance(past, r.CallFailed):
             self._spend_failed(past)
             raise errors.named(past.error, past.message)
-        await self._check_limits()
+        await self._check_limits(messages)
         task = self._begin()
         try:
             returned = await self._boundary()
@@ -149,7 +149,8 @@ class Context:
                 self._lane.gate.ended(self._view, number)
         finally:
             del self._calling[task]
-        self._take_reply(done, n, key, request, number, kept=kept)
+        record = self._take_reply(done, n, key, request, number, kept=kept)
+        await self._end_with(self._budget.ended(record))
         return done.reply
 
     def _record_failed(self, error: errors.EngineError, n: int, key: str, step: int) -> None:
@@ -187,14 +188,8 @@ class Context:
         step: int,
         n: int,
     ) -> Request:
-        setting, spent = self._setting, self.spent
+        setting, script, helps = self._setting, self.task.script, self._lane.helps
         merged = {**setting.sampling, **sampling} if sampling else setting.sampling
-        budget = setting.limits.max_output_tokens
-        if budget is not None:
-            left = budget - spent.completion_tokens
-            said = [name for name in _MOST_TOKENS if merged.get(name)] or _MOST_TOKENS[:1]
-            merged = {**merged, **{name: min(merged.get(name) or left, left) for name in said}}
-        script, helps = self.task.script, self._lane.helps
         return Request(
             rollout=setting.rollout,
             step=step,
@@ -203,7 +198,7 @@ class Context:
             model=setting.model or self._lane.model,
             messages=messages,
             tools=(setting.offered if tools is None else self._schemas(tools)) or None,
-            sampling=merged,
+            sampling=self._budget.bounded(merged, self._talk.seen_tokens(messages), self._model_tokens),
             turn=script[step - 1] if script is not None and step <= len(script) else None,
             session_id=setting.rollout if helps.sessions else None,
             priority=round(_PRIORITIES * self._lane.gate.seniority(self._view)) if helps.priority else None,
@@ -216,7 +211,7 @@ class Context:
             raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
         return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
-    def _take_reply(self, done: Completed, n: int, key: str, request: Request, number: int, *, kept: bool) -> None:
+    def _take_reply(self, done: Completed, n: int, key: str, request: Request, number: int, *, kept: bool) -> r.ReplyReceived:
         reply, lane = done.reply, self._lane
         talk = self._talk.extend(request.messages, reply, n, number)
         unforced = self._unforced and kept and lane.presence.generation == self._generation
@@ -259,13 +254,15 @@ class Context:
             fault=unforced,
         )
         self._spend(record)
+        return record
 
-    def _reply_again(self, past: r.ReplyReceived, messages: list[Message]) -> Reply:
+    async def _reply_again(self, past: r.ReplyReceived, messages: list[Message]) -> Reply:
         reply = reply_of(past)
         number = self._talk.number(messages)
         self._talk.extend(messages, reply, past.n, number)
         self._tell(reply, number)
         self._spend(past)
+        await self._end_with(self._budget.ended(past))
         return reply
 
     def _tell(self, reply: Reply, conversation: int) -> None:
@@ -285,28 +282,23 @@ class Context:
         self.spent.failed(x)
         self.now += x.wait_s + x.retry_s
 
-    async def _check_limits(self) -> None:
-        status = self._reached()
-        if status is not None:
-            task = asyncio.current_task()
-            self._told[task] += 1
-            if self._told[task] > _TOLD:
-                await self.leash.let_go(LimitReached(status))
-            raise LimitReached(status)
+    async def _check_limits(self, messages: list[Message]) -> None:
+        context_tokens = max(self._view.context_tokens, self._talk.seen_tokens(messages))
+        await self._end_with("timeout" if self.wall_time.expired else self._budget.reached(context_tokens, self._model_tokens))
 
-    def _reached(self) -> str | None:
-        limits, spent = self._setting.limits, self.spent
-        if self.wall_time.expired:
-            return "timeout"
-        if limits.max_steps is not None and spent.steps >= limits.max_steps:
-            return "max_steps"
-        if limits.max_output_tokens is not None and spent.completion_tokens >= limits.max_output_tokens:
-            return "token_budget"
-        if limits.max_total_tokens is not None and spent.prompt_tokens + spent.completion_tokens >= limits.max_total_tokens:
-            return "token_budget"
-        if self._context_length is not None and self._view.context_tokens >= self._context_length:
-            return "context_length"
-        return None
+    @property
+    def _model_tokens(self) -> int | None:
+        return self._lane.engine.capabilities.context_length
+
+    async def _end_with(self, status: str | None) -> None:
+        """A limit that is reached, if any, ends the rollout."""
+        if status is None:
+            return
+        task = asyncio.current_task()
+        self._told[task] += 1
+        if self._told[task] > _TOLD:
+            await self.leash.let_go(LimitReached(status))
+        raise LimitReached(status)
 
     # Tools -----------------------------------------------------------------------------------------------------------
 

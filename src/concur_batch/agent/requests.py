@@ -78,6 +78,12 @@ class Conversation:
             return self._numbers
         return head.number
 
+    def seen_tokens(self, messages: list[Message]) -> int:
+        """So many tokens of this request the engine has counted: those of the conversation that it goes on from as a whole."""
+        after, base = self._continued(messages)
+        head = self._heads[after]
+        return head.seen_tokens if base == len(head.messages) else 0
+
     def extend(self, messages: list[Message], reply: Reply, n: int, number: int = 0) -> Extension:
         """Take the reply to call `n` in, which was made in conversation `number`."""
         after, base = self._continued(messages)
