@@ -95,6 +95,7 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
             status, output, error = await _run(rollout, context)
         finally:
             await context.close()
+        context.settle()
         spent = context.spent
         if past is not None:
             spent.paused_s += past.paused_s

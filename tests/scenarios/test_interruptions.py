@@ -12,6 +12,9 @@ from concur_batch.agent.context import INTERRUPTED
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineRefused, RunDirectoryError
 from concur_batch.plan import Retry
+from concur_batch.results.index import Trace
+from concur_batch.results.rows import result_row
+from concur_batch.state import fold
 
 
 def test_a_drain_stops_everybody_at_a_boundary_and_repeats_nothing():
@@ -210,3 +213,29 @@ def test_an_error_that_an_agent_caught_is_raised_again_on_resume():
     assert finals(stage) == {"t0#0": "done"}
     assert len(stage.tools.ran) == 2
     assert len(stage.of(r.CallFailed)) == 1
+
+
+@pytest.mark.parametrize("diverges_at", [0, 1, 3])
+def test_what_was_done_before_an_agent_diverged_counts_in_its_row(diverges_at):
+    said = "first"
+
+    async def fickle(task, ctx):
+        messages = ctx.prompt
+        for step in range(6):
+            messages.append({"role": "user", "content": said if step == diverges_at else f"{step}"})
+            messages.append((await ctx.complete(messages)).message)
+            messages.append((await ctx.call("wait", {"at": step})).message)
+        return "done"
+
+    stage = Stage(ScriptedEngine(turns(), delay_s=1.0), tasks(1), agent="fickle", agents={"fickle": fickle}).run(after(9.5, stop))
+    said = "second"
+    stage.run()
+    (end,) = stage.of(r.RolloutFinished)
+    replies, calls = stage.of(r.ReplyReceived), stage.of(r.ToolFinished)
+    assert "did not repeat itself" in end.error.message
+    assert (end.n_steps, len(replies), len(calls)) == (5, 5, 4)
+    assert (end.finish_reason, end.model_s, end.tool_s) == ("stop", 5.0, 4.0)
+    totals = fold(stage.records).totals
+    assert (totals.steps, totals.prompt_tokens, totals.model_s) == (end.n_steps, end.prompt_tokens, end.model_s)
+    row = result_row("t0#0", Trace(index=0, k=0), (x for x in stage.records if getattr(x, "rollout", None) == "t0#0"))
+    assert sum(message["role"] == "assistant" for message in row.messages) == row.n_steps == 5

@@ -104,6 +104,11 @@ class Context:
                 task.cancel()
             await asyncio.wait(list(self._calling), timeout=_LEAVE_S)
 
+    def settle(self) -> None:
+        """It is over for good: what earlier segments did counts also where the agent has not asked for it again."""
+        for call in self._past.left():
+            self.spent.past(call)
+
     def _begin(self) -> asyncio.Task[Any]:
         """This task waits for a slot, the engine or a tool from now on, until it is taken out of `_calling`."""
         if self._over:

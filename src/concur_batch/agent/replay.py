@@ -169,6 +169,10 @@ class PastCalls:
             n = found
         return n, self._left.pop(n)
 
+    def left(self) -> list[Call]:
+        """Those that have not been asked for again, in the order made."""
+        return [self._left[n] for n in sorted(self._left)]
+
 
 def _is(past: Call, key: str, kinds: tuple[type[Call], ...]) -> bool:
     return isinstance(past, kinds) and (past.started.hash if isinstance(past, PastCall) else past.hash) == key

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from concur_batch import records as r
+from concur_batch.agent.past import Call, PastCall
 from concur_batch.task import Limits, Task
 from concur_batch.toolbox.base import ToolSpec
 
@@ -46,7 +47,8 @@ class Spent:
     wait_s: float = 0.0
     retry_s: float = 0.0
     paused_s: float = 0.0
-    finish_reason: str | None = None
+    finish_reason: str | None = None  # of the last reply, by the calls' numbers
+    newest: int = 0  # number of that call
 
     def reply(self, x: r.ReplyReceived) -> None:
         """One more step."""
@@ -59,7 +61,8 @@ class Spent:
         self.model_s += x.model_s
         self.wait_s += x.wait_s
         self.retry_s += x.retry_s
-        self.finish_reason = x.finish_reason
+        if x.n >= self.newest:
+            self.newest, self.finish_reason = x.n, x.finish_reason
 
     def tool(self, x: r.ToolFinished) -> None:
         """A tool call that came back."""
@@ -70,3 +73,15 @@ class Spent:
         """A call that came to nothing."""
         self.wait_s += x.wait_s
         self.retry_s += x.retry_s
+
+    def past(self, call: Call) -> None:
+        """A call of an earlier segment that the agent has not made again."""
+        match call:
+            case r.ReplyReceived():
+                self.reply(call)
+            case r.CallFailed():
+                self.failed(call)
+            case PastCall(finished=r.ToolFinished() as finished):
+                self.tool(finished)
+            case _:  # interrupted
+                pass
