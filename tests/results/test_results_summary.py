@@ -53,6 +53,15 @@ def test_the_numbers():
     assert json.loads(json.dumps(summary)) == summary
 
 
+def test_an_attempt_that_failed_is_no_retry():
+    refused = r.CallFailed(
+        t=3.0, rollout="a#0", engine="e", step=1, n=1, hash="", error="ContextLengthExceeded", message="too long", retry_s=3.0
+    )
+    summary = summarise(fold([segment(), start("a#0", 0), refused, end("a#0", "context_length", t=3.0)]))
+    assert (summary["retries"], summary["time"]["seconds"]["retry_s"]) == (0, 3.0)
+    assert "agent time  failed attempts 100.0 %" in printed(summary)
+
+
 def test_counted_failures_take_the_place_of_the_states_own():
     assert summarise(fold(STORY), failures={})["failures"] == {}
 

@@ -16,7 +16,7 @@ from concur_batch.state import EngineView, RunState, Totals
 
 _PARTS = ("model_s", "tool_s", "paused_s", "wait_s", "retry_s")
 _MESSAGE = 200  # characters of one, at most
-_PART_NAMES = {"model_s": "model", "tool_s": "tools", "paused_s": "paused", "wait_s": "waiting", "retry_s": "retries"}
+_PART_NAMES = {"model_s": "model", "tool_s": "tools", "paused_s": "paused", "wait_s": "waiting", "retry_s": "failed attempts"}
 
 
 def summarise(state: RunState, *, failures: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -4,10 +4,10 @@
 const PHASES = [
   ['admission', 'admission', 'before the first slot'],
   ['paused', 'paused', 'without a slot, at a step boundary'],
-  ['waiting', 'waiting', 'before a call was sent: request limit, engine away'],
+  ['waiting', 'waiting', 'before a call began: request limit, engine away, the rate of a tool, a thread for it'],
   ['model', 'model', 'from sending a call to the whole reply'],
   ['tool', 'tool', 'summed over calls, also those side by side'],
-  ['retry', 'retry', 'lost in attempts that failed, and between them'],
+  ['retry', 'failed attempts', 'model calls that failed at first or for good, and the time between attempts'],
 ];
 const SECONDS = { admission: 'admission_s', paused: 'paused_s', waiting: 'wait_s', model: 'model_s', tool: 'tool_s', retry: 'retry_s' };
 
