@@ -146,7 +146,7 @@ class Forecast(Admission):
         self._samples += 1
         whole = self._kinds.whole
         spread = math.sqrt(sample.active) * (self._deviations * whole.growth_deviation + whole.swing_deviation)
-        tokens = self._room.tokens(sample.time, self._patience.usual_s, spread)
+        tokens = self._room.tokens(sample.time, self._patience.usual_s, spread, dead_first=self._frees_ended)
         if tokens is None:
             return self._blind(sample)
         if self._host_tokens and self._lives >= _LIVES and self._all_tokens > tokens:

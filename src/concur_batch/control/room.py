@@ -80,14 +80,18 @@ class Room:
                 return when
         return time - seconds
 
-    def tokens(self, time: float, usual_s: float, spread_tokens: float = 0.0) -> float | None:
+    def tokens(self, time: float, usual_s: float, spread_tokens: float = 0.0, *, dead_first: bool = False) -> float | None:
         """For live contexts, so that KV which is not used for `usual_s` is found again, and so many more than foreseen have room.
-        None: nothing is known of the pool.
+        `dead_first`: the engine evicts dead KV before any other, so none has to be kept for it, and what the fill leaves free is there
+        for those. None: nothing is known of the pool.
         """
         pool = self.pool_tokens
         if pool is None:
             return None
-        reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
+        if dead_first:
+            reserve = max(0.0, spread_tokens - (1.0 - self._f.fill) * pool)
+        else:
+            reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
         return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
 
     def busy_tokens(self, calling_share: float) -> float:
