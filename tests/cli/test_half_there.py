@@ -72,6 +72,21 @@ def test_of_one_that_has_lost_its_journal_the_results_are_left(runs, tmp_path, c
     assert onlooker.remark == f"{tmp_path / 'run'} has lost its journal; its results are left: concur results {tmp_path / 'run'}"
 
 
+@pytest.mark.parametrize("change", [{}, {"journal": empty}, {"journal": torn}])
+def test_the_results_of_one_that_has_lost_its_journal_are_not_overwritten(runs, tmp_path, change):
+    place = half(runs, tmp_path, "run", *(() if change else ("journal",)), **change)
+    before = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
+    what = (
+        "run: has lost its journal, so it cannot be gone on with; its results are left, see them by: concur results run; "
+        "to run the job anew, give `concur run` another --out"
+    )
+    shutil.copy(runs / "job.jsonl", tmp_path)
+    for command in ("resume --no-live", "resume --retry-failed", "run job.jsonl --out"):
+        assert told(command, tmp_path, 2) == what
+    (place / "lock").unlink()
+    assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+
+
 def test_a_simulation_without_a_record_is_run_again(runs, tmp_path):
     half(runs, tmp_path, "simulation", *WITHOUT_RESULTS, journal=empty)
     what = "it is a simulation, which is not resumed; run `concur simulate` again"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from concur_batch import __version__
 from concur_batch.errors import RunDirectoryError
+from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import FOLDER, segments
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIG = "config.json"
 INDEX = "job.index"
+RESULTS = "results.parquet"
 LOGS = "logs"
 WORKSPACES = "workspaces"
 WORDING = "wording.json"  # of a replay: how the server counts
@@ -53,6 +55,15 @@ def is_simulation(directory: Path) -> bool:
         return False
 
 
+def refuse_lost(directory: Path) -> None:
+    """Raises RunDirectoryError where nothing but results is left of a run: to begin it again would overwrite them."""
+    if (directory / RESULTS).exists() and next(JournalReader(directory).records(), None) is None:
+        raise RunDirectoryError(
+            f"{directory}: has lost its journal, so it cannot be gone on with; its results are left, "
+            f"see them by: concur results {shlex.quote(str(directory))}; to run the job anew, give `concur run` another --out"
+        )
+
+
 def choose(out: str | None, jobs: Sequence[str]) -> Path:
     """The directory for a new run: the one named, which must be new or empty, or the next free name under runs/."""
     if out is None:
@@ -72,6 +83,8 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
         raise RunDirectoryError(f"{directory}: cannot be a run directory ({error.strerror}); give another --out") from error
     if described and read(directory).get("simulated"):
         raise RunDirectoryError(f"{directory}: holds a simulation already; give another --out")
+    if described:
+        refuse_lost(directory)
     if described or segments(directory):
         raise RunDirectoryError(
             f"{directory}: holds a run already; go on with it by `{resuming(directory)}`, or give another --out"

@@ -110,6 +110,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire(take_over=take_over)
+        directory.refuse_lost(run_dir)
         tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES)
         job = stack.enter_context(load(saved["jobs"], parts.load_options(config, tools), spool=run_dir, with_index=True))
         index = run_dir / directory.INDEX
