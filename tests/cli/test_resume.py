@@ -119,3 +119,54 @@ def test_a_damaged_job_index_is_made_anew_as_the_message_says(damage, told, tmp_
     index.unlink()
     assert "3 of 3 ended: completed 3" in resumed(tmp_path).stdout
     assert index.read_bytes() == whole
+
+
+TOOLS = """
+from concur_batch.toolbox import tool
+
+@tool
+def look(place: str) -> str:
+    \"""Look at a place.\"""
+    return "nothing"
+
+@tool
+def wait() -> str:
+    \"""Wait a while.\"""
+    return "done"
+"""
+
+
+def noted(folder, tools, count, *more):
+    """What resume says of tools when they are so, and the job has so many rows."""
+    (folder / "tools.py").write_text(tools)
+    write_job(folder, count)
+    said = resumed(folder, *more).stderr
+    return [line.removeprefix("note: ") for line in said.splitlines() if "tools are" in line]
+
+
+def test_tools_that_changed_are_named_once_and_the_run_goes_on(tmp_path):
+    (tmp_path / "tools.py").write_text(TOOLS)
+    ran(tmp_path, "--tools", "tools.py")
+    assert noted(tmp_path, TOOLS, 4) == []
+    assert noted(tmp_path, TOOLS.replace('"nothing"', '"a tree"'), 5) == []
+    changed = TOOLS.replace("Look at", "Describe").replace("wait() ->", "wait(seconds: float) ->")
+    assert noted(tmp_path, changed, 5) == []  # nothing was left to run
+    (told,) = noted(tmp_path, changed, 6)
+    assert told.startswith(
+        "tools are no longer as the model saw them before: look (description changed), wait (arguments changed); "
+    )
+    assert noted(tmp_path, changed, 7) == []
+    (told,) = noted(tmp_path, changed.replace("def wait", "def rest"), 8)
+    assert "before: wait (no longer offered), rest (new); " in told
+    assert summary(tmp_path)["statuses"] == {"completed": 8}
+
+
+def test_a_run_that_kept_nothing_of_its_tools_goes_on_without_a_word(tmp_path):
+    (tmp_path / "tools.py").write_text(TOOLS)
+    ran(tmp_path, "--tools", "tools.py")
+    path = tmp_path / "out" / "config.json"
+    saved = json.loads(path.read_text())
+    assert set(saved["tools_seen"]) == {"look", "wait"}
+    del saved["tools_seen"]
+    path.write_text(json.dumps(saved))
+    assert noted(tmp_path, TOOLS.replace("Look at", "Describe"), 4) == []

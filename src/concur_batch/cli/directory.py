@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,11 +120,25 @@ def unmake(directory: Path) -> None:
         link.unlink()
 
 
-def describe(directory: Path, config: Config, jobs: Sequence[str], *, simulated: bool = False) -> None:
-    """Write config.json: what is run and how, without secrets. `simulated`: in virtual time, so there is nothing to resume."""
+def describe(
+    directory: Path,
+    config: Config,
+    jobs: Sequence[str],
+    *,
+    tools: Mapping[str, Any] | None = None,
+    simulated: bool = False,
+) -> None:
+    """Write config.json: what is run and how, without secrets.
+
+    `tools`: fingerprints of what the model is offered. `simulated`: in virtual time, so there is nothing to resume.
+    """
     from concur_batch.config import to_json  # noqa: PLC0415 - pydantic, which whoever only looks at a run does not need
 
-    content = {"concur": __version__, "jobs": list(jobs), "config": to_json(config)} | ({"simulated": True} if simulated else {})
+    content: dict[str, Any] = {"concur": __version__, "jobs": list(jobs), "config": to_json(config)}
+    if tools is not None:
+        content["tools_seen"] = tools
+    if simulated:
+        content["simulated"] = True
     path = directory / CONFIG
     new = path.with_name(CONFIG + ".new")
     try:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, hints, parts
+from concur_batch.cli.run import tools_seen
 from concur_batch.cli.run.finish import finish
 from concur_batch.cli.run.on_exit import tell
 from concur_batch.cli.run.segment import Batch, Outcome, run_segment, write_closing_segment
@@ -71,7 +72,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             where = [job if job in ("-", "") else str(Path(job).absolute()) for job in jobs]
             job = stack.enter_context(load(where, options, spool=run_dir, with_index=True))
             write_index(job, run_dir / directory.INDEX)
-            directory.describe(run_dir, config, where)
+            directory.describe(run_dir, config, where, tools=tools_seen.seen(job, tools))
         except BaseException:
             if fresh:
                 directory.unmake(run_dir)
@@ -117,9 +118,11 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         if index.exists():
             compare_index(index, job).raise_if_refused()
 
+        now_seen = tools_seen.seen(job, tools)
+
         def settle() -> None:
             write_index(job, index)
-            directory.describe(run_dir, config, saved["jobs"])
+            directory.describe(run_dir, config, saved["jobs"], tools=now_seen)
 
         _warn([*job.warnings, *hints.notes(config, job)])
         history, state = History(), RunState()
@@ -142,6 +145,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         )
         if is_done(((entry.id, entry.n) for entry in entries(job)), history, retry):
             return _close(batch, lock)
+        _warn(tools_seen.changes(saved.get("tools_seen"), now_seen, tools.offered))
         return _run(batch, lock)
 
 
