@@ -146,12 +146,12 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         ("sampling.n=3", "set run.n"),
         ("sampling.extra_body={messages=[]}", "sampling.extra_body.messages cannot be set here; they come from the job file"),
         ("sampling.extra_body=5", "sampling.extra_body must be a table, not 5"),
-        ("sampling.temperature=nan", None),
+        ("sampling.min_p=nan", None),
     ],
 )
 def test_refusals_on_the_command_line(sets, said):
     if said is None:
-        assert made(sets=[sets]).sampling == {"temperature": "nan"}
+        assert made(sets=[sets]).sampling == {"min_p": "nan"}
         return
     text = refusal(sets=[sets])
     assert text.startswith("--set ")

@@ -310,8 +310,11 @@ def test_tells_how_agents_ended(capsys, monkeypatch):
         ({"sets": ["run.metrics_port=9"]}, r"--set run.metrics_port: means nothing to a simulation; leave it out"),
         ({"sets": ["run.fail_on_error=5%"]}, r"--set run.fail_on_error: means nothing to a simulation; its exit code is 1"),
         ({"sets": ["engine.model=m"]}, r"--set engine.model: means nothing to a simulation; give --profile"),
-        ({"sets": ["sampling.max_tokens=abc"]}, r"--set sampling.max_tokens: sampling.max_tokens must be a whole number of at"),
-        ({"sets": ["sampling.max_completion_tokens=-1"]}, r"sampling.max_completion_tokens must be a whole number of at least 1"),
+        (
+            {"sets": ["sampling.max_tokens=abc"]},
+            r"--set sampling.max_tokens: sampling.max_tokens must be a whole number, not 'abc'",
+        ),
+        ({"sets": ["sampling.max_completion_tokens=-1"]}, r"sampling.max_completion_tokens must be at least 1, not -1"),
         ({"sets": ["replay.time_scale=0.5"]}, r"--set replay.time_scale: .*; give --time-scale"),
         ({"sets": ["agent.system=Hello"]}, r"--set agent.system: means nothing to a simulation; leave it out"),
     ],

@@ -257,6 +257,7 @@ def defaults(config: Config) -> Defaults:
     """What a task that does not say otherwise is run with."""
     sampling = dict(config.sampling)
     sampling.update(sampling.pop("extra_body", None) or {})
+    sampling = {key: value for key, value in sampling.items() if value is not None}  # as with a row's nulls
     return Defaults(
         agent=config.agent.name,
         model=config.engine.model or "",

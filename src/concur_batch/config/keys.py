@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
-from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, shortened
+from concur_batch.config.model import ALIASES, FREE, RESERVED, SECTIONS, Sampling, shortened
 from concur_batch.config.secrets import redact
 from concur_batch.errors import InputError
 from concur_batch.task import UNASKED
@@ -70,6 +70,20 @@ def checked(given: Given) -> Iterator[Given]:
             yield leaf
     else:
         raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}")
+
+
+def check_sampled(given: Given) -> None:
+    """Raises InputError for a value of `sampling`, or of its `extra_body`, that a job row may not have there either.
+
+    Not asked of what was saved: a run goes on with what it was begun with.
+    """
+    key = given.path[-1]
+    if given.path[0] != "sampling" or given.path[1:-1] not in ((), ("extra_body",)) or key not in Sampling.model_fields:
+        return
+    try:
+        Sampling.model_validate({key: given.value}, strict=True)
+    except ValidationError as problem:
+        raise InputError(f"{given.source}: {_sentence(given.dotted, problem)}.") from None
 
 
 def nearest(path: Path) -> str:
@@ -140,8 +154,13 @@ def _from_text(given: Given, annotation: Any) -> Any:
 
 
 def _free(given: Given) -> Any:
-    """A typed value without a declared type: JSON or a TOML value where it reads as one, else the text itself."""
+    """A typed value without a declared type: JSON or a TOML value where it reads as one, else the text itself.
+
+    In `sampling`, where no key has to be there, an empty or `none` value is none.
+    """
     text: str = given.value
+    if given.path[0] == "sampling" and text.lower() in ("", "none"):
+        return None
     try:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):

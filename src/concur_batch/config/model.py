@@ -205,6 +205,18 @@ class Controller(Section):
         return dict(self.model_extra or {})
 
 
+class Sampling(Section):
+    """What of `sampling` is checked, as in a job row; every other key goes to the engine as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    seed: Annotated[int, Field(ge=-_MOST, le=_MOST)] | None = None
+
+
 class Sim(Section):
     """Simulated engines: what differs from their profile, and how they are started. Names as SGLang's flags."""
 
@@ -250,7 +262,7 @@ class Config(Section):
     agent: Agent = Agent()
     limits: Limits = Limits()
     sampling: dict[str, Any] = Field(
-        default={}, description="Merged into the body of every model call: `temperature`, `top_p`, ..."
+        default={}, description="Merged into the body of every model call: `temperature`, `top_p`, ...; None: left out."
     )
     tools: Tools = Tools()
     controller: Controller = Controller()

@@ -138,7 +138,6 @@ _UNUSED = (  # the same without, by how they begin
     "agent.",
     "tools.",
 )
-_REPLY_TOKENS = ("sampling.max_tokens", "sampling.max_completion_tokens")
 
 
 def configured(config: Config) -> Config:
@@ -149,8 +148,6 @@ def configured(config: Config) -> Config:
     for key, source in config.sources.items():
         if source.startswith("--set") and (key in _INSTEAD or key.startswith(_UNUSED)):
             raise InputError(f"--set {key}: means nothing to a simulation; {_INSTEAD.get(key, 'leave it out')}")
-        if key in _REPLY_TOKENS and not _is_bound(config.sampling[key.partition(".")[2]]):
-            raise InputError(f"{source}: {key} must be a whole number of at least 1")
     limits = config.limits
     if "limits.max_steps" not in config.sources:
         limits = limits.model_copy(update={"max_steps": None})
@@ -159,10 +156,6 @@ def configured(config: Config) -> Config:
     run = config.run.model_copy(update={"n": 1, "shuffle": None})
     sim = config.sim.model_copy(update={"speed": 1.0})
     return config.model_copy(update={"limits": limits, "run": run, "agent": Agent(), "sim": sim})
-
-
-def _is_bound(value: Any) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 1)
 
 
 def note_history(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Config) -> None:
