@@ -66,6 +66,17 @@ def test_replays_answers(scripted, content, finish_reason):
     assert (reply.message, reply.finish_reason) == ({"role": "assistant", "content": content}, finish_reason)
 
 
+def test_an_abort_in_the_script_is_no_answer_as_over_http():
+    async def story():
+        sim = engine()
+        for scripted in (ScriptedTurn(content="Cut", finish_reason="abort"), ScriptedTurn(tokens=3, finish_reason="abort")):
+            with pytest.raises(EngineBusy, match="sim: the request was aborted"):
+                await sim.complete(request(turn=scripted))
+        return await sim.complete(request(turn=turn(3)))
+
+    assert run_virtual(story()).finish_reason == "stop"
+
+
 def test_a_count_of_tokens_stands_behind_a_short_marker():
     async def story():
         return await engine().complete(request(turn=turn(5000)))

@@ -112,6 +112,8 @@ class SimEngine:
                 )
             if not whole:
                 message, finish_reason = {"role": "assistant", "content": text_of(head(call.output, call.generated))}, "length"
+        if finish_reason == "abort":  # as the script wants it
+            raise EngineBusy(f"{self._name}: the request was aborted")
         return Reply(
             message=message,
             finish_reason=finish_reason,
