@@ -31,6 +31,7 @@ from concur_batch.touches import Touches
 
 _log = logging.getLogger(__name__)
 _MESSAGE = 300  # characters of an attempt's error that are recorded
+_LAST_READING_S = 1.0  # that the end of a run waits for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,23 +296,7 @@ class Lane:
         while True:
             can = self.engine.capabilities
             await asyncio.sleep(self._options.poll_s / can.speed)
-            stats = await self._reading()
-            touches = self._touches.counted()
-            new, share = to_come()
-            sample = self.meter.sample(
-                self._clock(),
-                stats,
-                active=self.gate.active,
-                waiting=new + self.gate.paused,
-                share=share,
-                committed_tokens=self.gate.committed_tokens,
-                begun=self._in_flight.begun() + alone,
-                frees_ended=self.helps.sessions,
-                host_tokens=can.host_tokens or 0,
-                held=self._steering.held,
-                factor=self._steering.factor,
-            )
-            self._record_sample(sample, lag(), touches)
+            sample = self._sample(await self._reading(), to_come, lag, alone=alone)
             self._decided = self._bounded(self.policy.controller.update(sample))
             self._record_limit(self._decided)
             limit = self._steering.in_force(self._decided, self._max_agents)
@@ -320,6 +305,42 @@ class Lane:
             alone = self.presence.lost is None and self._touches.begin()
             if self.presence.lost is None:
                 self._touches.want(self.gate.touched())
+
+    def _sample(
+        self,
+        stats: EngineStats | None,
+        to_come: Callable[[], tuple[int, float]],
+        lag: Callable[[], float],
+        *,
+        alone: bool = False,
+    ) -> Sample:
+        """Close the interval, and record it."""
+        touches = self._touches.counted()
+        new, share = to_come()
+        sample = self.meter.sample(
+            self._clock(),
+            stats,
+            active=self.gate.active,
+            waiting=new + self.gate.paused,
+            share=share,
+            committed_tokens=self.gate.committed_tokens,
+            begun=self._in_flight.begun() + alone,
+            frees_ended=self.helps.sessions,
+            host_tokens=self.engine.capabilities.host_tokens or 0,
+            held=self._steering.held,
+            factor=self._steering.factor,
+        )
+        self._recorder.write(self.meter.record(sample, self._recorder.now(), lag(), touches))
+        return sample
+
+    async def sample_rest(self, to_come: Callable[[], tuple[int, float]], lag: Callable[[], float]) -> None:
+        """When all is over: record what has come since the last sample. No limit follows from it."""
+        stats = None
+        if self.presence.lost is None:
+            with contextlib.suppress(Exception):  # as in `_reading`; what replies told is there in any case
+                async with asyncio.timeout(_LAST_READING_S):
+                    stats = await self.engine.stats()
+        self._sample(stats, to_come, lag)
 
     def leave(self, view: AgentView, *, ended: bool) -> None:
         """The agent goes; `ended` False: only from this segment. Once."""
@@ -348,34 +369,6 @@ class Lane:
 
     def _bounded(self, limit: Limit) -> Limit:
         return limit._replace(agents=self._max_agents) if limit.agents > self._max_agents else limit
-
-    def _record_sample(self, sample: Sample, lag_s: float, touches: int) -> None:
-        self._recorder.write(
-            r.Sampled(
-                t=self._recorder.now(),
-                engine=sample.engine,
-                capacity_tokens=sample.capacity_tokens,
-                locked=sample.locked,
-                resident=sample.resident,
-                running_requests=sample.running_requests,
-                queued_requests=sample.queued_requests,
-                evicted_tokens=sample.evicted_tokens,
-                prefill_tokens=sample.prefill_tokens,
-                prefill_busy_seconds=sample.prefill_busy_seconds,
-                prompt_tokens=sample.prompt_tokens,
-                cached_tokens=sample.cached_tokens,
-                generated_tokens=sample.generated_tokens,
-                history_tokens=sample.history_tokens,
-                missed_tokens=sample.missed_tokens,
-                active=sample.active,
-                waiting=sample.waiting,
-                committed_tokens=sample.committed_tokens,
-                steps=self.meter.steps,
-                lag_s=round(lag_s, 4),
-                touches=touches,
-                stale=self.meter.stale,
-            )
-        )
 
     def _record_limit(self, limit: Limit) -> None:
         self._recorder.write(

@@ -85,8 +85,11 @@ class Runner:
         self._draining = self._draining or "stop"
         self._done.set()
 
-    async def run(self, lanes: Sequence[Lane]) -> bool:
-        """Until all rollouts have ended (True), or a drain or stop has (False). Raises EngineGone, or what broke the journal."""
+    async def run(self, lanes: Sequence[Lane], *, sample_rest: bool = False) -> bool:
+        """Until all rollouts have ended (True), or a drain or stop has (False). Raises EngineGone, or what broke the journal.
+
+        `sample_rest`: with a last sample of each engine, so that samples add up to all that was done.
+        """
         self._lanes = lanes
         loop = asyncio.get_running_loop()
         watchers = [
@@ -109,9 +112,15 @@ class Runner:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if sample_rest:
+                await self._sample_rest()
         if self._fatal is not None:
             raise self._fatal
         return complete
+
+    async def _sample_rest(self) -> None:
+        samples = (lane.sample_rest(partial(self._to_come, lane), partial(self.take_lag, lane.name)) for lane in self._lanes)
+        await asyncio.gather(*samples)
 
     async def _feed(self) -> None:
         for rollout in self._plan:

@@ -155,7 +155,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
 
         steering = keyboard or contextlib.nullcontext()
         with _signals(loop, runner, outcome.signals, leave, on_screen=on_screen), steering, blocked.told(loop):
-            complete = await runner.run(lanes)
+            complete = await runner.run(lanes, sample_rest=True)
         outcome.cause = "finished" if complete else "stopped" if len(outcome.signals) > 1 else "drained"
     except ConcurError as error:
         outcome.error = error
