@@ -333,3 +333,19 @@ def test_versions_agree():
     from concur_batch import __version__
 
     assert concur("--version", cwd=Path.cwd()).stdout.strip() == f"concur {__version__}"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "engine: none was named, so the embedded one replays each task's script"),
+        (("-e", "sim"), "engine: sim is embedded and simulates qwen3-8b@h100x1: it replays each task's script"),
+        (("-e", "sim:qwen3-32b@h100x4", "-e", "sim"), "engine: sim is embedded and simulates qwen3-8b@h100x1: it replays"),
+    ],
+)
+def test_what_is_said_of_the_embedded_engine_depends_on_whether_it_was_named(tmp_path, more, said):
+    job = write_job(tmp_path / "job.jsonl", count=1, steps=0)
+    ran = concur("run", job, "--out", "out", "--no-live", *more, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert said in ran.stderr
+    assert ("none was named" in ran.stderr) == (not more)

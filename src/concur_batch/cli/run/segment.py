@@ -202,7 +202,7 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
     for lane in lanes:
         lane.announce()
         if lane.engine.capabilities.kind == "sim":
-            console.print(f"engine: {_simulated(lane.name, batch.config.agent.name)}", markup=False, soft_wrap=True)
+            console.print(f"engine: {_simulated(lane.name, batch.config)}", markup=False, soft_wrap=True)
         if lane.note is not None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
     commands = batch.job.uses_tool(("shell", "python"), batch.toolbox.offered)
@@ -210,15 +210,17 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
 
 
-def _simulated(name: str, agent: str) -> str:
-    if name == parts.SIM:
+def _simulated(name: str, config: Config) -> str:
+    if name == parts.SIM and "engine.urls" not in config.sources:
         return (
             "none was named, so the embedded one replays each task's script; no model is run. "
             f"It simulates {parts.DEFAULT_PROFILE}. Name a server with --engine URL."
         )
+    if name == parts.SIM:
+        return f"{name} is embedded and simulates {parts.DEFAULT_PROFILE}: it replays each task's script; no model is run."
     if parts.is_simulated(name):
         return f"{name} is simulated: it replays each task's script; no model is run."
-    if agent == REPLAY:
+    if config.agent.name == REPLAY:
         return f"{name} is simulated: its replies are filler text of the recorded lengths; no model is run."
     return f"{name} is simulated: it replays each task's script, or makes filler text where there is none; no model is run."
 
