@@ -84,6 +84,11 @@ def test_an_earlier_run_tells_how_long_tasks_are(tmp_path, job, earlier):
     assert not (tmp_path / "next" / "ordered-rows.jsonl").exists()
 
 
+def test_of_the_order_of_one_task_nothing_is_said(tmp_path, job, earlier):
+    assert "longest first" not in run(tmp_path, job, "next", *FORECAST, "--history", "earlier", "--limit", 1)
+    assert "of 2 of 2; " in run(tmp_path, job, "two", *FORECAST, "--history", "earlier", "--limit", 2)
+
+
 @pytest.mark.parametrize(
     "more",
     [("--controller", "aimd", "--history", "earlier"), FORECAST, (*FORECAST, "--history", "earlier", "--set", "run.order=job")],

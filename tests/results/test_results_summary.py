@@ -150,7 +150,8 @@ def test_a_limit_on_tokens_is_told_as_such():
 
 
 @pytest.mark.parametrize(
-    ("agents", "text"), [(16, "900 → 900..900 → 16 agents (first)"), (None, "900 → 900..900 → no limit (first)")]
+    ("agents", "text"),
+    [(16, "900 tokens → 900..900 tokens → 16 agents (first)"), (None, "900 tokens → 900..900 tokens → no limit (first)")],
 )
 def test_where_tokens_have_no_limit_now_the_one_on_agents_is_told(agents, text):
     start = [r.SegmentStarted(t=0.0, epoch=0.0, host="h", pid=1, version="1")]
@@ -169,7 +170,7 @@ def test_limits_are_those_of_the_policy_that_the_run_was_resumed_under():
     begun = [*segment("forecast", 1024, 900)]
     again = [*begun, *segment("forecast", 1024, 500), r.Decided(t=1.0, engine="e", agents=1024, tokens=None, reason="aside")]
     other = [*again, *segment("aimd", 8, None)]
-    assert limit_path(summarise(fold(again))["engines"]["e"]) == "900 → 500..900 → 1,024 agents (aside)"
+    assert limit_path(summarise(fold(again))["engines"]["e"]) == "900 tokens → 500..900 tokens → 1,024 agents (aside)"
     assert limit_path(summarise(fold(other))["engines"]["e"]) == "8 (hold)"
     assert limit_path(summarise(fold([*other, *begun]))["engines"]["e"]) == "900 tokens (hold)"
 

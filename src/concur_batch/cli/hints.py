@@ -35,7 +35,7 @@ def notes(config: Config, job: Job) -> list[str]:
     told = []
     if config.run.history is not None and not job.hinted:
         told.append(f"{config.run.history}: tells nothing of this job's tasks: there is none of the same id")
-    if job.hinted and are_ordering(config):
+    if job.hinted and job.tasks > 1 and are_ordering(config):
         told.append(
             f"tasks start longest first, by the expected tokens of {job.hinted:,} of {job.tasks:,}; "
             "--set run.order=job keeps the job's order"

@@ -165,7 +165,7 @@ def _lines(summary: Mapping[str, Any], results_in: Path | None) -> Iterator[tupl
             Text("nothing: no history was sent again" if told or not summary["steps"] else "not told by the engine"),
         )
     else:
-        yield "recomputed", Text(f"{tokens['recomputed']:,} tokens, {percent(tokens['recomputed_share'])} of the history")
+        yield "recomputed", Text(f"{_tokens(tokens['recomputed'])}, {percent(tokens['recomputed_share'])} of the history")
     shares = summary["time"]["share"]
     parts = [f"{_PART_NAMES[part]} {percent(share)}" for part, share in shares.items() if share]
     yield "agent time", Text(", ".join(parts) or "none")
@@ -187,11 +187,16 @@ def limit_path(engine: Mapping[str, Any]) -> str:
         return window_path(engine["window"])
     agents = engine["window"]["last"]
     without = "no limit" if agents is None else f"{agents:,} agents"
-    last = without if tokens["last"] is None else f"{tokens['last']:,} tokens"
+    last = without if tokens["last"] is None else _tokens(tokens["last"])
     if tokens["first"] == tokens["low"] == tokens["high"] == tokens["last"]:
         return f"{last} ({engine['window']['reason']})"
     span = f"{tokens['low']:,}..{tokens['high']:,}"
-    return f"{tokens['first']:,} → {span} → {last} ({engine['window']['reason']})"
+    unit = " tokens" if tokens["last"] is None else ""  # else it stands at the end
+    return f"{tokens['first']:,}{unit} → {span}{unit} → {last} ({engine['window']['reason']})"
+
+
+def _tokens(count: int) -> str:
+    return f"{count:,} token{'' if count == 1 else 's'}"
 
 
 def window_path(window: Mapping[str, Any]) -> str:
