@@ -21,6 +21,7 @@ from concur_batch.sim.tokens import Tokenizer
 from concur_batch.toolbox.base import Toolbox
 
 _log = logging.getLogger(__name__)
+AGENT_RAISED = "the agent raised"  # in the log, before its traceback
 _sizes = Tokenizer()  # four characters a token, whatever the model's own does
 
 
@@ -134,7 +135,7 @@ async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.E
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
-        _log.exception("rollout %s: the agent raised", rollout.id)
+        _log.exception(f"rollout %s: {AGENT_RAISED}", rollout.id)
         return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
     if output is not None and not isinstance(output, str):
         return "error", None, _info(AgentError(f"the agent returned {type(output).__name__}; return a string or None"))
@@ -155,7 +156,7 @@ def _of_group(rollout: Rollout, group: BaseExceptionGroup[BaseException]) -> tup
     error = flat[0]
     if isinstance(error, ConcurError):
         return "error", None, _info(error)
-    _log.error("rollout %s: the agent raised", rollout.id, exc_info=error)
+    _log.error(f"rollout %s: {AGENT_RAISED}", rollout.id, exc_info=error)
     return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
 
 

@@ -98,6 +98,23 @@ def test_a_custom_agent_with_rows_of_its_own_resumes(tmp_path):
     assert results(tmp_path / "out")[0]["output"] == "because"
 
 
+def test_the_summary_names_the_log_that_has_the_traceback_of_a_failed_agent(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from concur_batch.agent import agent\n"
+        "@agent\n"
+        "async def solve(task, ctx):\n"
+        "    return {} if task.id == 't0' else {}['answer']\n"
+    )
+    write_job(tmp_path / "job.jsonl", count=2)
+    more = ("--agent", "mine.py:solve", "--no-live", "--output-format", "jsonl")
+    ran = concur("run", "job.jsonl", *more, "--out", "out", cwd=tmp_path)
+    assert "agent 2 (see out/failures.jsonl, tracebacks in out/logs/000001.log)" in ran.stdout
+    assert "KeyError: 'answer'" in (tmp_path / "out" / "logs" / "000001.log").read_text()
+    assert ran.stdout.endswith("out/results.jsonl (and results.parquet)\n")
+    plain = concur("run", "job.jsonl", *more, "--limit", "1", "--out", "plain", cwd=tmp_path)
+    assert "agent 1 (see plain/failures.jsonl)\n" in plain.stdout
+
+
 def start(*arguments, cwd):
     return Program(*arguments, cwd=cwd, stdout=PIPE, stderr=PIPE)
 

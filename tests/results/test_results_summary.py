@@ -30,9 +30,9 @@ STORY = [
 ]  # fmt: skip
 
 
-def printed(summary):
+def printed(summary, **more):
     console = Console(width=60, record=True, file=StringIO())
-    console.print(render(summary, Path("runs/first")))
+    console.print(render(summary, Path("runs/first"), **more))
     return console.export_text()
 
 
@@ -111,6 +111,19 @@ def test_printed_it_fits_sixty_columns():
         "runs/first/results.parquet",
     ):
         assert part in words
+
+
+def test_one_token_is_one():
+    story = [segment(), start("a#0", 0), reply("a#0", 1, base=1, prompt_tokens=1, completion_tokens=1, cached_tokens=0, history_tokens=1, missed_tokens=1)]  # fmt: skip
+    words = " ".join(printed(summarise(fold(story))).split())
+    assert "recomputed 1 token, 100.0 % of the history" in words
+    assert "generated 1 token, " in words
+
+
+def test_the_files_that_were_asked_for_and_that_help_are_named():
+    words = " ".join(printed(summarise(fold(STORY)), lines_too=True, tracebacks=Path("runs/first/logs/000001.log")).split())
+    assert "results runs/first/results.jsonl (and results.parquet)" in words
+    assert "(see runs/first/failures.jsonl, tracebacks in runs/first/logs/000001.log)" in words
 
 
 @pytest.mark.parametrize(

@@ -134,19 +134,37 @@ def engine_summary(view: EngineView) -> dict[str, Any]:
     }
 
 
-def render(summary: Mapping[str, Any], run_dir: Path, *, has_results: bool = True) -> Table:
-    """The throughput summary, for `run` to end with; 60 columns are enough. `has_results`: they have been written."""
-    where = str(run_dir / "results.parquet") if has_results else "no results.parquet; all this is from the journal"
+def render(
+    summary: Mapping[str, Any],
+    run_dir: Path,
+    *,
+    has_results: bool = True,
+    lines_too: bool = False,
+    tracebacks: Path | None = None,
+) -> Table:
+    """The throughput summary, for `run` to end with; 60 columns are enough.
+
+    Args:
+        summary: what `summarise` gave.
+        run_dir: where the run's files are.
+        has_results: they have been written.
+        lines_too: `results.jsonl` was asked for, and written.
+        tracebacks: the log that holds those of agents that failed.
+    """
+    name = "results.jsonl (and results.parquet)" if lines_too else "results.parquet"
+    where = str(run_dir / name) if has_results else "no results.parquet; all this is from the journal"
     results = Text(where, overflow="fold", style="" if has_results else "dim")
-    return labelled([*_lines(summary, run_dir if has_results else None), ("results", results)])
+    return labelled([*_lines(summary, run_dir if has_results else None, tracebacks), ("results", results)])
 
 
-def _lines(summary: Mapping[str, Any], results_in: Path | None) -> Iterator[tuple[str, Text]]:
+def _lines(summary: Mapping[str, Any], results_in: Path | None, tracebacks: Path | None) -> Iterator[tuple[str, Text]]:
     rollouts, tokens, speed = summary["rollouts"], summary["tokens"], summary["per_second"]
     yield "rollouts", Text(f"{rollouts['ended']:,} of {rollouts['total']:,} ended: {counts(summary['statuses']) or 'none'}")
     if summary["failures"]:
-        where = "" if results_in is None else f" (see {results_in / 'failures.jsonl'})"
-        yield "failures", Text(f"{counts(summary['failures'])}{where}", style="red", overflow="fold")
+        where = [f"see {results_in / 'failures.jsonl'}"] if results_in is not None else []
+        where += [f"tracebacks in {tracebacks}"] if tracebacks is not None else []
+        places = f" ({', '.join(where)})" if where else ""
+        yield "failures", Text(f"{counts(summary['failures'])}{places}", style="red", overflow="fold")
     if failure := summary["failure"]:
         who = f"{one_line(failure['rollout'])}: {failure['class']}"
         message = one_line(failure["message"])
@@ -155,9 +173,9 @@ def _lines(summary: Mapping[str, Any], results_in: Path | None) -> Iterator[tupl
     segments = f", in {summary['segments']} segments" if summary["segments"] > 1 else ""
     yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
     yield "speed", Text(f"{number(speed['tasks'])} tasks/s, {number(speed['steps'])} steps/s")
-    yield "generated", Text(f"{tokens['generated']:,} tokens, {number(speed['generated_tokens'])}/s")
+    yield "generated", Text(f"{_tokens(tokens['generated'])}, {number(speed['generated_tokens'])}/s")
     cached = f"{percent(tokens['cached_share'])} cached" if tokens["cached_share"] is not None else "cached share not told"
-    yield "prompt", Text(f"{tokens['prompt']:,} tokens, {number(speed['prompt_tokens'])}/s, {cached}")
+    yield "prompt", Text(f"{_tokens(tokens['prompt'])}, {number(speed['prompt_tokens'])}/s, {cached}")
     if tokens["recomputed"] is None:
         told = tokens["cached_share"] is not None
         yield (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +19,7 @@ from concur_batch.journal.writer import segments
 from concur_batch.results.labelled import show
 from concur_batch.results.lost import lost_messages
 from concur_batch.results.summary import render
+from concur_batch.rollout import AGENT_RAISED
 
 
 def finish(batch: Batch, outcome: Outcome) -> int:
@@ -56,8 +58,19 @@ def _results(batch: Batch) -> dict[str, Any]:
     if results.lost:
         print(f"note: {lost_messages(batch.run_dir, results.lost)}", file=sys.stderr)  # noqa: T201 - beside the summary
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit where nobody reads any more; the results are there
-        show(batch.console, render(results.summary, batch.run_dir))
+        lines_too = batch.config.run.output_format != "parquet"
+        tracebacks = _tracebacks(batch.run_dir) if "agent" in results.summary["failures"] else None
+        show(batch.console, render(results.summary, batch.run_dir, lines_too=lines_too, tracebacks=tracebacks))
     return results.summary
+
+
+def _tracebacks(run_dir: Path) -> Path | None:
+    """The newest log in which an agent's is."""
+    for log in sorted((run_dir / directory.LOGS).glob("*.log"), reverse=True):
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            if any(AGENT_RAISED in line for line in lines):
+                return log
+    return None
 
 
 def _exit_code(batch: Batch, outcome: Outcome) -> int:
