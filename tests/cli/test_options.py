@@ -47,3 +47,11 @@ def test_each_says_what_it_takes(arguments):
 )
 def test_bounds_are_told_and_long_values_cut(arguments, told):
     assert said(*arguments.split()).endswith(told)
+
+
+def test_what_is_not_given_to_resume_is_as_it_was():
+    texts = [
+        " ".join(option.help.split()) for option in get_command(app).commands["resume"].params if getattr(option, "help", None)
+    ]
+    defaults = [text.partition(" Default: ")[2] for text in texts if "Default:" in text]
+    assert defaults == ["as before."] * 4

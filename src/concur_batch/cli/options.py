@@ -85,6 +85,9 @@ Engine = Annotated[
     list[str] | None,
     typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine."),
 ]
+EngineAgain = Annotated[
+    list[str] | None, typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: as before.")
+]
 Model = Annotated[str | None, typer.Option(help="Model name. Default: what the engine serves.")]
 Agent = Annotated[str | None, typer.Option(help="react, replay (of a trace), module:callable or FILE.py:callable.")]
 Tools = Annotated[
@@ -92,13 +95,11 @@ Tools = Annotated[
     typer.Option("--tools", help="FILE.py or module with tools, or builtin; repeatable."),
 ]
 MaxSteps = Annotated[int | None, whole("Model calls per rollout.", "--max-steps", "--max-turns")]
-ControllerName = Annotated[
-    str | None,
-    typer.Option(
-        "--controller", "-c", help="forecast, aimd, fixed:N, requests:N, accounting, turnover or off. Default: forecast."
-    ),
-]
+_POLICIES = "forecast, aimd, fixed:N, requests:N, accounting, turnover or off."
+ControllerName = Annotated[str | None, typer.Option("--controller", "-c", help=f"{_POLICIES} Default: forecast.")]
+ControllerAgain = Annotated[str | None, typer.Option("--controller", "-c", help=f"{_POLICIES} Default: as before.")]
 MaxAgents = Annotated[int | None, whole("Most live agents under every controller. Default: 1024.")]
+MaxAgentsAgain = Annotated[int | None, whole("Most live agents under every controller. Default: as before.")]
 Out = Annotated[str | None, typer.Option(help="Run directory. Default: a new one under runs/.")]
 Limit = Annotated[int | None, whole("Only the first N tasks.")]
 Filter = Annotated[str | None, typer.Option("--filter", help="Only tasks whose id matches this regular expression.")]
@@ -108,7 +109,9 @@ N = Annotated[int | None, whole("Rollouts per task, where the row does not say."
 Seed = Annotated[int | None, whole("Base seed; rollout k uses seed + k.")]
 Strict = Annotated[bool | None, typer.Option("--strict", help="Refuse unknown columns.")]
 Live = Annotated[bool | None, typer.Option("--live/--no-live", help="Dashboard, or plain lines.")]
-FailOnError = Annotated[str | None, typer.Option(help="Failed rollouts allowed before exit code 1: 3 or 5%. Default: 0.")]
+_ALLOWED = "Failed rollouts allowed before exit code 1: 3 or 5%."
+FailOnError = Annotated[str | None, typer.Option(help=f"{_ALLOWED} Default: 0.")]
+FailOnErrorAgain = Annotated[str | None, typer.Option(help=f"{_ALLOWED} Default: as before.")]
 Format = Annotated[
     OutputFormat | None,
     typer.Option(parser=_output_format, metavar="<parquet|jsonl|openai>", help="Also write results.jsonl in this form."),

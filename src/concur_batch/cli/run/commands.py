@@ -9,9 +9,12 @@ import typer
 from concur_batch.cli.options import (
     Agent,
     ConfigFile,
+    ControllerAgain,
     ControllerName,
     Engine,
+    EngineAgain,
     FailOnError,
+    FailOnErrorAgain,
     Filter,
     Format,
     History,
@@ -19,6 +22,7 @@ from concur_batch.cli.options import (
     Limit,
     Live,
     MaxAgents,
+    MaxAgentsAgain,
     MaxSteps,
     MetricsPort,
     Model,
@@ -97,9 +101,9 @@ def run(
 
 def resume(
     run_dir: RunDir,
-    engine: Engine = None,
-    controller: ControllerName = None,
-    max_agents: MaxAgents = None,
+    engine: EngineAgain = None,
+    controller: ControllerAgain = None,
+    max_agents: MaxAgentsAgain = None,
     n: N = None,
     retry_failed: Annotated[
         str | None,
@@ -109,14 +113,14 @@ def resume(
     ] = None,
     take_over: Annotated[bool, typer.Option("--take-over", help="Although a process on another host holds it.")] = False,  # noqa: FBT002
     live: Live = None,
-    fail_on_error: FailOnError = None,
+    fail_on_error: FailOnErrorAgain = None,
     output_format: Format = None,
     on_exit: OnExit = None,
     metrics_port: MetricsPort = None,
     otel: Otel = None,
     sets: Sets = None,
 ) -> None:
-    """Go on with a run: unfinished rollouts from their last step, then those never started."""
+    """Go on with a run: unfinished rollouts from their last step, then those never started. What is not given stays as it was."""
     from concur_batch.cli.run.batch import take_up  # noqa: PLC0415 - help must not pay for it
 
     options: dict[str, Any] = {
