@@ -1,4 +1,4 @@
-"""`concur validate`: every row of a job, checked as `run` would with an engine."""
+"""`concur validate`: settings and every row of a job, checked as `run` would with an engine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from concur_batch.toolbox.load import load_tools
 
 
 def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> int:
-    """Every row checked as `run` would with an engine. Raises JobFaults with what is wrong; returns the exit code."""
-    config = resolve(options, sets, config_file, os.environ)
-    parts.check_default_agent(config)
+    """Settings and every row checked as `run` would with an engine. Raises InputError with what is wrong; returns the exit code."""
+    config = parts.for_agent(resolve(options, sets, config_file, os.environ), for_rows=True)
+    parts.check_choices(config)
     with tempfile.TemporaryDirectory() as folder:
         with placing(config, "tools.sources"):
             tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
