@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,16 @@ def test_a_batch_from_end_to_end(tmp_path):
     again = concur("resume", "out", "--no-live", cwd=tmp_path)
     assert again.returncode == 0
     assert results(tmp_path / "out") == rows
+
+
+def test_the_example_of_a_script_in_the_docs_runs_as_it_stands(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "job-format.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r'^\{"prompt"[^`]*"script"[^`]*', page, re.MULTILINE)
+    (tmp_path / "job.jsonl").write_text(json.dumps(json.loads(example)) + "\n")
+    ran = concur("run", "job.jsonl", "--out", "out", "--no-live", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    (row,) = results(tmp_path / "out")
+    assert (row["status"], row["output"], row["n_steps"]) == ("completed", "There are 42.", 2)
 
 
 def test_parquet_globs_and_standard_input(tmp_path):
