@@ -90,8 +90,8 @@ def test_another_controller_leaves_behind_the_parameters_beside_the_one_before(t
     assert windows.controller.parameters == {"back": "newest"}
 
 
-def test_the_file_may_be_named_by_a_variable(tmp_path):
-    (tmp_path / "c.toml").write_text("[limits]\nmax_turns = 7\n")
+def test_the_file_may_be_named_by_a_variable_and_begin_with_a_mark(tmp_path):
+    (tmp_path / "c.toml").write_text("\ufeff[limits]\nmax_turns = 7\n", encoding="utf-8")
     assert resolve({}, (), None, {"CONCUR_CONFIG": str(tmp_path / "c.toml")}).limits.max_steps == 7
 
 

@@ -325,6 +325,11 @@ def test_bad_input_gets_one_sentence(options, text):
     assert "\n" not in str(caught.value)
 
 
+def test_a_profile_file_may_begin_with_a_mark(tmp_path):
+    (tmp_path / "marked.toml").write_text('\ufeffbase = "qwen3-8b@h100x1"\n', encoding="utf-8")
+    run(profile=tmp_path / "marked.toml")
+
+
 def test_what_is_no_profile_file_is_told_in_one_sentence(tmp_path):
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(

@@ -154,7 +154,7 @@ def find_profile_or_file(name: str) -> Profile:
     if not name.endswith(".toml"):
         return find_profile(name)
     try:
-        table = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+        table = tomllib.loads(Path(name).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{name}: there is no such profile file; make one by `concur engine fit URL -o {name}`") from None
     except OSError as error:
