@@ -3,6 +3,7 @@
 import contextlib
 import json
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -46,6 +47,36 @@ def test_a_drained_run_tells_so(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     assert (told(tmp_path)["exit_code"], told(tmp_path)["ended"]) == (130, "drained")
+
+
+def test_a_full_disk_is_told_although_nothing_can_be_written(tmp_path):
+    """A limit on the size of files stands in for the disk's end."""
+    write_job(tmp_path / "job.jsonl", ["y"], count=20)
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -S -f 4; exec "$0" "$@"', *CONCUR, "run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "series.parquet could not be written" in done.stderr
+    said = told(tmp_path)
+    assert (said["exit_code"], said["ended"], said["rollouts"]["total"]) == (2, "failed", 20)
+    assert "cannot write (File too large)" in said["error"]["message"]
+
+
+def test_results_that_cannot_be_written_are_told_with_what_the_run_came_to(tmp_path):
+    write_job(tmp_path / "job.jsonl", [{"tool_calls": [{"name": "shell", "arguments": {"command": "sleep 1"}}]}, "y"])
+    process = Program("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP, cwd=tmp_path)
+    while not list(tmp_path.glob("out/journal/*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    (tmp_path / "out" / ".series.parquet.part").mkdir()
+    assert process.wait(60) == 2
+    said = told(tmp_path)
+    assert (said["exit_code"], said["ended"], said["statuses"]) == (2, "finished", {"completed": 1})
+    assert "series.parquet could not be written" in said["error"]["message"]
 
 
 def test_the_command_cannot_change_the_exit_code(tmp_path):

@@ -18,8 +18,9 @@ from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
 from concur_batch.results.labelled import show
 from concur_batch.results.lost import lost_messages
-from concur_batch.results.summary import render
+from concur_batch.results.summary import render, summarise
 from concur_batch.rollout import AGENT_RAISED
+from concur_batch.state import fold
 
 
 def finish(batch: Batch, outcome: Outcome) -> int:
@@ -28,7 +29,9 @@ def finish(batch: Batch, outcome: Outcome) -> int:
         try:
             outcome.summary = _results(batch)
         except ConcurError as error:
+            outcome.summary = _unwritten(batch)
             if outcome.error is None:
+                outcome.error = error
                 raise
             print(f"concur: {error}", file=sys.stderr)  # noqa: T201 - the second fault of a run that raises its first
     unwritten = streams.unwritten()
@@ -71,6 +74,18 @@ def _tracebacks(run_dir: Path) -> Path | None:
             if any(AGENT_RAISED in line for line in lines):
                 return log
     return None
+
+
+def _unwritten(batch: Batch) -> dict[str, Any] | None:
+    """The summary where results cannot be written, for whom `--on-exit` tells; None where nothing began."""
+    reader = JournalReader(batch.run_dir)
+    try:
+        state = fold(reader.records())
+    except ConcurError:  # that is why they cannot
+        state = batch.state
+    finally:
+        reader.close()
+    return summarise(state) if state.has_begun else None
 
 
 def _exit_code(batch: Batch, outcome: Outcome) -> int:

@@ -16,7 +16,7 @@ from concur_batch.cli.run.segment import Batch, Outcome
 
 
 def tell(batch: Batch, outcome: Outcome, exit_code: int) -> None:
-    """Run the command, if one is set, and wait for it. Does nothing where the run left no summary."""
+    """Run the command, if one is set, and wait for it. Does nothing where there is no summary, as nothing began."""
     run = batch.config.run
     if run.on_exit is None or outcome.summary is None:
         return

@@ -74,7 +74,7 @@ class Outcome:
     cause: str = "stopped"  # finished | drained | stopped | engine | failed
     signals: list[int] = field(default_factory=list)
     error: ConcurError | None = None
-    summary: dict[str, Any] | None = None  # once the results are written
+    summary: dict[str, Any] | None = None  # once the results are written, or could not be
 
 
 def run_segment(batch: Batch) -> Outcome:
