@@ -186,15 +186,20 @@ class Lane:
     async def complete(self, request: Request, deadline: Deadline | None = None) -> Completed:
         """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone."""
         clock = asyncio.get_running_loop().time
-        in_flight, presence, effort, breaks = self._in_flight, self.presence, Effort(), 0
+        in_flight, presence, effort = self._in_flight, self.presence, Effort()
+        broken: EngineError | None = None  # how the last attempt broke off, `broken_s` after it was sent
+        broken_s, breaks = 0.0, 0
         while True:
             if presence.lost is not None:
                 generation = presence.generation
-                effort.wait_s += await presence.until_back(request.rollout, deadline)
-                if breaks and generation == presence.generation:  # it was there all along: as after any failed attempt
-                    broke = clock()
-                    await self._rest(request.rollout, deadline, backoff_s(self._random, breaks))
-                    effort.wait_s += clock() - broke
+                gone_s = broken_s + await presence.until_back(request.rollout, deadline)
+                if broken is not None and generation == presence.generation:  # there all along: as after any failed attempt
+                    again, pause_s = clock(), backoff_s(self._random, breaks)
+                    self._retried(request, effort, again - gone_s - effort.retry_s, breaks, broken, pause_s)
+                    await self._rest(request.rollout, deadline, pause_s)
+                    effort.retry_s += clock() - again
+                else:
+                    effort.wait_s, effort.retries = effort.wait_s + gone_s, effort.retries + (broken is not None)
             asked = clock()
             self._touches.calls(request.rollout)
             if not in_flight.took():
@@ -218,9 +223,7 @@ class Lane:
                     effort.retry_s = lost_s + clock() - sent
                     effort.tell(error)
                     raise
-                breaks += 1
-                effort.retries += 1
-                effort.wait_s += clock() - sent - (effort.retry_s - lost_s)
+                broken, broken_s, breaks = error, clock() - sent - (effort.retry_s - lost_s), breaks + 1
                 presence.lose(str(error))
             else:
                 self._touches.answered(request)

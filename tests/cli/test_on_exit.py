@@ -53,7 +53,19 @@ def test_a_full_disk_is_told_although_nothing_can_be_written(tmp_path):
     """A limit on the size of files stands in for the disk's end."""
     write_job(tmp_path / "job.jsonl", ["y"], count=20)
     done = subprocess.run(
-        ["bash", "-c", 'ulimit -S -f 4; exec "$0" "$@"', *CONCUR, "run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP],
+        [
+            "bash",
+            "-c",
+            'ulimit -S -f 4; exec "$0" "$@"',
+            *CONCUR,
+            "run",
+            "job.jsonl",
+            "--out",
+            "out",
+            "--no-live",
+            "--on-exit",
+            KEEP,
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -147,7 +147,23 @@ def test_connections_that_drop_for_a_moment_fail_nobody():
     assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
     assert stage.of(r.EngineLost) == []
     assert len(stage.engine.requests) < 50 * 2 + 50 * 6
-    assert all(x.wait_s > 0 for x in stage.of(r.ReplyReceived) if x.retries)
+    ends, told = stage.of(r.RolloutFinished), stage.of(r.CallRetried)
+    assert len(told) == sum(x.retries for x in stage.of(r.ReplyReceived)) > 0
+    assert {(x.error, x.message) for x in told} == {("EngineDown", "reset")}
+    assert sum(x.wait_s for x in ends) == 0
+    assert all(x.model_s + x.tool_s + x.retry_s == pytest.approx(x.wall_s, abs=1e-5) for x in ends)
+    state = fold(stage.records)
+    assert state.faults.groups["attempt", "EngineDown"].count == state.totals.retries == len(told)
+    assert state.totals.retry_s == pytest.approx(sum(x.retry_s for x in ends), abs=1e-4)
+
+
+def test_calls_that_break_off_as_their_engine_goes_away_are_told_by_its_loss():
+    engine = Flaky(turns("once", "once"), since=3.0, until=60.0, delay_s=2.0)
+    stage = Stage(engine, tasks(3)).run()
+    assert len(stage.of(r.EngineLost)) == 1
+    assert stage.of(r.CallRetried) == []
+    assert [x.retries for x in stage.of(r.ReplyReceived) if x.retries] == [1]
+    assert all(x.retry_s == 0 and x.wait_s > 50 for x in stage.of(r.RolloutFinished))
 
 
 @pytest.mark.parametrize("end", [drain, stop])
