@@ -242,7 +242,7 @@ class Sampled(Record, tag="sampled"):
     engine: str
     capacity_tokens: int | None = None
     locked: float | None = None
-    resident: float | None = None
+    resident: float | None = None  # told less often than `locked`, and never less here: what runs is resident
     running_requests: int | None = None
     queued_requests: int | None = None
     evicted_tokens: int | None = None

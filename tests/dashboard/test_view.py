@@ -365,6 +365,11 @@ def test_two_gauges_that_disagree_leave_nothing_negative():
     assert "evictable   0%" in text
 
 
+def test_what_is_locked_is_not_free_although_the_rest_was_told_before():
+    readings = r.Sampled(t=42, engine=E, locked=0.6, resident=0.25)
+    assert "locked  60%  ▒ evictable   0%  ░ free  40%" in drawn(fold([*story(), readings]), 43.0, 100, 40)
+
+
 def test_while_it_drains_the_keys_are_those_that_still_do_something():
     state = fold([*story(), r.DrainStarted(t=41, cause="SIGINT")])
     assert drawn(state, 42.0, keys=True).splitlines()[-1] == "e errors  Ctrl-C stop at once"

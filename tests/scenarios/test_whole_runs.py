@@ -483,3 +483,16 @@ def test_of_a_resumed_agent_it_is_told_the_context():
     (rollout,) = plan(stage.job, Defaults(), Tools(), lambda _: react, history, Retry())
     last = stage.of(r.ReplyReceived)[-1]
     assert rollout.view(0).prompt_tokens == last.prompt_tokens + last.completion_tokens
+
+
+def test_what_is_recorded_as_resident_is_never_less_than_what_is_locked():
+    """The one is told every second, the other every five; the controller gets what was told."""
+
+    class Engine(ScriptedEngine):
+        async def stats(self):
+            now = asyncio.get_running_loop().time()
+            return EngineStats(capacity_tokens=1000, locked=min(1.0, 0.1 * now), resident=0.35, epoch=now)
+
+    samples = Stage(Engine(turns("once", "once", "once"), delay_s=2.0), tasks(1)).run().of(r.Sampled)
+    assert max(x.locked for x in samples) > 0.5
+    assert {x.resident for x in samples} == {max(x.locked, 0.35) for x in samples}

@@ -112,7 +112,7 @@ class CacheMeter:
             engine=sample.engine,
             capacity_tokens=sample.capacity_tokens,
             locked=sample.locked,
-            resident=sample.resident,
+            resident=None if sample.resident is None else max(sample.resident, sample.locked or 0.0),
             running_requests=sample.running_requests,
             queued_requests=sample.queued_requests,
             evicted_tokens=sample.evicted_tokens,

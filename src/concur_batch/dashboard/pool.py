@@ -32,7 +32,8 @@ def _parts(engine: EngineView) -> tuple[float | None, float | None, float | None
     locked, resident = sample.locked, sample.resident
     if resident is None:
         return locked, None, None
-    return locked, max(0.0, resident - (locked or 0.0)), max(0.0, 1.0 - resident)  # two gauges, read one after the other
+    resident = max(resident, locked or 0.0)  # told less often; journals of before say what was told
+    return locked, resident - (locked or 0.0), max(0.0, 1.0 - resident)
 
 
 def named_shares(scene: Scene, engine: EngineView) -> list[Text]:
