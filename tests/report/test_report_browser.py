@@ -55,9 +55,13 @@ def pages(tmp_path_factory):
         "second": write_run(folder / "second", ordinary(6, policy="off"), {"run": {"seed": 1}}),
     }
     runs["unlimited"] = write_run(folder / "unlimited", [one for one in ordinary(6) if not isinstance(one, Decided)])
+    on_tokens = [*opening(1), decided(0.0, None, tokens=5000), start("a#0"), end("a#0", 9.0), sampled(10.0)]
+    runs["tokens"] = write_run(folder / "tokens", on_tokens)
+    runs["some"] = write_run(folder / "some", [*on_tokens, decided(10.0, 4, "f"), sampled(10.2, "f")])
     named = {name: [run] for name, run in runs.items()} | {
         "compared": [runs["ordinary"], runs["second"], runs["empty"]],
         "limits": [runs["gaps"], runs["second"], runs["unlimited"], runs["empty"]],
+        "on tokens": [runs["tokens"], runs["some"], runs["unlimited"]],
         "both": [runs["hostile"], runs["ordinary"]],
     }
     for name, some in named.items():
@@ -185,6 +189,14 @@ def test_a_limit_far_above_is_named_and_so_is_a_missing_one(opened):
     assert "unlimited: no limit" in shown
     assert "empty: never sampled" in shown
     assert "second 5 ↑" not in shown  # a far limit does not hide a near one
+
+
+def test_a_limit_that_only_some_engines_have_is_no_missing_one(opened):
+    page = opened("on tokens").page
+    card = page.locator("#compared .card", has=page.locator("h3", has_text="Limit on tokens"))
+    shown = card.locator(".legend").text_content()
+    assert "some: on some engines only" in shown
+    assert "unlimited: no limit" in shown
 
 
 def test_a_trajectory_is_found_by_id_and_unfolds(opened):

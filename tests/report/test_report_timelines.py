@@ -11,6 +11,7 @@ def timelines(*records):
     made, elapsed = Timelines(), Elapsed()
     told = {
         r.SegmentStarted: made.segment,
+        r.SegmentFinished: lambda *_: None,
         r.BatchLoaded: made.loaded,
         r.Sampled: made.sampled,
         r.Decided: made.decided,
@@ -57,6 +58,16 @@ def test_several_engines_together_are_sums_of_counts_and_means_of_shares():
     series = made.series(ALL, 10)
     assert (series["locked"], series["active"], series["decode_per_s"]) == ([0.4, 0.2], [4, 4], [80, 80])
     assert (series["limit_agents"], series["unstarted"]) == ([12, None], [3, 1])  # no sum where one has no limit
+
+
+def test_what_several_engines_allow_is_known_up_to_the_last_sample_of_each_segment():
+    """Engines are sampled one after the other, and the last interval is whole of none but one."""
+    one = [decided(0.0, 8, "a"), decided(0.0, 4, "b"), sampled(1.0, "a"), sampled(1.25, "b"), sampled(2.0, "a"), sampled(2.25, "b")]
+    made = timelines(segment(), *one, r.SegmentFinished(t=2.5, cause="drained"), segment(), *one)
+    for columns in (2, 10, 100):
+        series = made.series(ALL, columns)
+        assert (set(series["limit_agents"]), set(series["active"])) == ({12}, {4})
+    assert made.series(ALL, 10)["t"][-1] == 4.75
 
 
 def test_the_limits_of_several_engines_allow_no_more_agents_than_the_run_may_have():

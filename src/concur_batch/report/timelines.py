@@ -22,6 +22,7 @@ COUNTS = (
 _MOST = "most_agents"  # of the whole run, whatever its engines allow; it is no line of its own
 SHARED = ("unstarted", _MOST)  # every engine tells the same: of several the mean
 MEASURES = (*SHARES, *COUNTS, *SHARED)
+_FIELDS = 2 * len(MEASURES) + 1  # the last: seconds that were sampled
 
 Ratio = tuple[float, float]  # a sum over an interval, and the sum that it is to be divided by
 _NOTHING: Ratio = (0.0, 0.0)
@@ -34,7 +35,9 @@ class Timelines:
     def __init__(self) -> None:
         self._bins: dict[str, Bins] = {}
         self._sampled: dict[str, float] = {}  # engine -> up to here
+        self._newest: dict[str, list[float]] = {}  # engine -> its last sample's sums, per second
         self._opened = 0.0  # the present segment
+        self._covered = 0.0  # up to here by some engine
         self._most_agents: int | None = None
         self._limits: dict[str, r.Decided] = {}
         self._paused: dict[str, str] = {}  # rollout -> engine
@@ -50,9 +53,10 @@ class Timelines:
 
     def segment(self, _: r.SegmentStarted, at: float) -> None:
         """Another process has begun: nobody is sampled or limited yet, and whoever had begun waits to be taken up."""
-        self._opened = at
+        self._hold()
+        self._opened = self._covered = at
         self._left = dict(self._begun)
-        for known in (self._sampled, self._limits, self._paused, self._paused_on):
+        for known in (self._sampled, self._newest, self._limits, self._paused, self._paused_on):
             known.clear()
 
     def loaded(self, record: r.BatchLoaded, _: float) -> None:
@@ -90,12 +94,30 @@ class Timelines:
         ratios = _ratios(record, self._limits.get(engine), paused, unstarted, seconds)
         ratios[_MOST] = _read(self._most_agents, seconds)
         sums = [part for measure in MEASURES for part in ratios[measure]]
-        for name in (engine, ALL):
-            self._bins.setdefault(name, Bins(2 * len(MEASURES))).add(since, at, sums)
+        self._bins.setdefault(engine, Bins(_FIELDS)).add(since, at, [*sums, seconds])
+        self._together(since, at, sums)
         self._sampled[engine] = at
+        self._newest[engine] = [part / seconds for part in sums] if seconds > 0 else [0.0] * len(sums)
+
+    def _together(self, since: float, at: float, sums: list[float]) -> None:
+        """One engine's part of all; and what of the time is not covered by another yet."""
+        bins = self._bins.setdefault(ALL, Bins(_FIELDS))
+        bins.add(since, at, [*sums, 0.0])
+        if at > self._covered:
+            bins.add(self._covered, at, [0.0] * len(sums) + [at - self._covered])
+            self._covered = at
+
+    def _hold(self) -> None:
+        """Engines are not sampled at one moment: what was last seen of each holds until the last of them was."""
+        for engine, since in self._sampled.items():
+            if since < self._covered:
+                left = self._covered - since
+                self._together(since, self._covered, [part * left for part in self._newest[engine]])
+                self._sampled[engine] = self._covered
 
     def series(self, engine: str, columns: int, *, exactly: bool = False) -> dict[str, list[float | int | None]]:
         """Means over at most `columns` equal intervals; `t` is each one's end. Measures that are never told are left out."""
+        self._hold()
         bins = self._bins[engine]
         if exactly or len(bins.rows) > columns:
             bins = bins.resampled(columns)
@@ -104,11 +126,10 @@ class Timelines:
         counted = [row[2 * MEASURES.index("active") + 1] for row in bins.rows]  # seconds of all engines, which always tell this
         for place, measure in enumerate(MEASURES):
             sums = [(row[2 * place], row[2 * place + 1]) for row in bins.rows]
-            if engine == ALL and measure in COUNTS:  # added up: over the seconds of the interval, where every engine tells
-                covered = [max(end - i * bins.width, 1e-9) for i, end in enumerate(ends)]
+            if engine == ALL and measure in COUNTS:  # added up: over the seconds that were sampled, where every engine tells
                 values = [
-                    amount / seconds if whole > 0.99 * told > 0 else None
-                    for (amount, whole), seconds, told in zip(sums, covered, counted, strict=True)
+                    amount / max(row[-1], 1e-9) if whole > 0.99 * told > 0 else None
+                    for (amount, whole), row, told in zip(sums, bins.rows, counted, strict=True)
                 ]
             else:
                 values = [amount / whole if whole > 0 else None for amount, whole in sums]

@@ -70,7 +70,9 @@ function overlays(runs) {
   const lines = (measure) => runs.map((run, i) => {
     const series = run.timelines.length ? run.timelines[0].series : { t: [] };
     const bursts = measure.endsWith('_per_s') && series[measure];
-    return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i), absent: run.timelines.length ? 'no limit' : 'never sampled' };
+    const some = run.timelines.some((engine) => engine.series[measure]);
+    const absent = !run.timelines.length ? 'never sampled' : some ? 'on some engines only' : 'no limit';
+    return { name: run.name, y: bursts ? smooth(series[measure]) : series[measure], t: series.t, css: RUN_COLOURS[i % RUN_COLOURS.length], dash: runDash(i), absent };
   });
   const share = { top: 'share', height: 180 };
   const each = (measure) => runs.map((run) => (run.timelines.length && run.timelines[0].series[measure]) || []).filter((values) => peak(values) > 0);
