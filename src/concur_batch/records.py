@@ -269,7 +269,7 @@ class Decided(Record, tag="decided"):
     agents: int | None = None
     tokens: int | None = None
     requests: int | None = None
-    reason: str = ""
+    reason: str = ""  # hold: the limit stays; reserve: it moved for what is left free, of which journals of before say hold, too
     together: int = 1  # model calls that begin while others are in flight wait for each other until they are so many
 
 

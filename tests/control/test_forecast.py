@@ -52,6 +52,22 @@ def test_ended_agents_leave_kv_that_takes_room_unless_the_engine_lets_it_go_firs
         assert int(least * POOL) <= tokens <= int(most * POOL)
 
 
+def test_the_reason_tells_whether_the_limit_stays_and_else_what_moved_it():
+    it = law()
+    limits = [it.update(sample(0.5))]
+    for second in range(1, 60):
+        if second % 7 == 0:
+            it = lived(it)
+        list(it.yielding(roster(limits[-1].tokens, [agent(n, 9000) for n in range(6)])))
+        limits.append(sampled(it, second, second + 1, missed_tokens=20_000 if 30 <= second < 35 else 0))
+    assert limits[0].reason == "pool"
+    for before, after in itertools.pairwise(limits):
+        assert (after.reason in ("hold", "cooldown", "no-evidence")) == (after.tokens == before.tokens)
+    assert {"hold", "reserve", "cut", "grow"} <= {limit.reason for limit in limits}
+    sampled(it, 60, 120)
+    assert sampled(it, 120, 121, capacity_tokens=POOL // 2).reason == "pool"
+
+
 def test_without_cache_evidence_it_is_fixed_and_says_so():
     blind = {"capacity_tokens": None, "cached_tokens": None, "prefill_tokens": None, "missed_tokens": None}
     limit = law().update(Sample(engine="e", time=1.0, prompt_tokens=500, **blind))

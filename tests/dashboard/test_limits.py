@@ -143,7 +143,11 @@ def test_when_it_moved():
     [
         ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "cut"}, "cut: 11% missed"),
         ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "hold"}, "less: KV of ended agents"),
+        ("forecast", {"tokens": 90}, {"tokens": 80, "reason": "reserve"}, "less: KV of ended agents"),
+        ("forecast", {"tokens": 80}, {"tokens": 90, "reason": "reserve"}, "more: their KV is gone"),
         ("forecast", {"tokens": 80}, {"tokens": 90, "reason": "no-evidence"}, "more: their KV is gone"),
+        ("forecast", {"agents": 16}, {"tokens": 90, "reason": "pool"}, "as much as will fit"),
+        ("forecast", {"tokens": 80}, {"tokens": 90, "reason": "pool"}, "as much as will fit"),
         ("forecast", {"agents": 16}, {"tokens": 90, "reason": "hold"}, "as much as will fit"),
         ("forecast", {"tokens": 90}, {"agents": 99, "reason": "step-aside"}, "step-aside: no gain"),
         ("aimd", {"agents": 8}, {"agents": 4, "reason": "cut"}, "cut: 60% locked, - hit"),

@@ -62,7 +62,14 @@ def test_several_engines_together_are_sums_of_counts_and_means_of_shares():
 
 def test_what_several_engines_allow_is_known_up_to_the_last_sample_of_each_segment():
     """Engines are sampled one after the other, and the last interval is whole of none but one."""
-    one = [decided(0.0, 8, "a"), decided(0.0, 4, "b"), sampled(1.0, "a"), sampled(1.25, "b"), sampled(2.0, "a"), sampled(2.25, "b")]
+    one = [
+        decided(0.0, 8, "a"),
+        decided(0.0, 4, "b"),
+        sampled(1.0, "a"),
+        sampled(1.25, "b"),
+        sampled(2.0, "a"),
+        sampled(2.25, "b"),
+    ]
     made = timelines(segment(), *one, r.SegmentFinished(t=2.5, cause="drained"), segment(), *one)
     for columns in (2, 10, 100):
         series = made.series(ALL, columns)

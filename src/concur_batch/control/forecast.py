@@ -102,6 +102,7 @@ class Forecast(Admission):
         self._under_way = UnderWay()
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._present = 0.0  # of them, those that replies have told
+        self._limited: tuple[int, float] | None = None  # the last limit on tokens, and the pool that it was of
         self._cycle = Cycle()
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = self._light = False  # nobody is held back; because that is harmless
@@ -147,13 +148,25 @@ class Forecast(Admission):
         whole = self._kinds.whole
         spread = math.sqrt(sample.active) * (self._deviations * whole.growth_deviation + whole.swing_deviation)
         tokens = self._room.tokens(sample.time, self._patience.usual_s, spread, dead_first=self._frees_ended)
-        if tokens is None:
+        if tokens is None or pool is None:
             return self._blind(sample)
         if self._host_tokens and self._lives >= _LIVES and self._all_tokens > tokens:
             tokens = min(tokens, self._room.busy_tokens(self._cycle.calling_share))
-        limit = Limit(reason="step-aside") if self._aside else Limit(tokens=max(1, int(tokens)), reason=reason)
+        limit = self._limit(None if self._aside else max(1, int(tokens)), pool, reason)
         keep_s = math.inf if self._patience.break_even_s is None else self._patience.break_even_s
         return limit._replace(together=self._company.calls, hold_s=self._company.hold_s, keep_s=keep_s)
+
+    def _limit(self, tokens: int | None, pool: float, reason: str) -> Limit:
+        """`reason`: the fill's, which may stay where it was while the limit moves. `tokens` None: nobody is held back."""
+        before, self._limited = self._limited, None if tokens is None else (tokens, pool)
+        if tokens is None:
+            return Limit(reason="step-aside")
+        if reason not in ("cut", "grow"):
+            if before is None or before[1] != pool:
+                reason = "pool"
+            elif before[0] != tokens:
+                reason = "reserve"
+        return Limit(tokens=tokens, reason=reason)
 
     def _settle(self) -> None:
         dead = 0.0 if self._frees_ended else _DEAD_LIVES / max(1.0, self._kinds.whole.survival.mean_steps)

@@ -9,6 +9,7 @@ from concur_batch.state import Move
 
 WORDS: Final[dict[tuple[str, str], str]] = {
     ("forecast", "first"): "start: nothing known yet",
+    ("forecast", "pool"): "as much as will fit",
     ("forecast", "grow"): "grow: little is missed",
     ("forecast", "cut"): "cut: {miss} missed",
     ("forecast", "cooldown"): "cooldown after a cut",
@@ -37,7 +38,10 @@ def words(policy: str, move: Move) -> str:
         if before.tokens is None:
             return "as much as will fit"
         fell = after.tokens < before.tokens
-        if policy == "forecast" and reason != ("cut" if fell else "grow"):  # not the fill: what is to be left free changed
+        if policy == "forecast" and reason not in (
+            "cut" if fell else "grow",
+            "pool",
+        ):  # not the fill: what is to be left free changed
             return "less: KV of ended agents" if fell else "more: their KV is gone"
     told = WORDS.get((policy, reason)) or WORDS.get(("", reason))
     return told.format(miss=share(move.miss), hit=share(move.hit), locked=share(move.locked)) if told else reason
