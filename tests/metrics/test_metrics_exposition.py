@@ -40,6 +40,26 @@ def test_engine_and_controller():
     assert metered.values("concur_kv_locked_ratio") == {}  # rather nothing than something old
 
 
+@pytest.mark.parametrize(
+    ("decided", "told"),
+    [
+        ({"agents": 8}, 8),
+        ({"agents": 64}, 64),
+        ({"agents": 64, "tokens": 800, "reason": "grow"}, None),
+        ({"agents": 12, "tokens": 800, "reason": "grow"}, 12),
+        ({"agents": 64, "requests": 4, "reason": "fixed"}, None),
+        ({"agents": 64, "reason": "step-aside"}, None),
+        ({"agents": 64, "reason": "off"}, None),
+    ],
+)
+def test_what_the_whole_run_may_have_is_no_limit_of_the_controller(decided, told):
+    metered = Metered(
+        [*STORY[:1], r.BatchLoaded(t=0.0, tasks=6, rollouts=6, max_agents=64), r.Decided(t=1.0, engine="e", **decided)]
+    )
+    assert metered.values("concur_limit_agents") == ({} if told is None else {("e",): told})
+    assert metered.values("concur_max_agents") == {(): 64}
+
+
 def test_calls_and_tools():
     metered = Metered(STORY)
     totals = {"steps": 2, "prompt_tokens": 200, "cached_prompt_tokens": 80, "history_tokens": 90, "missed_tokens": 10,

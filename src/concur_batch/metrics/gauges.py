@@ -13,6 +13,7 @@ from concur_batch.state import EngineView, LiveRollout, RunState
 STATUSES = ("completed", "max_steps", "token_budget", "context_length", "timeout", "error", "cancelled")
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks of the job.", ()),
+    "max_agents": ("Most active agents that the run may have, on all engines together.", ()),
     "rollouts": ("Rollouts of the run, by how they ended; begun: they have not; never_started.", ("status",)),
     "elapsed_seconds": ("Seconds of work so far, over all processes, up to the newest record.", ()),
     "start_time_seconds": ("Seconds since 1970 when this process began its work.", ()),
@@ -45,6 +46,8 @@ def readings(state: RunState) -> Iterator[Reading]:
     """Name, label values and value of every gauge that is known. What the engine does not tell, or not freshly, is left out."""
     lives, engines = list(state.live.values()), list(state.engines.values())
     yield "tasks", (), state.tasks
+    if state.max_agents:
+        yield "max_agents", (), state.max_agents
     for status in STATUSES:
         yield "rollouts", (status,), state.statuses.get(status, 0)
     yield "rollouts", ("begun",), len(lives)
@@ -56,7 +59,7 @@ def readings(state: RunState) -> Iterator[Reading]:
     yield "event_loop_lag_seconds", (), state.lag_s
     for view in engines:
         yield from _of_agents(view.name, [live for live in lives if live.engine == view.name])
-        yield from _of_engine(view)
+        yield from _of_engine(view, state.max_agents)
 
 
 def _of_agents(engine: str, lives: list[LiveRollout]) -> Iterator[Reading]:
@@ -70,11 +73,12 @@ def _of_agents(engine: str, lives: list[LiveRollout]) -> Iterator[Reading]:
     yield "active_context_tokens", (engine,), sum(live.context_tokens for live in active)
 
 
-def _of_engine(view: EngineView) -> Iterator[Reading]:
+def _of_engine(view: EngineView, max_agents: int) -> Iterator[Reading]:
     sample, decision, engine = view.sample, view.decision, (view.name,)
     yield "engine_up", engine, float(view.lost is None)
     if decision is not None:
-        yield from _known(engine, limit_agents=decision.agents, limit_tokens=decision.tokens, limit_requests=decision.requests)
+        yield from _known(engine, limit_tokens=decision.tokens, limit_requests=decision.requests)
+        yield from _known(engine, limit_agents=decision.agents if _limits_agents(decision, max_agents) else None)
     if view.seen is not None:
         yield from _known(engine, kv_capacity_tokens=view.seen.capacity_tokens)
     if sample is not None and not sample.stale:
@@ -87,6 +91,14 @@ def _of_engine(view: EngineView) -> Iterator[Reading]:
         )
     if sample is not None:
         yield from _known(engine, cache_hit_ratio=_hits(sample), cache_miss_ratio=_misses(sample))
+
+
+def _limits_agents(decision: r.Decided, max_agents: int) -> bool:
+    """Whether its limit on agents is the controller's own, and not what the whole run may have."""
+    limits_others = decision.tokens is not None or decision.requests is not None
+    return decision.agents is not None and (
+        decision.agents < max_agents or not (limits_others or decision.reason in ("off", "step-aside"))
+    )
 
 
 def _hits(sample: r.Sampled) -> float | None:
