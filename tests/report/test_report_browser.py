@@ -1,5 +1,6 @@
 """The page in a real browser, opened as a file: what a person sees, and that nothing of a task's content ever runs."""
 
+import itertools
 import shutil
 from contextlib import closing
 
@@ -55,6 +56,13 @@ def pages(tmp_path_factory):
         "second": write_run(folder / "second", ordinary(6, policy="off"), {"run": {"seed": 1}}),
     }
     runs["unlimited"] = write_run(folder / "unlimited", [one for one in ordinary(6) if not isinstance(one, Decided)])
+    minutes = [
+        *opening(1),
+        start("a#0"),
+        end("a#0", 240.0),
+        *(sampled(t, generated_tokens=0, prompt_tokens=0, active=0) for t in range(10, 241, 10)),
+    ]
+    runs["minutes"] = write_run(folder / "minutes", minutes)
     on_tokens = [*opening(1), decided(0.0, None, tokens=5000), start("a#0"), end("a#0", 9.0), sampled(10.0)]
     runs["tokens"] = write_run(folder / "tokens", on_tokens)
     runs["some"] = write_run(folder / "some", [*on_tokens, decided(10.0, 4, "f"), sampled(10.2, "f")])
@@ -281,6 +289,27 @@ def test_no_width_makes_the_page_scroll_sideways(opened, width):
     page = opened("both", viewport={"width": width, "height": 900}).page
     page.wait_for_timeout(200)  # a frame in which charts are drawn
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_in_a_narrow_window_times_stand_upright_and_side_by_side(opened):
+    page = opened("minutes", viewport={"width": 400, "height": 900}).page
+    labels = page.locator("#time .chart").first.locator(".xtick text")
+    labels.first.wait_for()
+    boxes = labels.evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect()).map((box) => [box.left, box.right, box.height])"
+    )
+    assert len(boxes) > 1
+    assert all(left[1] < right[0] for left, right in itertools.pairwise(boxes))
+    assert all(box[2] < 20 for box in boxes)
+    assert labels.last.text_content().endswith(" min")
+
+
+def test_parts_of_one_are_no_thousandths(opened):
+    page = opened("minutes").page
+    page.locator("#time .ytick text").first.wait_for()
+    ticks = page.locator("#time .ytick text").all_text_contents()
+    assert "0.5" in ticks
+    assert not [tick for tick in ticks if "m" in tick]
 
 
 def test_nothing_of_a_hostile_run_runs(opened):

@@ -99,7 +99,7 @@ function gantt(run, open) {
       traces: [alive, ...traces], by: unit.by,
       layout: {
         barmode: 'overlay', margin: { l: 56, r: width >= WIDE ? 118 : 16, t: 8, b: 26 }, hovermode: 'closest',
-        xaxis: timeAxis(run.elapsed_s), shapes: eventLines(run.events.kept, unit.by),
+        xaxis: timeAxis(run.elapsed_s, width), shapes: eventLines(run.events.kept, unit.by),
         yaxis: axis({ range: [lives.agents.length - 0.4, -0.6], showgrid: false, zeroline: false, showticklabels: false, ticks: '', title: title('agents, by start') }),
       },
     };

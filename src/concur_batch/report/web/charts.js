@@ -134,7 +134,7 @@ function growthChart(runs) {
       layout: {
         margin: { l: 56, r: direct ? 118 : 12, t: 8, b: 40 }, hovermode: 'x unified',
         xaxis: axis({ title: title('step'), range: steps > 1 ? [1, steps] : [0.5, 1.5], tickformat: ',d', dtick: steps < 12 ? 1 : undefined, unifiedhovertitle: { text: 'step %{x}' } }),
-        yaxis: axis({ range: [0, top], tickformat: '~s', nticks: 6, title: title('tokens in the context') }),
+        yaxis: axis({ range: [0, top], tickformat: countFormat(top), nticks: 6, title: title('tokens in the context') }),
         annotations: direct ? endLabels(labels, 212) : [],
       },
     };

@@ -140,10 +140,16 @@ function timeUnit(seconds) {
   return seconds < 3 * 3600 ? { by: 60, sign: ' min' } : { by: 3600, sign: ' h' };
 }
 
-function timeAxis(seconds, more) {
+// Of an axis that ends at `top`: thousands as k; below 10 there may be parts, which are no thousandths.
+function countFormat(top) {
+  return top < 10 ? '~g' : '~s';
+}
+
+function timeAxis(seconds, width, more) {
   const unit = timeUnit(seconds);
   return axis(Object.assign({
-    range: (zoomed || [0, Math.max(seconds, 1e-3)]).map((end) => end / unit.by), fixedrange: false, ticksuffix: unit.sign, nticks: 9,
+    range: (zoomed || [0, Math.max(seconds, 1e-3)]).map((end) => end / unit.by), fixedrange: false, ticksuffix: unit.sign,
+    nticks: Math.max(2, Math.min(9, Math.floor(width / 70))), tickangle: 0, // turned ones would be cut off
     spikecolor: variable('--faint'), spikethickness: 1, spikedash: 'solid',
   }, more));
 }

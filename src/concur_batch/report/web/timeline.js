@@ -125,7 +125,7 @@ function timeline(heading, explanation, span, lines, more) {
       line: { color: paint(line), width: line.stack ? 0.5 : line.width || 1.8, dash: line.dash || 'solid', shape: line.step ? 'hv' : 'linear' },
       stackgroup: piece.group, stackgaps: line.stack ? 'infer zero' : undefined,
       fillcolor: line.stack ? faded(paint(line), line.measure === 'free' ? 0.8 : 0.85) : undefined,
-      hovertemplate: share ? '%{y:.1%}' : '%{y:,.3~s}' + (more.unit || ''), connectgaps: false,
+      text: share ? undefined : piece.y.map(compact), hovertemplate: share ? '%{y:.1%}' : '%{text}' + (more.unit || ''), connectgaps: false,
     })));
     const points = shown.filter((line) => !line.stack).map((line) => ({ line, y: lonely(line.y) })).filter((one) => one.y.some((value) => value !== null)).map(({ line, y }) => ({
       type: 'scatter', mode: 'markers', x: middles(line.t || more.t, unit.by), y, marker: { color: paint(line), size: 5 }, hoverinfo: 'skip',
@@ -144,8 +144,8 @@ function timeline(heading, explanation, span, lines, more) {
       traces: [...faint, ...points, ...traces], direct, by: unit.by,
       layout: {
         margin: { l: 56, r: direct ? 118 : 16, t: 8, b: 26 }, hovermode: 'x unified',
-        xaxis: timeAxis(span, { hoverformat: '.4~g' }),
-        yaxis: axis({ range: [0, top], tickformat: share ? '.0%' : '~s', nticks: 5, title: title(more.axis || (share ? 'share' : '')) }),
+        xaxis: timeAxis(span, width, { hoverformat: '.4~g' }),
+        yaxis: axis({ range: [0, top], tickformat: share ? '.0%' : countFormat(top), nticks: 5, title: title(more.axis || (share ? 'share' : '')) }),
         shapes: eventLines(more.events || [], unit.by),
         annotations: direct ? endLabels(labels, height - 34) : [],
       },
