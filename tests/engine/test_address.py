@@ -36,6 +36,6 @@ def test_refuses_what_is_no_address(url):
 
 @pytest.mark.parametrize("url", ["http://me:secret@host:1", "http://host:1/v1?api_key=secret"])
 def test_keeps_secrets_out_of_addresses(url):
-    with pytest.raises(InputError, match="SGLANG_API_KEY") as caught:
+    with pytest.raises(InputError, match="CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY") as caught:
         parse_address(url)
     assert "secret" not in str(caught.value)

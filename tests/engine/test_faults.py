@@ -21,7 +21,7 @@ def nested(message, **fields):
         (400, nested("too big", type="exceed_context_size_error"), ContextLengthExceeded, "too big"),
         (400, nested("The decoder prompt (length 9) is longer than the maximum model length of 8"), ContextLengthExceeded, "9"),
         (400, b'{"message": "Duplicate request ID detected: x"}', EngineBusy, "Duplicate"),
-        (401, b'{"error": "Unauthorized"}', EngineRefused, "SGLANG_API_KEY"),
+        (401, b'{"error": "Unauthorized"}', EngineRefused, "set CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY"),
         (404, nested("The model `x` does not exist."), EngineRefused, "The model `x` does not exist."),
         (404, HTML.encode(), EngineRefused, "an HTML page ('It works!')"),
         (307, b"", EngineRefused, "redirects to https://there"),

@@ -33,7 +33,9 @@ def parse_address(url: str) -> Address:
         raise InputError(f"engine {shown!r} is not an HTTP address: give one such as http://127.0.0.1:30000")
     where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InputError(f"engine {where}: give the bare address, and a key by SGLANG_API_KEY or OPENAI_API_KEY, not in the URL")
+        raise InputError(
+            f"engine {where}: give the bare address, and a key by CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY, not in the URL"
+        )
     path = parts.path.rstrip("/")
     api = where + path if _API_VERSION.search(path) else f"{where}{path}/v1"
     return Address(root=where + path.removesuffix("/v1"), api=api, is_loopback=_is_loopback(host))

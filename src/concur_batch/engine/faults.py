@@ -38,7 +38,7 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, where: str) -> E
     if status == 400 and "duplicate request id" in told.lower():
         return EngineBusy(text)  # the earlier request still runs; the next attempt has an id of its own
     if status in (401, 403):
-        text += " (set SGLANG_API_KEY or OPENAI_API_KEY)"
+        text += " (set CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY)"
     return EngineRefused(text)
 
 
