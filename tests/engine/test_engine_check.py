@@ -85,6 +85,26 @@ def test_no_statistics_at_all():
     assert "/v1/loads nor /metrics" in found["statistics"].told
 
 
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        (says("<html>hello</html>\nsglang:token_usage{} NaN\nfoo bar baz"), "/metrics cannot be read: it answers an HTML page"),
+        (says("sglang:token_usage{} many"), "/metrics cannot be read: it answers 'sglang:token_usage{} many'"),
+        (says("oops", 500), "/metrics cannot be read: it answers HTTP 500"),
+    ],
+)
+@pytest.mark.parametrize("loads", [None, says('{"loads": "what", "x": [1,2'), says("oops", 500)])
+def test_statistics_that_cannot_be_read_are_told_with_what_came(metrics, told, loads):
+    _, found, _ = check(sglang_routes() | {"/metrics": metrics} | ({"/v1/loads": loads} if loads else {}))
+    assert (found["resident"].state, found["resident"].told, found["resident"].flags) == ("missing", told, ())
+    if loads is None:
+        assert found["statistics"].told == "the locked share of the pool, from /v1/loads"
+    else:
+        assert found["statistics"].state == "missing"
+        assert found["statistics"].told.startswith("/v1/loads cannot be read: it answers ")
+        assert found["statistics"].told.endswith(told)
+
+
 def test_helps_that_are_on():
     _, found, _ = check(sglang_routes(enable_session_radix_cache=True, enable_priority_scheduling=True, tool_call_parser="qwen"))
     assert [found[name].state for name in ("session cache", "priority", "tool calls")] == ["ok"] * 3

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from concur_batch.engine.address import Address, parse_address
 from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.openai import OpenAIEngine
+from concur_batch.engine.faults import describe
 from concur_batch.engine.probe import GET_LOAD, LOADS, METRICS, read_json
-from concur_batch.engine.statistics import from_loads, is_server_info
-from concur_batch.engine.transport import Transport
+from concur_batch.engine.statistics import from_loads, is_exposition, is_server_info
+from concur_batch.engine.transport import Answer, Transport
 from concur_batch.engine.turns import Turns, take_turns
 from concur_batch.errors import EngineError
 
+_NOTHING = Answer(0, {}, b"")  # no answer came
 _ASK_S = 5.0  # for each question; a model server that takes longer to say what it is, is stuck
 
 
@@ -27,6 +29,7 @@ class Facts:
     can: Capabilities
     info: dict[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()  # paths that tell statistics
+    unreadable: dict[str, str] = field(default_factory=dict)  # paths that should, and what they answer instead
     stats: EngineStats | None = None  # read after the turns; None: none came
     turns: Turns | None = None  # None: it was not ready, or they failed
     turns_failed: str = ""  # why
@@ -66,43 +69,63 @@ async def gather(url: str, *, api_key: str, model: str | None = None, request_ti
 
 async def _gather(engine: OpenAIEngine, address: Address, api_key: str, model: str | None) -> Facts:
     can = await engine.probe()
-    info, sources = await _ask_more(address, api_key, can)
+    found = await _ask_more(address, api_key, can)
     ready = await engine.ready()
-    facts = Facts(url=address.root, ready=ready, can=can, info=info, sources=sources)
+    facts = Facts(url=address.root, ready=ready, can=can, info=found.info, sources=found.sources, unreadable=found.unreadable)
     if ready:
         try:
             facts = replace(facts, turns=await take_turns(engine, model or next(iter(can.models), ""), facts.page_size))
         except EngineError as error:
             facts = replace(facts, turns_failed=str(error))
     try:
-        return replace(facts, stats=await engine.stats()) if sources else facts  # last: gauges appear with the first batch
+        return replace(facts, stats=await engine.stats()) if facts.sources else facts  # last: gauges appear with the first batch
     except EngineError:
         return facts
 
 
-async def _ask_more(address: Address, api_key: str, can: Capabilities) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What the probe does not keep: the whole of /server_info, and the names of the sources."""
+class _More(NamedTuple):
+    info: dict[str, Any]
+    sources: tuple[str, ...]
+    unreadable: dict[str, str]
+
+
+async def _ask_more(address: Address, api_key: str, can: Capabilities) -> _More:
+    """What the probe does not keep: the whole of /server_info, the names of the sources, and what else those answer."""
     if can.kind == "openai":
-        return {}, ()
+        return _More({}, (), {})
     transport = Transport(address, api_key, connect_timeout_s=_ASK_S)
 
-    async def ask(path: str) -> Any:
+    async def ask(path: str) -> Answer:
         try:
             async with asyncio.timeout(_ASK_S):
-                return read_json(await transport.ask("GET", path))
+                return await transport.ask("GET", path)
         except (EngineError, TimeoutError):
-            return None
+            return _NOTHING
 
     try:
-        info = await ask("/server_info")
+        info = read_json(await ask("/server_info"))
         if not is_server_info(info):
-            info = await ask("/get_server_info")
-        sources = [] if can.statistics != "loads" else [LOADS if from_loads(await ask(LOADS)) is not None else GET_LOAD]
+            info = read_json(await ask("/get_server_info"))
+        loads, metrics = await ask(LOADS), await ask(METRICS)
     finally:
         await transport.aclose()
-    if can.resident or can.statistics == "metrics":
+    read = {
+        LOADS.partition("?")[0]: from_loads(read_json(loads)) is not None,
+        METRICS: metrics.status == 200 and is_exposition(metrics.body.decode("utf-8", "replace")),
+    }
+    unreadable = {
+        path: _instead(answer)
+        for (path, is_read), answer in zip(read.items(), (loads, metrics), strict=True)
+        if not is_read and answer.status not in (0, 404)
+    }
+    sources = [] if can.statistics != "loads" else [path for path in read if path != METRICS and read[path]] or [GET_LOAD]
+    if (can.resident or can.statistics == "metrics") and read[METRICS]:
         sources.append(METRICS)
-    return (info if is_server_info(info) else {}), tuple(source.partition("?")[0] for source in sources)
+    return _More(info if is_server_info(info) else {}, tuple(sources), unreadable)
+
+
+def _instead(answer: Answer) -> str:
+    return describe(answer.body) if answer.status == 200 else f"HTTP {answer.status}"
 
 
 def _count(value: Any) -> int:

@@ -11,6 +11,8 @@ from concur_batch.engine.turns import Turns
 
 OLDEST = (0, 5, 8)  # release of SGLang whose statistics are understood
 
+_BETWEEN = "see what answers there: a proxy before the server, perhaps, or its log"
+
 State = Literal["ok", "missing", "optional", "note"]
 
 
@@ -68,13 +70,18 @@ def _statistics(facts: Facts) -> Iterator[Finding]:
         yield Finding("KV pool", "note", f"its size is not told; {page}, {ranks}", "update SGLang")
     else:
         yield Finding("KV pool", "ok", f"{can.capacity_tokens:,} tokens; {page}, {ranks}")
-    if not facts.sources:
+    unreadable = {path: f"{path} cannot be read: it answers {told}" for path, told in facts.unreadable.items()}
+    if unreadable and (not facts.sources or stats is None or stats.locked is None):
+        yield Finding("statistics", "missing", "; ".join(unreadable.values()), _BETWEEN)
+    elif not facts.sources:
         yield Finding("statistics", "missing", "neither /v1/loads nor /metrics answers", *_give("--enable-metrics", facts))
     elif stats is None or stats.locked is None:
         yield Finding("statistics", "missing", f"{' and '.join(facts.sources)} told no locked share when asked", "check it again")
     else:
         yield Finding("statistics", "ok", f"the locked share of the pool, from {facts.sources[0]}")
-    if "/metrics" not in facts.sources:
+    if "/metrics" in unreadable:
+        yield Finding("resident", "missing", unreadable["/metrics"], _BETWEEN)
+    elif "/metrics" not in facts.sources:
         yield Finding("resident", "missing", "resident and evicted tokens are not told", *_give("--enable-metrics", facts))
     elif stats is not None and stats.resident is not None:
         yield Finding("resident", "ok", "resident and evicted tokens, from /metrics")

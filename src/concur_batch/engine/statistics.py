@@ -158,6 +158,14 @@ def from_metrics(text: str) -> EngineStats | None:
     )
 
 
+def is_exposition(text: str) -> bool:
+    """Whether this is a page of metrics, whatever is in it, and can be read."""
+    try:
+        return not text.lstrip().startswith("<") and all(True for _ in _samples(text))
+    except ValueError:
+        return False
+
+
 def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
     # 700 lines come, of which a dozen are wanted: parsing all of them takes 40 ms of CPU.
     lines = [line for line in text.splitlines() if line.startswith(_WANTED)]
