@@ -3,7 +3,7 @@ import json
 
 import pytest
 from aiohttp import web
-from chat_server import ChatServer, captured, hangs, says, sglang_routes
+from chat_server import ChatServer, captured, hangs, in_turn, says, sglang_routes
 
 from concur_batch.engine.check import gather
 from concur_batch.engine.findings import findings, is_full
@@ -103,6 +103,26 @@ def test_statistics_that_cannot_be_read_are_told_with_what_came(metrics, told, l
         assert found["statistics"].state == "missing"
         assert found["statistics"].told.startswith("/v1/loads cannot be read: it answers ")
         assert found["statistics"].told.endswith(told)
+
+
+def busy(status=503):
+    return says('{"error": {"message": "overloaded"}}', status, {"Retry-After": "0"})
+
+
+def test_a_server_that_is_busy_is_asked_again():
+    chat = caching()
+    models = in_turn(busy(), busy(429), says(captured("models.json")))
+    _, found, _ = check(sglang_routes() | {"/v1/models": models}, in_turn(busy(), busy(429), chat, busy(), chat))
+    assert is_full(list(found.values()))
+
+
+def test_a_server_that_stays_busy_is_told_so():
+    _, found, server = check(sglang_routes(), busy())
+    assert "the request failed: " in found["measured"].told
+    assert "HTTP 503: overloaded" in found["measured"].told
+    assert len(server.bodies) == 5
+    later = says("", 503, {"Retry-After": "100"})
+    assert len(check(sglang_routes(), later)[2].bodies) == 1  # there is no time to wait for that
 
 
 def test_helps_that_are_on():

@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 from aiohttp import web
-from chat_server import ChatServer, captured, says, sglang_routes
+from chat_server import ChatServer, captured, in_turn, says, sglang_routes
 
 from concur_batch.engine.fit import fit
 from concur_batch.errors import EngineDown, EngineError, EngineRefused, InputError
@@ -131,6 +131,18 @@ def test_a_model_whose_name_steers_terminals_has_a_profile_that_can_be_read():
     profile = asyncio.run(story())
     assert (profile.name, profile.model) == ("a[31mb", "a[31mb")
     assert profile_from_table(tomllib.loads(profile_to_toml(profile)), "p.toml") == profile
+
+
+def test_a_server_that_is_busy_now_and_then_is_asked_again():
+    server, busy = Server(), says("busy", 503, {"Retry-After": "0"})
+    routes = {"/v1/models": says(captured("models.json"))} | server.routes()
+    routes |= {path: in_turn(busy, routes[path], busy, routes[path]) for path in ("/generate", "/v1/loads", "/v1/models")}
+
+    async def story():
+        async with ChatServer(routes=routes) as http:
+            return await fit(http.url, seconds=0)
+
+    assert asyncio.run(story()).cost.prefill_s([(2048, 0)]) == pytest.approx(TRUE.prefill_s([(2048, 0)]), rel=0.05)
 
 
 def test_one_of_several_ranks():

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from concur_batch.engine.address import Address, parse_address
+from concur_batch.engine.again import unless_busy
 from concur_batch.engine.base import Capabilities, EngineStats
-from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.engine.faults import describe
+from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.engine.probe import GET_LOAD, LOADS, METRICS, read_json
 from concur_batch.engine.statistics import from_loads, is_exposition, is_server_info
 from concur_batch.engine.transport import Answer, Transport
@@ -17,6 +18,7 @@ from concur_batch.engine.turns import Turns, take_turns
 from concur_batch.errors import EngineError
 
 _NOTHING = Answer(0, {}, b"")  # no answer came
+_BUSY_S = 30.0  # a server that is busy is asked again within so many
 _ASK_S = 5.0  # for each question; a model server that takes longer to say what it is, is stuck
 
 
@@ -48,7 +50,7 @@ class Facts:
 async def gather(url: str, *, api_key: str, model: str | None = None, request_timeout_s: float = 120.0) -> Facts:
     """Ask the server at `url`, and send it two to four short requests. /health is not asked: it makes the server generate.
 
-    `model`: which to ask; by default the first served. `request_timeout_s`: for each of the requests. Raises InputError
+    `model`: which to ask; by default the first served. `request_timeout_s`: for each of the requests. One that finds it busy is sent again a few times. Raises InputError
     where `url` is no address, EngineDown where nothing answers there, EngineError where it is no model server.
     """
     address = parse_address(url)
@@ -62,19 +64,20 @@ async def gather(url: str, *, api_key: str, model: str | None = None, request_ti
         ready_timeout_s=ask_s,
     )
     try:
-        return await _gather(engine, address, api_key, model)
+        return await _gather(engine, address, api_key, model, min(_BUSY_S, request_timeout_s))
     finally:
         await engine.aclose()
 
 
-async def _gather(engine: OpenAIEngine, address: Address, api_key: str, model: str | None) -> Facts:
-    can = await engine.probe()
+async def _gather(engine: OpenAIEngine, address: Address, api_key: str, model: str | None, busy_s: float) -> Facts:
+    can = await unless_busy(engine.probe, busy_s)
     found = await _ask_more(address, api_key, can)
     ready = await engine.ready()
     facts = Facts(url=address.root, ready=ready, can=can, info=found.info, sources=found.sources, unreadable=found.unreadable)
     if ready:
         try:
-            facts = replace(facts, turns=await take_turns(engine, model or next(iter(can.models), ""), facts.page_size))
+            asked = model or next(iter(can.models), "")
+            facts = replace(facts, turns=await take_turns(engine, asked, facts.page_size, busy_s=busy_s))
         except EngineError as error:
             facts = replace(facts, turns_failed=str(error))
     try:

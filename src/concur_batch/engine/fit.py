@@ -11,8 +11,9 @@ from random import Random
 from typing import Any
 
 from concur_batch.engine.address import parse_address
+from concur_batch.engine.again import unless_busy
 from concur_batch.engine.base import Capabilities
-from concur_batch.engine.fit_load import Load
+from concur_batch.engine.fit_load import BUSY_S, Load
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.transport import Transport
 from concur_batch.errors import EngineError, InputError
@@ -44,7 +45,7 @@ async def fit(
 
 
 async def _fit(transport: Transport, where: str, report: Callable[[str], None], seconds: float) -> Profile:
-    can = await probe(transport, where, _PROBE_TIMEOUT_S)
+    can = await unless_busy(lambda: probe(transport, where, _PROBE_TIMEOUT_S), BUSY_S)
     info = await _server_info(transport, where, can)
     ranks = _count(info.get("dp_size")) or 1
     pool = _pool(can, where) // ranks

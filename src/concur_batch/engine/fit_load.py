@@ -6,6 +6,7 @@ import asyncio
 from random import Random
 from typing import Any, NamedTuple
 
+from concur_batch.engine.again import unless_busy
 from concur_batch.engine.faults import fault, unreadable
 from concur_batch.engine.probe import LOADS, read_json
 from concur_batch.engine.sums import Sums, read_sums
@@ -15,6 +16,7 @@ from concur_batch.sim.fit import DecodePoint, PrefillPoint
 from concur_batch.sim.fit_plan import BURST_OUTPUT, Burst, Conversation, chunks
 
 _READING_TIMEOUT_S = 10.0
+BUSY_S = 60.0  # a server that is busy is asked again within so many
 _SETTLE_S = 0.02  # between two looks whether the sums have caught up with the replies
 _SETTLE_LOOKS = 100
 _CALIBRATION_CHARS = 2000
@@ -42,11 +44,16 @@ class Load:
 
     async def sums(self) -> Sums:
         """Now. Raises InputError where the server does not keep them."""
+        return await unless_busy(self._sums, BUSY_S)
+
+    async def _sums(self) -> Sums:
         try:
             async with asyncio.timeout(_READING_TIMEOUT_S):
                 answer = await self._transport.ask("GET", LOADS)
         except TimeoutError:
             raise EngineDown(f"{self._where}: no answer to /v1/loads within {_READING_TIMEOUT_S:g} s") from None
+        if answer.status in (429, 503):
+            raise fault(answer.status, answer.headers, answer.body, self._where)
         sums = read_sums(read_json(answer))
         if sums is None:
             raise InputError(
@@ -106,6 +113,9 @@ class Load:
         return sums
 
     async def _generate(self, text: str, tokens: int) -> Replied:
+        return await unless_busy(lambda: self._generate_once(text, tokens), BUSY_S)
+
+    async def _generate_once(self, text: str, tokens: int) -> Replied:
         body = {"text": text, "sampling_params": {"max_new_tokens": tokens, "ignore_eos": True, "temperature": 0}}
         try:
             async with asyncio.timeout(self._request_timeout_s):

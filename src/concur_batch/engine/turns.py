@@ -6,6 +6,7 @@ import random
 import secrets
 from dataclasses import dataclass
 
+from concur_batch.engine.again import unless_busy
 from concur_batch.engine.base import Engine, Request
 from concur_batch.task import Message
 
@@ -45,19 +46,19 @@ class Turns:
         return self.told and (self.first_cached or 0) <= self.first_prompt // 4 and (self.second_cached or 0) >= self.expected
 
 
-async def take_turns(engine: Engine, model: str, page_size: int) -> Turns:
+async def take_turns(engine: Engine, model: str, page_size: int, *, busy_s: float = 0.0) -> Turns:
     """Send two short requests, and two others where the count did not move. Raises EngineError where one fails.
 
-    `engine` has been probed; `page_size` in tokens, of its cache.
+    `engine` has been probed; `page_size` in tokens, of its cache. `busy_s`: so long each is sent again where the server is busy.
     """
     for _ in range(_ATTEMPTS):
-        turns = await _two(engine, model, page_size)
+        turns = await _two(engine, model, page_size, busy_s)
         if turns.moves or not turns.told:
             break
     return turns
 
 
-async def _two(engine: Engine, model: str, page_size: int) -> Turns:
+async def _two(engine: Engine, model: str, page_size: int, busy_s: float) -> Turns:
     can, draw = engine.capabilities, random.Random(secrets.randbits(64))  # noqa: S311 - texts, no secrets
     if can.kind == "openai":
         page_size = max(page_size, _PAGE_OTHERS)
@@ -75,10 +76,10 @@ async def _two(engine: Engine, model: str, page_size: int) -> Turns:
             rollout=rollout, step=step, request_id=f"{rollout}/{step}", model=model, messages=list(history), sampling=sampling
         )
 
-    first = await engine.complete(request(1))
+    first = await unless_busy(lambda: engine.complete(request(1)), busy_s)
     history.append({"role": "assistant", "content": first.message.get("content") or "Yes."})
     history.append({"role": "user", "content": "Say yes once more."})
-    second = await engine.complete(request(2))
+    second = await unless_busy(lambda: engine.complete(request(2)), busy_s)
     return Turns(
         first_prompt=first.prompt_tokens,
         first_cached=first.cached_tokens,
