@@ -79,6 +79,8 @@ CASES = {
     "ascii": (lambda: invented(policy="aimd"), 80, 24, {"ascii_only": True}),
     "off": (lambda: invented(policy="off"), 80, 24, {}),
     "engines": (lambda: invented(engines=3), 120, 35, {}),
+    "engines-40x10": (lambda: invented(engines=3), 40, 10, {}),
+    "engines-60x15": (lambda: invented(engines=3), 60, 15, {}),
     "many-engines": (lambda: invented(20, engines=12), 80, 24, {}),
     "errors": (invented, 80, 24, {"view": "errors", "keys": True}),
     "no-errors": (lambda: invented(5), 60, 15, {"view": "errors"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from concur_batch.dashboard import colours
@@ -15,6 +16,9 @@ from concur_batch.state.engine import EngineView, hit
 
 _MOST_BAR = 100
 _LEAST_BAR = 6
+_HIT = 10  # cells of the hit rate, with the gap before it
+_LIMIT, _NARROW_LIMIT = 16, 12
+_LEAST_NAME = 6
 _NAMES = 100  # cells from which on names of engines have more room than a label and a value
 _WHOLE = 5  # lines of an engine of which all is told
 _NOTES = 2  # lines of what the user should know of an engine
@@ -103,19 +107,28 @@ def short(scene: Scene, engine: EngineView) -> str:
     return scene.clean(engine.name.partition("://")[2] or engine.name)
 
 
+def _named(scene: Scene, engine: EngineView, cells: int) -> str:
+    """Its end, with the port, is what tells engines apart."""
+    name = short(scene, engine)
+    return scene.fit(name, cells) if cell_len(name) <= cells else scene.sign("…", "~") + scene.fit(name[1 - cells :], cells - 1)
+
+
 def _short(scene: Scene, engine: EngineView, width: int) -> Text:
     """Name, pool, limit, share of the prompt from the cache in the last seconds."""
-    cells = LABEL + VALUE - 1 + max(0, width - _NAMES) // 4
-    line = Text(scene.fit(short(scene, engine), cells), style="bold").append(" ")
-    if engine.lost is not None:
-        return line.append("LOST", "bold red")
     decision, sample = engine.decision, engine.sample
     words = "-" if decision is None else describe(in_force(decision, scene.state), scene.state.max_agents, policy_of(engine))
-    room = min(60, width - line.cell_len - 29)
+    cells, limit = LABEL + VALUE - 1 + max(0, width - _NAMES) // 4, _LIMIT
+    if width - cells - _HIT - limit - 4 < _LEAST_BAR:  # the bar and the limit before the name
+        limit = max(_NARROW_LIMIT, len(words))
+        cells = max(_LEAST_NAME, min(cells, width - _HIT - limit - 4 - _LEAST_BAR))
+    line = Text(_named(scene, engine, cells), style="bold").append(" ")
+    if engine.lost is not None:
+        return line.append("LOST", "bold red")
+    room = min(60, width - line.cell_len - _HIT - limit - 3)
     if sample is not None and sample.locked is not None and room >= _LEAST_BAR:
         line.append_text(Text("", style="not bold").append_text(bar(scene, engine, room)))
     else:
         line.append(" " * max(0, room))
     line.append("  hit ", "not bold dim").append(f"{share(hit(list(recent(engine, scene.now)))):>4}", colours.CACHE)
-    aligned = f"{words:>16}"
+    aligned = f"{words:>{limit}}"
     return line.append("  ").append(aligned if line.cell_len + len(aligned) <= width else words)
