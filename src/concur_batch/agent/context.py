@@ -19,7 +19,7 @@ from concur_batch.agent.budget import Budget
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
-from concur_batch.agent.requests import Conversation, check_asked, hash_call
+from concur_batch.agent.requests import Conversation, check_asked, hash_call, merged
 from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
@@ -194,7 +194,6 @@ class Context:
         n: int,
     ) -> Request:
         setting, script, helps = self._setting, self.task.script, self._lane.helps
-        merged = {**setting.sampling, **sampling} if sampling else setting.sampling
         return Request(
             rollout=setting.rollout,
             step=step,
@@ -203,7 +202,7 @@ class Context:
             model=setting.model or self._lane.model,
             messages=messages,
             tools=(setting.offered if tools is None else self._schemas(tools)) or None,
-            sampling=self._budget.bounded(merged, self._talk.seen_tokens(messages), self._model_tokens),
+            sampling=self._budget.bounded(merged(setting.sampling, sampling), self._talk.seen_tokens(messages), self._model_tokens),
             turn=script[step - 1] if script is not None and step <= len(script) else None,
             session_id=setting.rollout if helps.sessions else None,
             priority=round(_PRIORITIES * self._lane.gate.seniority(self._view)) if helps.priority else None,

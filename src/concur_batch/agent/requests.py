@@ -39,6 +39,23 @@ def check_asked(messages: object, sampling: dict[str, Any]) -> None:
     for key, nothing in UNASKED.items():
         if sampling.get(key) not in nothing:
             raise AgentError(f"complete({key}=...): does not belong here; {NOT_SAMPLING[key]}")
+    further = sampling.get("extra_body")
+    if further is None:
+        return
+    if not isinstance(further, dict):
+        raise AgentError(f"complete(extra_body=...): give an object, not a {type(further).__name__}")
+    for key, value in further.items():
+        if key in ("messages", "tools") or (key in UNASKED and value not in UNASKED[key]):
+            raise AgentError(f"complete(extra_body=...): {key} does not belong here")
+
+
+def merged(of_task: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
+    """How to sample: what one call asks for over what the task does, with the fields of `extra_body` as any other."""
+    if not asked:
+        return of_task
+    fields = {**of_task, **asked}
+    fields.update(fields.pop("extra_body", None) or {})
+    return fields
 
 
 class Conversation:

@@ -1,0 +1,43 @@
+"""`extra_body` in a call of an agent of one's own is what it is in a row: further fields of the request."""
+
+import pytest
+from stage import Stage, tasks
+
+from concur_batch import records as r
+from concur_batch.engine.scripted import ScriptedEngine, reply
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({"return_token_ids": True}, {"return_token_ids": True}),
+        ({"extra_body": {"return_token_ids": True, "stream": False}, "top_p": 0.5}, {"return_token_ids": True, "top_p": 0.5}),
+        ({"extra_body": None}, {}),
+    ],
+)
+def test_its_fields_are_sent_as_any_other(asked, sent):
+    async def agent(task, ctx):
+        await ctx.complete(ctx.prompt, **asked)
+
+    stage = Stage(ScriptedEngine([reply("one")]), tasks(1), agent="mine", agents={"mine": agent}).run()
+    (request,) = stage.engine.requests
+    assert {key: value for key, value in request.sampling.items() if key not in ("seed", "stream")} == sent
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        ({"messages": None}, "complete(extra_body=...): messages does not belong here"),
+        ({"n": 2}, "complete(extra_body=...): n does not belong here"),
+        ({"stream": True}, "complete(extra_body=...): stream does not belong here"),
+        ([], "complete(extra_body=...): give an object, not a list"),
+    ],
+)
+def test_what_does_not_belong_there_is_the_agents_fault(further, said):
+    async def agent(task, ctx):
+        await ctx.complete(ctx.prompt, extra_body=further)
+
+    stage = Stage(ScriptedEngine([reply("one")]), tasks(1), agent="mine", agents={"mine": agent}).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert end.error.message == said
+    assert stage.engine.requests == []
