@@ -79,8 +79,8 @@ def test_one_token_of_the_same_prompt_and_nothing_else_of_the_reply():
     async def story():
         sim = Watched()
         touches = Touches(sim)
-        sampling = {"max_completion_tokens": 900, "min_tokens": 5, "n": 4, "temperature": 0.5, "chat_template_kwargs": {"x": 1}}
-        asked = request("a", **sampling)
+        of_reply = {"max_completion_tokens": 900, "min_tokens": 5, "n": 4, "logprobs": True, "return_token_ids": True}
+        asked = request("a", **of_reply, temperature=0.5, chat_template_kwargs={"x": 1})
         touches.answered(asked)
         asked.messages.append({"role": "assistant", "content": "written on by the agent"})
         await begun(touches, "a")

@@ -6,6 +6,7 @@ wall-clock time of that zero. Fields at their default are left out of the line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -117,6 +118,8 @@ class ReplyReceived(Record, tag="reply_received"):
     retries: int = 0
     retry_s: float = 0.0  # lost in attempts that failed, and between them
     logprobs: Any = None  # of the reply's tokens, as the server gave them
+    prompt_token_ids: Sequence[int] | None = None  # of the whole prompt, where they were asked for
+    response_token_ids: Sequence[int] | None = None  # of the reply, as generated
 
 
 class CallRetried(Record, tag="call_retried"):

@@ -34,6 +34,8 @@ _OF_REPLY = (
     "n",
     "regex",
     "response_format",
+    "return_prompt_token_ids",
+    "return_token_ids",
     "structural_tag",
     "top_logprobs",
 )

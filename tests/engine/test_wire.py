@@ -156,3 +156,26 @@ def test_log_probabilities_are_kept_as_they_came_and_no_part_of_the_message(told
     reply = read_reply(json.dumps(answer).encode(), "r")
     assert reply.logprobs == told
     assert reply.message == {"role": "assistant", "content": "x"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "whole", "expected"),
+    [
+        ({"prompt_token_ids": [1, 2], "response_token_ids": [3, 151_645]}, {}, ([1, 2], [3, 151_645])),
+        ({"prompt_token_ids": [1, 2]}, {}, ([1, 2], None)),
+        ({"token_ids": [3]}, {"prompt_token_ids": [1, 2]}, ([1, 2], [3])),  # vLLM
+        ({"prompt_token_ids": None, "response_token_ids": None}, {"prompt_token_ids": None}, (None, None)),
+        ({"token_ids": []}, {}, (None, [])),
+        (
+            {"prompt_token_ids": "1 2", "response_token_ids": [[3]], "token_ids": [2**31]},
+            {"prompt_token_ids": [-1, 0.5]},
+            (None, None),
+        ),
+    ],
+)
+def test_token_ids_are_kept_where_they_are_some_and_no_part_of_the_message(choice, whole, expected):
+    answer = json.loads(completion({"content": "x"})) | whole
+    answer["choices"][0] |= choice
+    reply = read_reply(json.dumps(answer).encode(), "r")
+    assert (reply.prompt_token_ids, reply.response_token_ids) == expected
+    assert reply.message == {"role": "assistant", "content": "x"}

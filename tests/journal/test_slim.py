@@ -1,6 +1,7 @@
 """The fold of slim records comes to what the fold of whole ones comes to, in everything that is kept."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import get_args
 
 import msgspec
@@ -36,6 +37,8 @@ def of_type(name, kind):
         return st.booleans()
     if kind is str:
         return TEXTS
+    if kind == Sequence[int]:
+        return st.lists(SMALL, max_size=3)
     options = [option for option in get_args(kind) if option is not type(None)]
     if type(None) in get_args(kind):
         return st.none() | of_type(name, options[0])

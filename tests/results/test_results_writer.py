@@ -68,6 +68,8 @@ def test_a_row_holds_the_whole_rollout(tmp_path):
         "started_at": utc(EPOCH + 1),
         "finished_at": utc(EPOCH + 4),
         "logprobs": None,
+        "prompt_token_ids": None,
+        "response_token_ids": None,
         "target": "3",
         "metadata": '{"x":[1]}',
     }  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from batch import LAW, Batch, chat
+from batch import LAW, Batch
 
 from concur_batch import records as r
 
@@ -12,17 +12,6 @@ pytestmark = pytest.mark.sglang
 TASKS, STEPS = 12, 9
 POOL_TOKENS = 20_000
 SHARED_TOKENS = 50  # more than the prompts of two tasks have in common, and far less than one of them is long
-
-
-def test_a_turn_more_finds_the_turns_before_in_the_cache(server):
-    messages = [{"role": "user", "content": "Tell me what you see. " * 20}]
-    first = chat(server.url, messages)
-    messages += [first["choices"][0]["message"], {"role": "user", "content": "And then?"}]
-    second = chat(server.url, messages)
-
-    seen = first["usage"]["prompt_tokens"] + first["usage"]["completion_tokens"]
-    assert first["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
-    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] == seen - 1  # the last token was never put into the cache
 
 
 def seen(reply: r.ReplyReceived) -> int:

@@ -202,7 +202,9 @@ class Context:
             model=setting.model or self._lane.model,
             messages=messages,
             tools=(setting.offered if tools is None else self._schemas(tools)) or None,
-            sampling=self._budget.bounded(merged(setting.sampling, sampling), self._talk.seen_tokens(messages), self._model_tokens),
+            sampling=self._budget.bounded(
+                merged(setting.sampling, sampling), self._talk.seen_tokens(messages), self._model_tokens
+            ),
             turn=script[step - 1] if script is not None and step <= len(script) else None,
             session_id=setting.rollout if helps.sessions else None,
             priority=round(_PRIORITIES * self._lane.gate.seniority(self._view)) if helps.priority else None,
@@ -246,6 +248,8 @@ class Context:
             retries=done.retries,
             retry_s=round(done.retry_s, 6),
             logprobs=reply.logprobs,
+            prompt_token_ids=reply.prompt_token_ids,
+            response_token_ids=reply.response_token_ids,
         )
         self._recorder.write(record)
         self._tell(reply, number)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import msgspec
 
 from concur_batch import records as r
 from concur_batch.engine.base import Reply
@@ -20,6 +23,16 @@ class PastCall:
 Call: TypeAlias = r.ReplyReceived | r.CallFailed | PastCall
 
 
+def packed(x: r.ReplyReceived) -> r.ReplyReceived:
+    """The same with 4 bytes per token id in place of 36: those of all rollouts that go on are held until they do."""
+    prompt, response = x.prompt_token_ids, x.response_token_ids
+    if prompt is None and response is None:
+        return x
+    return msgspec.structs.replace(
+        x, prompt_token_ids=prompt and array("i", prompt), response_token_ids=response and array("i", response)
+    )
+
+
 def reply_of(x: r.ReplyReceived) -> Reply:
     """The engine's answer, as it was handed to the agent then."""
     return Reply(
@@ -30,4 +43,6 @@ def reply_of(x: r.ReplyReceived) -> Reply:
         cached_tokens=x.cached_tokens,
         reasoning_tokens=x.reasoning_tokens,
         logprobs=x.logprobs,
+        prompt_token_ids=None if x.prompt_token_ids is None else list(x.prompt_token_ids),
+        response_token_ids=None if x.response_token_ids is None else list(x.response_token_ids),
     )

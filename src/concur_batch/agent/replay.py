@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from concur_batch import records as r
 from concur_batch.agent.gaps import after_gaps, basis
-from concur_batch.agent.past import Call, PastCall
+from concur_batch.agent.past import Call, PastCall, packed
 from concur_batch.errors import AgentError
 from concur_batch.records import Record
 
@@ -101,7 +101,7 @@ class Past:
         """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
         for n in basis(x) & self.aside.keys():
             self.calls[n] = self.calls[n] or self.aside[n]
-        self.calls[x.n] = x
+        self.calls[x.n] = packed(x)
         if x.retries:
             self.retrying.pop(x.n, None)
 

@@ -41,6 +41,8 @@ class Reply:
     reasoning_tokens: int = 0
     model: str = ""
     logprobs: Any = None  # as the server gave them, beside the message and no part of it; None: it gave none
+    prompt_token_ids: list[int] | None = None  # what the model saw, where it was asked for; None: the server gave none
+    response_token_ids: list[int] | None = None  # what the model generated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

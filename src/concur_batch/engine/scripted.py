@@ -24,6 +24,8 @@ def reply(
     cached_tokens: int | None = 0,
     finish_reason: str | None = None,
     logprobs: Any = None,
+    prompt_token_ids: list[int] | None = None,
+    response_token_ids: list[int] | None = None,
 ) -> Reply:
     """A reply with this text and these tool calls (`("name", {"argument": 1})`), whose ids are `call_0`, `call_1` ..."""
     message: dict[str, Any] = {"role": "assistant"}
@@ -49,6 +51,8 @@ def reply(
         cached_tokens=cached_tokens,
         model="scripted",
         logprobs=logprobs,
+        prompt_token_ids=prompt_token_ids,
+        response_token_ids=response_token_ids,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Annotated, Any, TypeAlias
@@ -62,10 +63,16 @@ class _Message(msgspec.Struct):
     reasoning_content: str | None = None
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
     logprobs: Any = None
+    prompt_token_ids: msgspec.Raw = _ABSENT
+    response_token_ids: msgspec.Raw = _ABSENT
+    token_ids: msgspec.Raw = _ABSENT  # what vLLM calls those of the response
 
 
 class _PromptDetails(msgspec.Struct, gc=False):
@@ -88,9 +95,12 @@ class _Completion(msgspec.Struct):
     choices: list[_Choice]
     usage: _Usage | None = None
     model: str | None = None
+    prompt_token_ids: msgspec.Raw = _ABSENT  # where vLLM puts them
 
 
 _decoder = msgspec.json.Decoder(_Completion)
+_TokenId: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+_token_ids = msgspec.json.Decoder(list[_TokenId])
 
 
 def read_reply(body: bytes, request_id: str) -> Reply | None:
@@ -117,7 +127,18 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
         reasoning_tokens=int(reasoning or 0),
         model=completion.model or "",
         logprobs=choice.logprobs,
+        prompt_token_ids=_ids(choice.prompt_token_ids, completion.prompt_token_ids),
+        response_token_ids=_ids(choice.response_token_ids, choice.token_ids),
     )
+
+
+def _ids(*told: msgspec.Raw) -> list[int] | None:
+    """Of the places where a server may put them, the first that holds token ids; what else stands there makes no reply unreadable."""
+    for raw in told:
+        if raw:
+            with contextlib.suppress(msgspec.MsgspecError):
+                return _token_ids.decode(raw)
+    return None
 
 
 def wrong_field(body: bytes) -> str | None:

@@ -14,9 +14,10 @@ import msgspec
 from concur_batch import records as r
 from concur_batch.state import RunState
 
+_OF_TOKENS = ("logprobs", "prompt_token_ids", "response_token_ids")
 _LEFT_OUT: dict[type[r.Record], tuple[str, ...]] = {
     r.RolloutStarted: ("v", "messages", "metadata", "target", "task", "k", "index", "seed", "agent", "model"),
-    r.ReplyReceived: ("v", "hash", "base", "new", "message", "finish_reason", "after", "logprobs"),
+    r.ReplyReceived: ("v", "hash", "base", "new", "message", "finish_reason", "after", *_OF_TOKENS),
     r.ToolStarted: ("v", "hash", "call_id", "repeatable"),
     r.ToolFinished: ("v", "output", "message", "call_id", "repaired", "truncated", "error_class"),
 }

@@ -11,6 +11,8 @@ import pyarrow as pa
 from concur_batch.results.rows import ResultRow
 from concur_batch.results.table import MOMENT, Columns
 
+TOKEN_IDS = pa.list_(pa.list_(pa.int32()))  # one list per model call
+
 COLUMNS: Columns = [
     ("id", pa.string()),
     ("rollout", pa.int64()),
@@ -39,17 +41,20 @@ COLUMNS: Columns = [
     ("finished_at", MOMENT),
     ("messages", pa.string()),  # JSON, as the tools of different tasks share no Arrow type
     ("logprobs", pa.list_(pa.string())),  # JSON, one per model call
+    ("prompt_token_ids", TOKEN_IDS),
+    ("response_token_ids", TOKEN_IDS),
     ("target", pa.string()),  # JSON
     ("metadata", pa.string()),  # JSON
 ]
 WORDS = ["status", "finish_reason", "model", "endpoint", "agent", "error.class"]
-LATER = ("context_tokens", "logprobs")  # columns that older versions did not write
+LATER = ("context_tokens", "logprobs", "prompt_token_ids", "response_token_ids")  # columns that older versions did not write
+_ID_BYTES = 32  # what one takes while it is held
 _AS_JSON = ("messages", "target", "metadata")
 _encode = msgspec.json.Encoder().encode
 
 
 def cells(row: ResultRow) -> tuple[dict[str, Any], int]:
-    """The row as Parquet holds it, and the bytes of its long texts."""
+    """The row as Parquet holds it, and the bytes of its long texts and lists."""
     found = {name: getattr(row, name) for name, _ in COLUMNS}
     messages = _encode(row.messages)
     logprobs = None if row.logprobs is None else [None if one is None else _encode(one).decode() for one in row.logprobs]
@@ -62,7 +67,8 @@ def cells(row: ResultRow) -> tuple[dict[str, Any], int]:
         "times": msgspec.to_builtins(row.times),
         "error": msgspec.to_builtins(row.error),
     }
-    return found, len(messages) + len(row.output or "") + sum(len(one or "") for one in logprobs or ())
+    ids = sum(len(one or ()) for calls in (row.prompt_token_ids, row.response_token_ids) for one in calls or ())
+    return found, len(messages) + len(row.output or "") + sum(len(one or "") for one in logprobs or ()) + _ID_BYTES * ids
 
 
 def row_of(cells_: dict[str, Any]) -> ResultRow:

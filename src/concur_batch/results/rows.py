@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from concur_batch import records as r
 from concur_batch.results.index import Trace
 from concur_batch.results.transcript import Transcript
 from concur_batch.task import Message
+
+T = TypeVar("T")
 
 
 class Usage(msgspec.Struct, kw_only=True, gc=False):
@@ -44,7 +46,7 @@ class Failure(msgspec.Struct, kw_only=True, gc=False, rename={"error_class": "cl
 
 
 class ResultRow(msgspec.Struct, kw_only=True):
-    """The one row of a rollout that has ended. JSON lines hold it as it is; Parquet holds the last four as JSON text."""
+    """The one row of a rollout that has ended. JSON lines hold it as it is; `columns` tells what Parquet holds as JSON text."""
 
     id: str
     rollout: int
@@ -65,6 +67,8 @@ class ResultRow(msgspec.Struct, kw_only=True):
     finished_at: datetime | None
     messages: list[Message]
     logprobs: list[Any] | None  # per model call, in the order made; None: no call has any
+    prompt_token_ids: list[Sequence[int] | None] | None  # likewise
+    response_token_ids: list[Sequence[int] | None] | None
     target: Any
     metadata: dict[str, Any]
 
@@ -86,11 +90,11 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
     model = ""
     context_tokens: int | None = None
     transcript = Transcript()
-    logprobs: dict[int, Any] = {}  # by call, which may be in the journal twice
+    replies: dict[int, r.ReplyReceived] = {}  # by call, which may be in the journal twice
     for record in records:
         if isinstance(record, r.ReplyReceived):
             transcript.reply(record)
-            logprobs[record.n] = record.logprobs
+            replies[record.n] = record
             context_tokens = record.prompt_tokens + record.completion_tokens
         elif isinstance(record, r.ToolFinished):
             transcript.observe(record)
@@ -100,6 +104,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
                 start, transcript = record, Transcript(record.messages)
         elif isinstance(record, r.RolloutFinished):
             end = record
+    told = [replies[n] for n in sorted(replies)]
     assert end is not None, "only rollouts with a terminal record have a row"
     return ResultRow(
         id=start.task if start else rollout.rsplit("#", 1)[0],
@@ -120,14 +125,15 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         started_at=moment(trace.started),
         finished_at=moment(trace.finished),
         messages=transcript.messages if transcript.is_whole(end.n_steps) else [],  # a part would look like a whole one
-        logprobs=_per_call(logprobs),
+        logprobs=_per_call([one.logprobs for one in told]),
+        prompt_token_ids=_per_call([one.prompt_token_ids for one in told]),
+        response_token_ids=_per_call([one.response_token_ids for one in told]),
         target=start.target if start else None,
         metadata=start.metadata if start else {},
     )
 
 
-def _per_call(logprobs: dict[int, Any]) -> list[Any] | None:
-    found = [logprobs[n] for n in sorted(logprobs)]
+def _per_call(found: list[T]) -> list[T] | None:
     return found if any(one is not None for one in found) else None
 
 

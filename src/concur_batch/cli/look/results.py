@@ -24,7 +24,7 @@ from concur_batch.results.selection import selection
 
 PAGE = 50
 _AT_ONCE = 500  # lines of one width
-_LONG = ("messages", "logprobs")
+_LONG = ("messages", "logprobs", "prompt_token_ids", "response_token_ids")
 
 
 def show(
@@ -98,7 +98,7 @@ def print_table(run_dir: Path, page: Page) -> int:
 
 
 def print_json(run_dir: Path, page: Page) -> int:
-    """One object per rollout, without its conversation and log probabilities. Returns the exit code."""
+    """One object per rollout, without its conversation, log probabilities and token ids. Returns the exit code."""
     encode = msgspec.json.Encoder().encode
     with collection(run_dir) as found, standard_output() as file:
         for one in Counted(page).page(found):
