@@ -166,12 +166,12 @@ def test_dead_kv_takes_room_for_as_long_as_usual_calls_take():
 def test_where_dead_kv_is_evicted_first_it_takes_no_room_and_what_is_not_foreseen_has_what_the_fill_leaves_free():
     it = room()
     told(it, [sample(1.0)])
-    it.left(1.0, 10_000)
-    free = 0.1 * POOL
-    assert it.tokens(1.0, 20.0, dead_first=True) == 0.9 * POOL
-    assert it.tokens(1.0, 20.0, free / 2, dead_first=True) == 0.9 * POOL
-    assert it.tokens(1.0, 20.0, free + 1_000, dead_first=True) == pytest.approx(0.9 * POOL - 1_000)
-    assert it.tokens(1.0, 0.0, free / 2) == pytest.approx(0.9 * POOL - free / 2)
+    it.left(1.0, 50_000)
+    free, most = 0.1 * POOL, pytest.approx(0.88 * POOL)
+    assert it.tokens(1.0, 20.0, dead_first=True) == most
+    assert it.tokens(1.0, 20.0, free, dead_first=True) == most
+    assert it.tokens(1.0, 20.0, free + 0.05 * POOL, dead_first=True) == pytest.approx(0.85 * POOL)
+    assert it.tokens(1.0, 0.0, free) == pytest.approx(0.9 * POOL - free)
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1000))

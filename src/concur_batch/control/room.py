@@ -12,6 +12,7 @@ from concur_batch.control.base import Sample
 
 _DEAD_WINDOW_S = 60.0  # over which the rate of dead KV is taken
 _MOST_DEAD = 0.3  # of the pool
+_LEAST_FREE = 0.02  # of the pool, besides what the fill leaves free, where nothing is left for dead KV
 _LEAST_FILL = 0.05  # so that a pool told twenty times too large is found
 _NEARLY_FULL = 0.9  # of the limit
 _LOOSE = 1.2  # a limit that exceeds what is there by more is brought to that before it is cut
@@ -89,7 +90,7 @@ class Room:
         if pool is None:
             return None
         if dead_first:
-            reserve = max(0.0, spread_tokens - (1.0 - self._f.fill) * pool)
+            reserve = max(_LEAST_FREE * pool, spread_tokens - (1.0 - self._f.fill) * pool)
         else:
             reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
         return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
