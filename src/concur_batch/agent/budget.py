@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,15 @@ from concur_batch.agent.setting import Spent
 from concur_batch.task import Limits
 
 _MOST_TOKENS = ("max_tokens", "max_completion_tokens")  # the second is OpenAI's newer name
+
+
+def most_tokens(sampling: dict[str, Any]) -> float | None:
+    """So many the sampling lets a reply have; None: it does not say."""
+    return min(_said(sampling).values(), default=None)
+
+
+def _said(sampling: dict[str, Any]) -> dict[str, float]:
+    return {name: most for name in _MOST_TOKENS if isinstance(most := sampling.get(name), int | float) and most > 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +44,30 @@ class Budget:
         return "context_length" if most is not None and context_tokens >= most else None
 
     def bounded(self, sampling: dict[str, Any], known_tokens: int, model_tokens: int | None) -> dict[str, Any]:
-        """The sampling, asking for no more tokens than are left. `known_tokens`: so many the prompt has at least.
+        """The sampling, asking for no more tokens than are left; the same object where nothing is to be said. `known_tokens`: so
+        many the prompt has at least; 0: it has not been counted.
 
         Where the model's context ends sooner than the limits nothing is asked for: the engine knows best what fits into it, and
-        refuses what does not.
+        refuses what does not. For the same reason `context_length` alone makes up no bound before both are known.
         """
-        said = {name: most for name in _MOST_TOKENS if isinstance(most := sampling.get(name), int | float) and most > 0}
-        left = self._left(known_tokens)
-        if left is not None and (model_tokens is None or left < model_tokens - known_tokens):
-            said = {name: min(most, left) for name, most in said.items()} or {_MOST_TOKENS[0]: left}
-        elif model_tokens is not None:
-            said = {name: min(most, model_tokens - 1) for name, most in said.items()}
-        return {**sampling, **said} if said else sampling
+        of_output, of_context = self._left(known_tokens)
+        said = _said(sampling)
+        if not said:
+            room = math.inf if model_tokens is None else model_tokens - known_tokens
+            is_known = known_tokens > 0 and model_tokens is not None
+            if not (of_output < room or (is_known and of_context < room)):
+                return sampling
+            said = {_MOST_TOKENS[0]: min(of_output, of_context)}
+        most = min(of_output, of_context, math.inf if model_tokens is None else model_tokens - 1)
+        return {**sampling, **{name: max(1, min(asked, most)) for name, asked in said.items()}}
 
-    def _left(self, known_tokens: int) -> int | None:
-        limits, left = self.limits, []
-        if limits.max_output_tokens is not None:
-            left.append(limits.max_output_tokens - self.spent.completion_tokens)
-        if limits.context_length is not None:
-            left.append(limits.context_length - known_tokens)
-        return max(1, min(left)) if left else None
+    def _left(self, known_tokens: int) -> tuple[float, float]:
+        limits = self.limits
+        of_output, of_context = limits.max_output_tokens, limits.context_length
+        return (
+            math.inf if of_output is None else of_output - self.spent.completion_tokens,
+            math.inf if of_context is None else of_context - known_tokens,
+        )
 
     def ended(self, x: r.ReplyReceived) -> str | None:
         """The status to end with on this reply, which has been spent: it was cut off and a limit is used up, so that there

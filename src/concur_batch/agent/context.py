@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from concur_batch import errors
 from concur_batch import records as r
-from concur_batch.agent.budget import Budget
+from concur_batch.agent.budget import Budget, most_tokens
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
@@ -132,6 +132,7 @@ class Context:
         tools = None if tools is None else list(tools)
         self._callable = self._setting.offered_names if tools is None else names_of(tools)
         key = self._talk.hash(messages, tools, sampling)
+        sampling = merged(self._setting.sampling, sampling)
         n, past = self._past.take(key, "a model call", r.ReplyReceived, r.CallFailed)
         if isinstance(past, r.ReplyReceived):
             return await self._reply_again(past, messages)
@@ -194,6 +195,7 @@ class Context:
         n: int,
     ) -> Request:
         setting, script, helps = self._setting, self.task.script, self._lane.helps
+        bounded = self._budget.bounded(sampling, self._talk.seen_tokens(messages), self._model_tokens)
         return Request(
             rollout=setting.rollout,
             step=step,
@@ -202,9 +204,8 @@ class Context:
             model=setting.model or self._lane.model,
             messages=messages,
             tools=(setting.offered if tools is None else self._schemas(tools)) or None,
-            sampling=self._budget.bounded(
-                merged(setting.sampling, sampling), self._talk.seen_tokens(messages), self._model_tokens
-            ),
+            sampling=bounded,
+            bound_is_ours=bounded is not sampling and most_tokens(sampling) is None,
             turn=script[step - 1] if script is not None and step <= len(script) else None,
             session_id=setting.rollout if helps.sessions else None,
             priority=round(_PRIORITIES * self._lane.gate.seniority(self._view)) if helps.priority else None,

@@ -26,6 +26,7 @@ class Request:
     session_id: str | None = None
     priority: int | None = None  # larger: more urgent
     n: int = 0  # of the call among all of its rollout; 0: it is of none
+    bound_is_ours: bool = False  # nobody asked for the `max_tokens` in the sampling: it stands for a limit of the rollout
     touch: bool = False  # only to keep the KV of its prompt in the cache: nobody waits for the answer
 
 

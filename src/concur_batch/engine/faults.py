@@ -15,11 +15,13 @@ from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineError, 
 NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _BUSY = {429, 503, 529}
+_UNFIT = {400, 413, 422}
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
 _CONTEXT = re.compile(r"context length|context window|context size|maximum model length", re.IGNORECASE)
 _CONTEXT_TOKENS = re.compile(r"maximum context length (?:is|of) (\d+)")
 _PROMPT_TOKENS = re.compile(r"(at least )?(\d+) (?:tokens from the input|in (?:the|your) (?:messages|prompt)|input tokens)")
 _MOST_COMPLETION_TOKENS = re.compile(r"is too large: \d+\. ?This model supports at most (\d+) completion tokens")
+_LENGTH = re.compile(r"max_\w*tokens|context", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*([^<]{1,80})", re.IGNORECASE)
 
 
@@ -33,7 +35,7 @@ def fault(status: int, headers: Mapping[str, str], body: bytes, where: str) -> E
         return EngineFailed(text)
     if 300 <= status < 400:
         return EngineRefused(f"{where}: redirects to {headers.get('location', 'elsewhere')}: give that address as the engine")
-    if status in (400, 413, 422) and (code in _CONTEXT_CODES or _CONTEXT.search(told)):
+    if status in _UNFIT and (code in _CONTEXT_CODES or _CONTEXT.search(told)):
         return ContextLengthExceeded(text)
     if status == 400 and "duplicate request id" in told.lower():
         return EngineBusy(text)  # the earlier request still runs; the next attempt has an id of its own
@@ -67,6 +69,11 @@ def room_for_completion(body: bytes) -> int | None:
     if prompt[1]:
         room //= 2
     return room if room > 0 else None
+
+
+def is_about_length(status: int, body: bytes) -> bool:
+    """Whether a refusal may be about how long the reply, or the prompt with it, may become: a guess, for words of any server."""
+    return status in _UNFIT and _LENGTH.search(message_of_refusal(body)) is not None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

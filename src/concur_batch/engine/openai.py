@@ -11,7 +11,7 @@ from typing import Any
 
 from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
-from concur_batch.engine.faults import fault, room_for_completion, unreadable
+from concur_batch.engine.faults import fault, is_about_length, room_for_completion, unreadable
 from concur_batch.engine.helps import refused_fields
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.readings import Readings
@@ -87,7 +87,9 @@ class OpenAIEngine:
         return can
 
     async def complete(self, request: Request) -> Reply:
-        """One attempt, as the protocol says. A `max_tokens` that no longer fits the context is lowered to what does."""
+        """One attempt, as the protocol says. A `max_tokens` that no longer fits the context is lowered to what does; one that nobody
+        asked for is left out where it is refused all the same.
+        """
         can = self._capabilities
         rid = f"{self._nonce}-{next(self._calls)}-{request.request_id}"
         body = chat_body(request, can, rid)
@@ -101,6 +103,8 @@ class OpenAIEngine:
                     answer = await self._send_plainer(body, answer)
                 if answer.status == 400:
                     answer = await self._send_shortened(body, answer)
+                if request.bound_is_ours and is_about_length(answer.status, answer.body):
+                    answer = await self._transport.chat({key: body[key] for key in body if key != "max_tokens"})
         except TimeoutError:
             await self._abort_rid(rid)
             raise EngineFailed(f"{self._where}: no reply within {self._request_timeout_s:g} s") from None

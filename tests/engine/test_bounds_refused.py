@@ -1,0 +1,55 @@
+"""A `max_tokens` that nobody asked for, at servers that refuse it in words of their own."""
+
+import asyncio
+import json
+
+import pytest
+from chat_server import ChatServer, captured, in_turn, request, says
+
+from concur_batch.engine.openai import OpenAIEngine
+from concur_batch.errors import ConcurError, ContextLengthExceeded, EngineRefused
+
+GOOD = says(captured("chat_warm.json"))
+TGI = json.dumps(
+    {"error": "`inputs` tokens + `max_new_tokens` must be <= 1000. Given: 100 `inputs` tokens and 950 `max_new_tokens`"}
+)
+WRONG = json.dumps({"error": "top_p must be in (0, 1]"})
+
+
+def asked(*answers, most=950, **more):
+    """What was asked for in each request, and the error that the call came to."""
+
+    async def main():
+        async with ChatServer(in_turn(*answers)) as server:
+            engine, error = OpenAIEngine(server.url), None
+            try:
+                await engine.complete(request(sampling={"max_tokens": most}, **more))
+            except ConcurError as raised:
+                error = type(raised)
+            finally:
+                await engine.aclose()
+            return [body.get("max_tokens") for body in server.bodies], error
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_bound_of_ours_is_left_out_where_it_is_refused(status):
+    refusal = says(TGI, status)
+    assert asked(refusal, GOOD, bound_is_ours=True) == ([950, None], None)
+    assert asked(refusal, refusal, GOOD, bound_is_ours=True) == ([950, None], EngineRefused)
+    assert asked(refusal, GOOD) == ([950], EngineRefused)
+
+
+def test_it_is_lowered_where_the_server_says_what_fits():
+    too_long = says(captured("too_long_sum.json"), 400)
+    assert asked(too_long, GOOD, most=12000, bound_is_ours=True) == ([12000, 6364], None)
+
+
+def test_it_stays_where_the_refusal_is_about_something_else():
+    assert asked(says(WRONG, 400), GOOD, bound_is_ours=True) == ([950], EngineRefused)
+
+
+def test_a_prompt_that_fits_no_more_is_told_as_ever():
+    too_long = says(captured("too_long.json"), 400)
+    assert asked(too_long, too_long, bound_is_ours=True) == ([950, None], ContextLengthExceeded)

@@ -1,0 +1,106 @@
+"""How the limits on tokens bound replies, and end rollouts."""
+
+import pytest
+from stage import Stage, tasks
+
+from concur_batch import records as r
+from concur_batch.engine.base import Capabilities
+from concur_batch.engine.scripted import ScriptedEngine, reply
+from concur_batch.task import Limits
+
+
+def talkative(tokens, *, prompt=100, context=None):
+    """An engine's script: whoever asks gets so many tokens, unless less is asked for or fits; prompts grow by what was said."""
+
+    def outcome(request):
+        said = 10 * sum(len(message["content"]) for message in request.messages if message["role"] == "assistant")
+        prompt_tokens, asked = prompt + said, request.sampling.get("max_tokens", tokens)
+        most = min(tokens, asked, tokens if context is None else context - prompt_tokens)
+        reason = "stop" if most == tokens else "length"
+        return reply("x" * (most // 10), prompt_tokens=prompt_tokens, completion_tokens=most, finish_reason=reason)
+
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampling", "context", "status", "spent"),
+    [
+        (Limits(max_output_tokens=50), {}, None, "token_budget", 50),
+        (Limits(max_output_tokens=50), {"max_tokens": 80}, None, "token_budget", 50),
+        (Limits(max_output_tokens=50), {"max_tokens": 20}, None, "completed", 20),
+        (Limits(max_output_tokens=300), {}, None, "completed", 200),
+        (Limits(max_output_tokens=180), {}, 250, "completed", 150),  # cut by what the engine can hold
+        (Limits(context_length=150), {"max_tokens": 190}, None, "context_length", 150),
+        (Limits(context_length=150), {}, None, "completed", 200),  # nothing is known of the prompt, and none was made up
+        (Limits(context_length=250), {"max_tokens": 20}, None, "completed", 20),
+        (Limits(context_length=500), {}, None, "completed", 200),
+        (Limits(context_length=100), {"max_tokens": 20}, None, "context_length", 20),  # the prompt alone
+        (Limits(context_length=240, max_output_tokens=150), {}, None, "token_budget", 150),
+    ],
+)
+def test_a_reply_that_a_limit_cut_off_is_no_answer(limits, sampling, context, status, spent):
+    engine = ScriptedEngine(talkative(200, context=context))
+    (end,) = Stage(engine, tasks(1, sampling=sampling), limits=limits).run().of(r.RolloutFinished)
+    assert (end.status, end.completion_tokens, end.n_steps) == (status, spent, 1)
+    assert (end.output is None) == (status != "completed")
+
+
+async def twice(task, ctx):
+    messages = ctx.prompt
+    for _ in range(2):
+        messages.append((await ctx.complete(messages)).message)
+    return "both"
+
+
+def test_a_conversation_is_bounded_by_what_its_last_reply_counted():
+    limits = Limits(context_length=370)
+    engine = ScriptedEngine(talkative(200), capabilities=Capabilities(context_length=1000))
+    stage = Stage(engine, tasks(1), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [q.sampling.get("max_tokens") for q in engine.requests] == [None, 70]
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output, end.n_steps) == ("context_length", None, 2)
+    assert stage.of(r.ReplyReceived)[-1].prompt_tokens + stage.of(r.ReplyReceived)[-1].completion_tokens == 370
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampling", "asked"),
+    [
+        (Limits(max_output_tokens=200_000), {}, [None, None]),  # the engine ends the reply where its context does
+        (Limits(max_output_tokens=950), {}, [950, None]),
+        (Limits(max_output_tokens=600), {}, [600, 400]),
+        (Limits(max_output_tokens=200_000), {"max_tokens": 300_000}, [999, 999]),
+        (Limits(), {"max_tokens": 300_000}, [999, 999]),
+        (Limits(), {"max_tokens": 300}, [300, 300]),
+        (Limits(context_length=1000), {}, [None, None]),
+        (Limits(context_length=900), {}, [None, 600]),  # the first prompt has not been counted
+        (Limits(context_length=900), {"max_tokens": 2000}, [900, 600]),
+        (Limits(context_length=900, max_output_tokens=200_000), {}, [None, 600]),
+        (Limits(context_length=900, max_output_tokens=950), {}, [900, 600]),
+    ],
+)
+def test_no_more_is_asked_for_than_the_models_context_leaves(limits, sampling, asked):
+    engine = ScriptedEngine(talkative(200), capabilities=Capabilities(context_length=1000))
+    Stage(engine, tasks(1, sampling=sampling), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [q.sampling.get("max_tokens") for q in engine.requests] == asked
+
+
+@pytest.mark.parametrize(
+    ("limits", "sampling", "asked"),
+    [
+        (Limits(context_length=900), {}, [None, None]),
+        (Limits(context_length=900), {"max_tokens": 2000}, [900, 600]),
+        (Limits(context_length=900, max_output_tokens=800), {}, [800, 600]),
+    ],
+)
+def test_a_limit_on_the_context_makes_up_no_bound_where_the_models_is_not_known(limits, sampling, asked):
+    engine = ScriptedEngine(talkative(200))
+    Stage(engine, tasks(1, sampling=sampling), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [q.sampling.get("max_tokens") for q in engine.requests] == asked
+    assert [q.bound_is_ours for q in engine.requests] == [most is not None and not sampling for most in asked]
+
+
+def test_a_reply_that_was_cut_off_ends_the_rollout_also_when_it_comes_from_the_journal():
+    stage = Stage(ScriptedEngine(talkative(200)), tasks(1), limits=Limits(max_output_tokens=50)).run()
+    stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]
+    (end,) = stage.run().of(r.RolloutFinished)
+    assert (end.status, end.n_steps, len(stage.engine.requests)) == ("token_budget", 1, 1)
