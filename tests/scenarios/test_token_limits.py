@@ -28,10 +28,13 @@ def talkative(tokens, *, prompt=100, context=None):
         (Limits(max_output_tokens=50), {}, None, "token_budget", 50),
         (Limits(max_output_tokens=50), {"max_tokens": 80}, None, "token_budget", 50),
         (Limits(max_output_tokens=50), {"max_tokens": 20}, None, "completed", 20),
+        (Limits(max_output_tokens=50), {"max_tokens": 50}, None, "completed", 50),  # as long as it was asked to be
+        (Limits(max_output_tokens=50), {"max_tokens": 80, "max_completion_tokens": 50}, None, "completed", 50),
         (Limits(max_output_tokens=300), {}, None, "completed", 200),
         (Limits(max_output_tokens=180), {}, 250, "completed", 150),  # cut by what the engine can hold
         (Limits(context_length=150), {"max_tokens": 190}, None, "context_length", 150),
         (Limits(context_length=150), {}, None, "completed", 200),  # nothing is known of the prompt, and none was made up
+        (Limits(context_length=150), {"max_tokens": 50}, None, "completed", 50),
         (Limits(context_length=250), {"max_tokens": 20}, None, "completed", 20),
         (Limits(context_length=500), {}, None, "completed", 200),
         (Limits(context_length=100), {"max_tokens": 20}, None, "context_length", 20),  # the prompt alone
@@ -104,3 +107,18 @@ def test_a_reply_that_was_cut_off_ends_the_rollout_also_when_it_comes_from_the_j
     stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]
     (end,) = stage.run().of(r.RolloutFinished)
     assert (end.status, end.n_steps, len(stage.engine.requests)) == ("token_budget", 1, 1)
+
+
+def test_an_agent_that_asks_for_all_that_is_left_gets_it():
+    async def exact(task, ctx):
+        messages = ctx.prompt
+        for tokens in (120, 80):
+            messages.append((await ctx.complete(messages, max_tokens=tokens)).message)
+        return "both"
+
+    limits = Limits(max_output_tokens=200, context_length=300)
+    stage = Stage(ScriptedEngine(talkative(500)), tasks(1), limits=limits, agent="exact", agents={"exact": exact})
+    for _ in range(2):
+        (end,) = stage.run().of(r.RolloutFinished)
+        assert (end.status, end.output, end.completion_tokens) == ("completed", "both", 200)
+        stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]

@@ -69,11 +69,12 @@ class Budget:
             math.inf if of_context is None else of_context - known_tokens,
         )
 
-    def ended(self, x: r.ReplyReceived) -> str | None:
-        """The status to end with on this reply, which has been spent: it was cut off and a limit is used up, so that there
-        cannot be more of it; or its prompt has turned out to be too long.
+    def ended(self, x: r.ReplyReceived, sampling: dict[str, Any]) -> str | None:
+        """The status to end with on this reply, which has been spent: it was cut off before it had what the `sampling` asks
+        for and a limit is used up, so that there cannot be more of it; or its prompt has turned out to be too long.
         """
-        limits, is_cut = self.limits, x.finish_reason == "length"
+        limits, asked = self.limits, most_tokens(sampling)
+        is_cut = x.finish_reason == "length" and (asked is None or x.completion_tokens < asked)
         if is_cut and limits.max_output_tokens is not None and self.spent.completion_tokens >= limits.max_output_tokens:
             return "token_budget"
         most, context_tokens = limits.context_length, x.prompt_tokens + (x.completion_tokens if is_cut else 0)

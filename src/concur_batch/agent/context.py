@@ -135,7 +135,7 @@ class Context:
         sampling = merged(self._setting.sampling, sampling)
         n, past = self._past.take(key, "a model call", r.ReplyReceived, r.CallFailed)
         if isinstance(past, r.ReplyReceived):
-            return await self._reply_again(past, messages)
+            return await self._reply_again(past, messages, sampling)
         if isinstance(past, r.CallFailed):
             self._spend_failed(past)
             raise errors.named(past.error, past.message)
@@ -156,7 +156,7 @@ class Context:
         finally:
             del self._calling[task]
         record = self._take_reply(done, n, key, request, number, kept=kept)
-        await self._end_with(self._budget.ended(record))
+        await self._end_with(self._budget.ended(record, sampling))
         return done.reply
 
     def _record_failed(self, error: errors.EngineError, n: int, key: str, step: int) -> None:
@@ -265,13 +265,13 @@ class Context:
         self._spend(record)
         return record
 
-    async def _reply_again(self, past: r.ReplyReceived, messages: list[Message]) -> Reply:
+    async def _reply_again(self, past: r.ReplyReceived, messages: list[Message], sampling: dict[str, Any]) -> Reply:
         reply = reply_of(past)
         number = self._talk.number(messages)
         self._talk.extend(messages, reply, past.n, number)
         self._tell(reply, number)
         self._spend(past)
-        await self._end_with(self._budget.ended(past))
+        await self._end_with(self._budget.ended(past, sampling))
         return reply
 
     def _tell(self, reply: Reply, conversation: int) -> None:
