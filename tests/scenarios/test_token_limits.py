@@ -1,7 +1,9 @@
 """How the limits on tokens bound replies, and end rollouts."""
 
+import asyncio
+
 import pytest
-from stage import Stage, tasks
+from stage import Stage, after, drain, tasks
 
 from concur_batch import records as r
 from concur_batch.engine.base import Capabilities
@@ -122,3 +124,74 @@ def test_an_agent_that_asks_for_all_that_is_left_gets_it():
         (end,) = stage.run().of(r.RolloutFinished)
         assert (end.status, end.output, end.completion_tokens) == ("completed", "both", 200)
         stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]
+
+
+def taking(**seconds):
+    """An engine at which calls take the seconds given for their first message, and get 100 tokens a second; `quick` is cut off."""
+
+    def outcome(request):
+        name = request.messages[0]["content"]
+        reason = "length" if name == "quick" else "stop"
+        return reply(name, prompt_tokens=10, completion_tokens=100 * seconds[name], finish_reason=reason)
+
+    return ScriptedEngine(outcome, delay_s=lambda request: seconds[request.messages[0]["content"]])
+
+
+async def three_at_once(task, ctx):
+    def ask(name, **sampling):
+        return ctx.complete([{"role": "user", "content": name}], **sampling)
+
+    await asyncio.gather(ask("slow"), ask("slower"), ask("quick", max_tokens=300))
+    await ctx.call("look", {"at": "x"})
+    return "done"
+
+
+@pytest.mark.parametrize("until", [r.ToolStarted, r.RolloutFinished])
+def test_a_resumed_rollout_ends_as_it_did_though_replies_come_in_another_order(until):
+    """Live there was much left when the reply that was cut off came; on resume it is the last to be asked for again."""
+    engine = taking(quick=2, slow=4, slower=5)
+    stage = Stage(engine, tasks(1), limits=Limits(max_output_tokens=1000), agent="three", agents={"three": three_at_once})
+    stage.run()
+    live = stage.of(r.RolloutFinished)[0]
+    stage.records = stage.records[: next(i for i, x in enumerate(stage.records) if type(x) is until)]
+    (end,) = stage.run().of(r.RolloutFinished)
+    assert (live.status, live.completion_tokens) == (end.status, end.completion_tokens) == ("completed", 1100)
+    assert (live.output, end.output, len(engine.requests)) == ("done", "done", 3)
+
+
+def test_a_rollout_that_went_on_after_a_long_prompt_goes_on_when_resumed():
+    """As one did whose journal was begun when a reply ended none."""
+
+    def outcome(request):
+        first = request.messages[0]["content"]
+        return reply("ok", prompt_tokens=900 if first == "long" else 20 * len(request.messages))
+
+    async def beside(task, ctx):
+        async def steps(count):
+            for _ in range(count):
+                messages.append((await ctx.complete(messages)).message)
+
+        messages = ctx.prompt
+        await asyncio.gather(ctx.complete([{"role": "user", "content": "long"}]), steps(3))
+        await steps(3)
+        return "done"
+
+    stage = Stage(ScriptedEngine(outcome, delay_s=1.0), tasks(1), agent="beside", agents={"beside": beside})
+    stage.run(after(4.5, drain))
+    assert len(stage.of(r.ReplyReceived)) == 6
+    stage.limits = Limits(context_length=500)
+    (end,) = stage.run().of(r.RolloutFinished)
+    assert (end.status, end.output, end.n_steps) == ("completed", "done", 7)
+
+
+def test_a_cut_reply_before_a_tool_call_ends_nothing_when_resumed():
+    async def goes_on(task, ctx):
+        await ctx.complete(ctx.prompt)
+        await ctx.call("look", {"at": "x"})
+        return "done"
+
+    stage = Stage(ScriptedEngine(talkative(200, context=250)), tasks(1), agent="on", agents={"on": goes_on}).run()
+    stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]
+    stage.limits = Limits(max_output_tokens=150)
+    (end,) = stage.run().of(r.RolloutFinished)
+    assert (end.status, end.output) == ("completed", "done")

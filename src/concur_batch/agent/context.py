@@ -129,8 +129,7 @@ class Context:
         that is reached ends the rollout from within, also where it cut this reply off.
         """
         check_asked(messages, sampling)
-        tools = None if tools is None else list(tools)
-        self._callable = self._setting.offered_names if tools is None else names_of(tools)
+        self._callable = self._setting.offered_names if tools is None else names_of(tools := list(tools))
         key = self._talk.hash(messages, tools, sampling)
         sampling = merged(self._setting.sampling, sampling)
         n, past = self._past.take(key, "a model call", r.ReplyReceived, r.CallFailed)
@@ -271,7 +270,8 @@ class Context:
         self._talk.extend(messages, reply, past.n, number)
         self._tell(reply, number)
         self._spend(past)
-        await self._end_with(self._budget.ended(past, sampling))
+        if self._past.ends_with(past.n):
+            await self._end_with(self._budget.ended(past, sampling))
         return reply
 
     def _tell(self, reply: Reply, conversation: int) -> None:

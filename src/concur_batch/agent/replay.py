@@ -23,7 +23,9 @@ class Past:
 
     started: r.RolloutStarted
     engine: str | None  # of the present segment; None: it has not been taken up in it
-    calls: dict[int, Call | None] = field(default_factory=dict)  # None: to be made again, as what it goes on from is lost
+    calls: dict[int, Call | None] = field(
+        default_factory=dict
+    )  # as recorded: tools as begun, replies as received. None: to be made again, as what it goes on from is lost
     aside: dict[int, Call] = field(default_factory=dict)  # what these were
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
@@ -101,6 +103,7 @@ class Past:
         """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
         for n in basis(x) & self.aside.keys():
             self.calls[n] = self.calls[n] or self.aside[n]
+        self.calls.pop(x.n, None)  # where it is made again it comes last, too
         self.calls[x.n] = packed(x)
         if x.retries:
             self.retrying.pop(x.n, None)
@@ -147,6 +150,7 @@ class PastCalls:
         self._left = {n: call for n, call in calls.items() if call is not None}
         self._next = 1
         self._last = max(calls, default=0)
+        self._newest = list(calls)[-1] if calls else 0  # in the journal
         # A number that is missing was in flight beside others when the segment broke off, or has been taken out of the journal.
         self._several = len(self._left) < self._last
 
@@ -168,6 +172,12 @@ class PastCalls:
                 return self._last, None
             n = found
         return n, self._left.pop(n)
+
+    def ends_with(self, n: int) -> bool:
+        """Whether nothing shows that the rollout went on after the reply to call `n`: it is the newest that was recorded, and
+        the agent has asked for all others again.
+        """
+        return not self._left and n == self._newest
 
     def left(self) -> list[Call]:
         """Those that have not been asked for again, in the order made."""
