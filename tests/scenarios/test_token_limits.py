@@ -1,6 +1,7 @@
 """How the limits on tokens bound replies, and end rollouts."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from stage import Stage, after, drain, tasks
@@ -195,3 +196,32 @@ def test_a_cut_reply_before_a_tool_call_ends_nothing_when_resumed():
     stage.limits = Limits(max_output_tokens=150)
     (end,) = stage.run().of(r.RolloutFinished)
     assert (end.status, end.output) == ("completed", "done")
+
+
+@pytest.mark.parametrize(("limits", "context"), [(Limits(context_length=300), None), (Limits(), 300)])
+def test_a_short_conversation_is_not_refused_because_another_was_long(limits, context):
+    async def sums_up(task, ctx):
+        await ctx.complete(ctx.prompt)
+        return (await ctx.complete([{"role": "user", "content": "sum up"}])).message["content"]
+
+    engine = ScriptedEngine(talkative(200), capabilities=Capabilities(context_length=context))
+    stage = Stage(engine, tasks(1), limits=limits, agent="sums", agents={"sums": sums_up}).run()
+    assert [(x.status, x.n_steps) for x in stage.of(r.RolloutFinished)] == [("completed", 2)]
+    again = Stage(engine, tasks(1), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [(x.status, x.n_steps) for x in again.of(r.RolloutFinished)] == [("context_length", 1)]
+
+
+@pytest.mark.parametrize(("most", "asked"), [(400, [None, 300]), (120, [None, 20])])
+def test_reasoning_counts_for_the_reply_alone(most, asked):
+    """Chat templates leave it out of the next prompt."""
+
+    def reasons(request):
+        tokens = min(350, request.sampling.get("max_tokens", 350))
+        prompt = 100 + 5 * (len(request.messages) - 1)
+        return replace(reply("x", prompt_tokens=prompt, completion_tokens=tokens), reasoning_tokens=tokens - 5)
+
+    engine = ScriptedEngine(reasons, capabilities=Capabilities(context_length=1000))
+    limits = Limits(context_length=most)
+    stage = Stage(engine, tasks(1), limits=limits, agent="twice", agents={"twice": twice}).run()
+    assert [(x.status, x.n_steps) for x in stage.of(r.RolloutFinished)] == [("completed", 2)]
+    assert [q.sampling.get("max_tokens") for q in engine.requests] == asked

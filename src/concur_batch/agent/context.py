@@ -292,7 +292,7 @@ class Context:
         self.now += x.wait_s + x.retry_s
 
     async def _check_limits(self, messages: list[Message]) -> None:
-        context_tokens = max(self._view.context_tokens, self._talk.seen_tokens(messages))
+        context_tokens = self._talk.seen_tokens(messages)
         await self._end_with("timeout" if self.wall_time.expired else self._budget.reached(context_tokens, self._model_tokens))
 
     @property
