@@ -53,7 +53,7 @@ def test_a_server_that_stands_still_is_waited_for(large, tmp_path):
     replies = batch.of(r.ReplyReceived)
     assert max(x.retries for x in replies) <= 1
     assert len(batch.of(r.CallFailed)) == 0
-    assert any(x.t > thawed and x.t - x.model_s - x.wait_s < frozen + 1 for x in replies)
+    assert any(x.t > thawed and x.t - x.model_s - x.wait_s - x.retry_s < frozen + 1 for x in replies)
     assert len(batch.of(r.EngineLost)) == len(batch.of(r.EngineReturned)) <= 1
 
     # Without readings, no decisions.
