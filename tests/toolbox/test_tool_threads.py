@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from concur_batch.errors import ToolError
 from concur_batch.toolbox.threads import DaemonThreads
 
 
@@ -132,3 +133,35 @@ def test_who_is_cancelled_while_waiting_for_a_thread_is_never_called() -> None:
 
     asyncio.run(story())
     assert called == ["next"]
+
+
+def test_where_all_threads_hang_whoever_waits_fails_until_one_ends(caplog: pytest.LogCaptureFixture) -> None:
+    releases = [threading.Event() for _ in range(3)]
+    told = "all 3 threads of plain tools hang in calls that did not end; make the tool that hangs an async function"
+
+    async def story() -> list[int]:
+        threads = DaemonThreads(2, max_lost=1)
+
+        async def hang(release: threading.Event) -> None:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await threads.run(release.wait)
+
+        async def fail() -> None:
+            with pytest.raises(ToolError, match=told):
+                await threads.run(lambda: 1)
+
+        await hang(releases[0])  # written off
+        await asyncio.gather(hang(releases[1]), hang(releases[2]), fail(), fail())  # these waited
+        await fail()  # this one came later
+        done = []
+        for count, release in enumerate(releases, 1):  # the first to end is the one that was written off
+            release.set()
+            while threads.hanging > len(releases) - count:
+                await asyncio.sleep(0.001)
+            done.append(await threads.run(lambda k=count: k))
+        threads.close()
+        return done
+
+    assert asyncio.run(story()) == [1, 2, 3]
+    assert [record.getMessage().startswith(told) for record in caplog.records] == [True]

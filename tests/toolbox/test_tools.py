@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 
 from concur_batch.toolbox import ToolContext, ToolError, tool
 from concur_batch.toolbox import cancellable as cancellable_module
+from concur_batch.toolbox import tools as tools_module
 from concur_batch.toolbox.base import OpenToolbox, Toolbox, ToolOutput
 from concur_batch.toolbox.limits import ToolLimits
 from concur_batch.toolbox.signature import read_tool
+from concur_batch.toolbox.threads import DaemonThreads
 from concur_batch.toolbox.tools import OpenTools, Tools
 
 
@@ -238,6 +241,30 @@ def test_the_wait_for_a_thread_is_told_and_counts_against_no_time_limit() -> Non
     begun, waited = use([first, second], story, threads=1)
     assert (begun.content, waited.content) == ("first", "second")
     assert waited.wait_s > max(begun.wait_s, 0.05)  # longer than it may take itself
+
+
+def test_a_call_that_no_thread_is_left_for_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools_module, "DaemonThreads", partial(DaemonThreads, max_lost=1))
+    release = threading.Event()
+
+    @tool(timeout_s=0.05)
+    def hang() -> str:
+        release.wait()
+        return "late"
+
+    async def story(tools: OpenTools) -> list[ToolOutput]:
+        try:
+            async with asyncio.timeout(20):
+                return await asyncio.gather(*(tools.call("hang", "{}") for _ in range(4)))
+        finally:
+            release.set()
+
+    outputs = use([hang], story, threads=1)
+    assert [output.content.partition(";")[0] for output in outputs] == [
+        *["The tool `hang` did not end within 0.05 s and was given up."] * 2,
+        *["all 2 threads of plain tools hang in calls that did not end"] * 2,
+    ]
+    assert all((output.ok, output.error_class) == (False, "tool") for output in outputs)
 
 
 def test_the_wait_for_the_rate_is_told() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import functools
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -13,8 +14,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from concur_batch.errors import ToolError
 
-@dataclass(slots=True)
+_log = logging.getLogger("concur_batch.toolbox")
+
+
+@dataclass(slots=True, eq=False)
 class _Job:
     future: Future[Any]
     context: contextvars.Context
@@ -44,6 +49,7 @@ class Begun:
 class DaemonThreads:
     """At most `size` threads at work. One whose call was given up is written off and replaced, up to `max_lost` of them.
 
+    When those are lost and all others hang too, whoever waits for a thread, or comes then, fails with a ToolError.
     The standard executor waits for its threads when the interpreter ends, so that a hanging tool would keep it.
     """
 
@@ -55,6 +61,13 @@ class DaemonThreads:
         self._threads = 0
         self._idle = 0
         self._lost = 0
+        self._stuck: set[_Job] = set()  # given up while they ran, and not replaced
+        self._told = False  # that all of them hang
+
+    @property
+    def hanging(self) -> int:
+        """Calls that were given up and have not ended."""
+        return self._lost + len(self._stuck)
 
     async def run(self, function: Callable[[], Any]) -> Any:
         """What the function returns or raises. A cancelled call leaves its thread to itself: threads cannot be ended."""
@@ -84,17 +97,23 @@ class DaemonThreads:
     def _give_up(self, job: _Job) -> None:
         """Another thread takes the place of the one that runs it."""
         with self._lock:
-            if self._lost < self._max_lost and job.future.running():
+            if not job.future.running():
+                return
+            if self._lost < self._max_lost:
                 self._lost += 1
                 self._threads -= 1
                 job.lost = True
                 self._start()
+            else:
+                self._stuck.add(job)
+                self._fail_waiting()
 
     def _put(self, function: Callable[[], Any], tell: Callable[[], None] | None = None) -> _Job:
         job = _Job(Future(), contextvars.copy_context(), function, tell)
         self._jobs.put(job)
         with self._lock:
             self._start()
+            self._fail_waiting()
         return job
 
     def _start(self) -> None:
@@ -102,6 +121,24 @@ class DaemonThreads:
         if self._idle < self._jobs.qsize() and self._threads < self._size:
             self._threads += 1
             threading.Thread(target=self._work, name="concur-tool", daemon=True).start()
+
+    def _fail_waiting(self) -> None:
+        """Where every thread hangs, nobody who waits for one waits any longer. Holding the lock."""
+        if len(self._stuck) < self._size:
+            return
+        text = (
+            f"all {self.hanging} threads of plain tools hang in calls that did not end; "
+            "make the tool that hangs an async function, or let it end by itself"
+        )
+        if not self._told:
+            self._told = True
+            _log.warning("%s. Calls of plain tools fail until one of these ends", text)
+        while not self._jobs.empty():  # nobody else takes from it now
+            job = self._jobs.get()
+            if job is not None and job.future.set_running_or_notify_cancel():
+                if job.tell is not None:
+                    job.tell()
+                job.future.set_exception(ToolError(text))
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -121,9 +158,12 @@ class DaemonThreads:
             if job.future.set_running_or_notify_cancel():
                 self._do(job)
             with self._lock:
-                if job.lost:
+                self._stuck.discard(job)
+                if job.lost and not self._stuck:
                     self._lost -= 1
                     return
+                if job.lost:  # it goes on, and one that was not replaced is written off in its place
+                    self._stuck.pop().lost = True
 
     @staticmethod
     def _do(job: _Job) -> None:
