@@ -230,17 +230,44 @@ def test_the_wait_for_a_thread_is_told_and_counts_against_no_time_limit() -> Non
         release.wait()
         return "first"
 
-    @tool(timeout_s=0.05)
+    @tool(timeout_s=0.5)
     def second() -> str:
         return "second"
 
     async def story(tools: OpenTools) -> list[ToolOutput]:
-        asyncio.get_running_loop().call_later(0.1, release.set)
+        asyncio.get_running_loop().call_later(0.8, release.set)
         return await asyncio.gather(tools.call("first", "{}"), tools.call("second", "{}"))
 
     begun, waited = use([first, second], story, threads=1)
     assert (begun.content, waited.content) == ("first", "second")
-    assert waited.wait_s > max(begun.wait_s, 0.05)  # longer than it may take itself
+    assert waited.wait_s > max(begun.wait_s, 0.5)  # longer than it may take itself
+
+
+def test_what_ended_while_the_event_loop_was_held_up_past_the_limit_is_kept() -> None:
+    begun = threading.Event()
+
+    @tool(timeout_s=0.05)
+    def look() -> str:
+        begun.set()
+        return "seen"
+
+    @tool(timeout_s=0.05)
+    def fail() -> str:
+        begun.set()
+        raise TimeoutError("of its own")
+
+    async def story(tools: OpenTools) -> list[str]:
+        contents = []
+        for name in ("look", "fail"):
+            begun.clear()
+            called = asyncio.ensure_future(tools.call(name, "{}"))
+            await asyncio.sleep(0)
+            begun.wait()
+            threading.Event().wait(0.1)  # the event loop hears of the end and of the limit at once
+            contents.append((await called).content)
+        return contents
+
+    assert use([look, fail], story) == ["seen", "TimeoutError: of its own"]
 
 
 def test_a_call_that_no_thread_is_left_for_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:

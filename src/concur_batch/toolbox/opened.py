@@ -20,7 +20,7 @@ from concur_batch.toolbox.outputs import as_text, failure, writable
 from concur_batch.toolbox.processes.command import Commands
 from concur_batch.toolbox.rate import RateGate
 from concur_batch.toolbox.signature import Tool
-from concur_batch.toolbox.threads import DaemonThreads
+from concur_batch.toolbox.threads import Begun, DaemonThreads
 from concur_batch.toolbox.truncate import head_and_tail
 
 _log = logging.getLogger("concur_batch.toolbox")
@@ -69,33 +69,32 @@ class OpenTools:
             await gate.enter()
             began = time()
         function = functools.partial(tool.function, **values)
+        begun: Begun | None = None
         if tool.is_async:
             work = _awaited(function)
         else:
             begun = await self._threads.begin(function)
             work, began = begun.outcome(), begun.time
-        return replace(await self._bounded(tool, work, began, repaired=repaired), wait_s=began - called)
+        return replace(await self._bounded(tool, work, began, begun, repaired=repaired), wait_s=began - called)
 
     async def aclose(self) -> None:
         """End what is left of this rollout's processes."""
         await self._commands.end(self._context.rollout)
 
-    async def _bounded(self, tool: Tool, work: Coroutine[Any, Any, Any], began: float, *, repaired: bool) -> ToolOutput:
-        """What work that began then comes to within the tool's limit."""
+    async def _bounded(
+        self, tool: Tool, work: Coroutine[Any, Any, Any], began: float, begun: Begun | None, *, repaired: bool
+    ) -> ToolOutput:
+        """What work that began then (`begun`: in a thread) comes to within the tool's limit."""
         limit_s = tool.options.timeout_s or self._context.limits.timeout_s
-        clock = asyncio.timeout_at(None if math.isinf(limit_s) else began + limit_s)
         try:
-            async with clock:
-                result = await work
+            result = await _within(None if math.isinf(limit_s) else began + limit_s, work, begun)
             return self._returned(tool, result, repaired=repaired)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             return self._raised(tool, error, repaired=repaired)  # the tool's own doing: nobody cancelled this call
-        except TimeoutError as error:
-            if not clock.expired():
-                return self._raised(tool, error, repaired=repaired)
+        except _GivenUp:
             return failure(
                 f"The tool `{tool.spec.name}` did not end within {limit_s:g} s and was given up.", "tool", repaired=repaired
             )
@@ -127,6 +126,24 @@ class OpenTools:
 
     def _most(self, tool: Tool) -> int:
         return tool.options.max_output_chars or self._context.limits.max_output_chars
+
+
+class _GivenUp(Exception):
+    """The work did not end in time."""
+
+
+async def _within(deadline: float | None, work: Coroutine[Any, Any, Any], begun: Begun | None) -> Any:
+    """What the work comes to. Raises _GivenUp at the deadline, unless it had ended while the event loop was held up until then."""
+    clock = asyncio.timeout_at(deadline)
+    try:
+        async with clock:
+            return await work
+    except TimeoutError:
+        if not clock.expired():
+            raise
+        if begun is None or not begun.is_done:
+            raise _GivenUp from None
+    return begun.result()
 
 
 async def _awaited(function: Callable[[], Awaitable[Any]]) -> Any:

@@ -36,6 +36,15 @@ class Begun:
     job: _Job
     give_up: Callable[[_Job], None]
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, though the event loop may not have heard of it yet."""
+        return self.job.future.done()
+
+    def result(self) -> Any:
+        """What a call that is done returned or raises."""
+        return self.job.future.result()
+
     async def outcome(self) -> Any:
         """What the function returns or raises. A cancelled call leaves its thread to itself."""
         future = self.job.future
