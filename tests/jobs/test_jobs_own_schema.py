@@ -122,6 +122,32 @@ def test_an_id_by_another_name_beside_the_id_is_kept():
     assert (task.id, task.metadata, warnings) == ("a", {"task_id": "t"}, [])
 
 
+def test_an_undeclared_column_gives_way_to_metadata():
+    """So that runs that were begun with such rows can go on."""
+    row = {"id": "a", "task_id": "b", "board": [1], "move": 9, "prompt": "x", "metadata": {"move": 1, "task_id": 2}}
+    task, warnings = read(row, Moves)
+    assert task.metadata == {"move": 1, "task_id": 2, "prompt": "x"}
+    assert warnings == [
+        "j:1: prompt: unknown column, kept in metadata; what is to be passed through belongs in metadata",
+        "j:1: move: unknown column, left aside for that key of metadata; did you mean moves?",
+    ]
+    faults, _ = read(row, Moves, strict=True)
+    assert [fault.field for fault in faults] == ["prompt", "move"]
+
+
+class Labelled(BaseModel):
+    label: str = Field(validation_alias=AliasChoices("answer", "target"))
+    first: str = Field(default="", validation_alias=AliasPath("tools", 0))
+
+
+def test_a_column_of_ours_that_the_schema_reads_by_an_alias_is_given_to_it_too():
+    row = {"target": "t", "tools": []}
+    task, warnings = read(row, Labelled, strict=True)
+    assert (task.fields, task.target, task.tools, task.metadata, warnings) == (row, "t", (), {}, [])
+    faults, _ = read({"metadata": {}}, Labelled)
+    assert [fault.field for fault in faults] == ["answer"]
+
+
 class Open(BaseModel):
     model_config = ConfigDict(extra="allow")
 
@@ -135,13 +161,35 @@ class Whole(BaseModel):
         return {"board": [row["cell"]]}
 
 
+class Made(BaseModel):
+    board: list[int]
+
+    def __init__(self, **row):
+        super().__init__(board=[row["cell"]])
+
+
+class Validated(BaseModel):
+    board: list[int]
+
+    @classmethod
+    def model_validate(cls, row, **options):
+        return super().model_validate({"board": [row["cell"]]}, **options)
+
+
 class ByName(Moves):
     model_config = ConfigDict(populate_by_name=True)
 
 
 @pytest.mark.parametrize(
     ("model", "row"),
-    [(Open, {"cell": 1}), (Whole, {"cell": 1}), (RootModel[dict[str, int]], {"cell": 1}), (ByName, {"board": [1], "size": 2})],
+    [
+        (Open, {"cell": 1}),
+        (Whole, {"cell": 1}),
+        (Made, {"cell": 1}),
+        (Validated, {"cell": 1}),
+        (RootModel[dict[str, int]], {"cell": 1}),
+        (ByName, {"board": [1], "size": 2}),
+    ],
 )
 def test_what_a_schema_may_read_is_no_unknown_column(model, row):
     task, warnings = read(row, model, strict=True)

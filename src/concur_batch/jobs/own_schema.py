@@ -43,8 +43,16 @@ class OwnSchemas:
 
 def own_row(row: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
     """The row as this schema sees it: without our columns, save those that the schema itself declares."""
-    declared = set(schema.model_fields) | {field.alias for field in schema.model_fields.values() if field.alias}
+    declared = _declared(schema)
     return {key: value for key, value in row.items() if key not in RESERVED or key in declared}
+
+
+@cache
+def _declared(schema: type[BaseModel]) -> frozenset[str]:
+    """All names that its fields have, whether it reads them by these or not."""
+    fields = schema.model_fields.items()
+    aliases = (alias for _, field in fields for one in (field.alias, field.validation_alias) for alias in _aliases(one))
+    return frozenset((*(name for name, _ in fields), *aliases))
 
 
 def aside(columns: dict[str, Any], own: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
@@ -56,9 +64,7 @@ def aside(columns: dict[str, Any], own: dict[str, Any], schema: type[BaseModel])
 @cache
 def columns_of(schema: type[BaseModel]) -> frozenset[str] | None:
     """What it reads. None: it takes in others as well, refuses them itself, or has code that sees the whole row."""
-    decorators = schema.__pydantic_decorators__
-    sees_all = any(one.info.mode != "after" for one in decorators.model_validators.values()) or decorators.root_validators
-    if schema.model_config.get("extra", "ignore") != "ignore" or sees_all or issubclass(schema, RootModel):
+    if schema.model_config.get("extra", "ignore") != "ignore" or _sees_all(schema) or issubclass(schema, RootModel):
         return None
     by_name = schema.model_config.get("populate_by_name") or schema.model_config.get("validate_by_name")
     found: set[str] = set()
@@ -66,6 +72,14 @@ def columns_of(schema: type[BaseModel]) -> frozenset[str] | None:
         aliases = set(_aliases(field.validation_alias or field.alias))
         found |= aliases | {name} if by_name or not aliases else aliases
     return frozenset(found)
+
+
+def _sees_all(schema: type[BaseModel]) -> bool:
+    """Whether code of its own is given the whole row."""
+    decorators = schema.__pydantic_decorators__
+    validates = schema.model_validate.__func__ is not BaseModel.model_validate.__func__  # type: ignore[attr-defined]
+    before = any(one.info.mode != "after" for one in decorators.model_validators.values())
+    return before or bool(decorators.root_validators) or validates or schema.__init__ is not BaseModel.__init__
 
 
 @cache

@@ -84,8 +84,10 @@ class RowSchema:
             faults.extend(problems(error))
             wrong = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
             checked = check_row({key: value for key, value in known.items() if key not in wrong})  # to go on with what is right
+        faults.extend(self._tool_faults(checked, wrong))
         names = known_columns(None if isinstance(own_schema, InputError) else own_schema)
-        faults.extend(self._column_faults(checked, others, names, wrong, where))
+        metadata_wins = isinstance(own_schema, type)
+        faults.extend(self._column_faults(others, checked.metadata or {}, names, where, metadata_wins=metadata_wins))
         if own_schema is None and (body or not batch) and wrong.isdisjoint(_CONVERSATION):  # no readable body: that has been told
             faults.extend(_conversation_faults(checked, others, batch=batch))
         if not faults:
@@ -96,10 +98,8 @@ class RowSchema:
         """One sentence for each unknown column met so far."""
         return list(self._unknown.values())
 
-    def _column_faults(
-        self, row: Row, others: dict[str, Any], names: Collection[str], wrong: Collection[str], where: str
-    ) -> Iterator[tuple[str, str]]:
-        """`names`: of the columns that a row of this kind may have; `wrong`: those that `row` lacks, since they have been told."""
+    def _tool_faults(self, row: Row, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
+        """And of script and sampling. `wrong`: the columns that `row` lacks, since they have been told."""
         if row.tools is None:
             self.unnamed_tools = True
         else:
@@ -111,15 +111,21 @@ class RowSchema:
             yield "", NO_SCRIPT
         if row.sampling or row.extra_body:
             yield from _sampling_faults(row)
+
+    def _column_faults(
+        self, others: dict[str, Any], metadata: dict[str, Any], names: Collection[str], where: str, *, metadata_wins: bool
+    ) -> Iterator[tuple[str, str]]:
+        """`names`: of the columns that a row of this kind may have; `metadata_wins`: a key of it stands for the column's value."""
         for column in others:
-            if row.metadata is not None and column in row.metadata:
+            if column in metadata and not metadata_wins:
                 yield column, "is a column and also a key of metadata; rename one of the two"
             elif column in ID_ALIASES:
                 continue
             elif self._options.strict:
                 yield column, f"is not known; {_hint(column, names)}"
             elif column not in self._unknown:
-                self._unknown[column] = f"{where}: {column}: unknown column, kept in metadata; {_hint(column, names)}"
+                kept = "left aside for that key of metadata" if column in metadata else "kept in metadata"
+                self._unknown[column] = f"{where}: {column}: unknown column, {kept}; {_hint(column, names)}"
 
 
 def id_of(row: dict[str, Any]) -> str | None:
