@@ -90,6 +90,19 @@ def test_a_file_by_its_name_from_here_and_a_module_tell_the_line_too(tmp_path, m
         find_agent("no_such_module:x")
 
 
+def test_an_input_error_of_the_file_itself_is_passed_on_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "agent_with_words.py").write_text(
+        "from concur_batch.errors import InputError\nraise InputError('prices.csv: is missing; make it first')\n"
+    )
+    for name in ("agent_with_words.py:solve", "agent_with_words:solve"):
+        with pytest.raises(InputError) as caught:
+            find_agent(name)
+        assert str(caught.value) == "prices.csv: is missing; make it first"
+    assert not [module for module in sys.modules if "agent_with_words" in module]
+
+
 def test_a_decorated_agent_keeps_its_schema():
     from pydantic import BaseModel
 

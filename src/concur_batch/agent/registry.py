@@ -47,6 +47,8 @@ def _load(place: str, name: str) -> ModuleType:
         _importable(Path.cwd())  # an installed command does not look where the user stands
         try:
             return importlib.import_module(place)
+        except InputError:  # says itself what is wrong
+            raise
         except (Exception, SystemExit) as error:  # whatever a user's module does while it is imported
             raise _import_fault(name, place, error) from error
     path = Path(place).resolve()
@@ -62,6 +64,8 @@ def _load(place: str, name: str) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
+        if isinstance(error, InputError):
+            raise
         raise _import_fault(name, place, error, path) from error
     return module
 
