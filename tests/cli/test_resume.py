@@ -161,6 +161,36 @@ def test_tools_that_changed_are_named_once_and_the_run_goes_on(tmp_path):
     assert summary(tmp_path)["statuses"] == {"completed": 8}
 
 
+FINISH = """
+@tool
+def finish(text: str) -> str:
+    \"""Of one's own.\"""
+    raise OSError
+"""
+
+
+def test_a_run_begun_with_a_tool_named_finish_goes_on_with_the_built_in_one(tmp_path):
+    (tmp_path / "tools.py").write_text(TOOLS)
+    ran(tmp_path, "--tools", "tools.py")
+    (tmp_path / "tools.py").write_text(TOOLS + FINISH)  # as an earlier version took it
+    ending = [{"tool_calls": [{"name": "finish", "arguments": {"answer": "the end"}}]}]
+    with (tmp_path / "job.jsonl").open("a") as job:
+        job.write(json.dumps({"id": "new", "prompt": "p", "script": ending}) + "\n")
+    (told,) = [line for line in resumed(tmp_path).stderr.splitlines() if "finish" in line]
+    assert told.startswith(
+        "note: tool `finish` of --tools: the model is shown the built-in one, and a call of it ends the task, "
+    )
+    assert concur("results", "out", "--open", "new#0", cwd=tmp_path).stdout.count("the end") > 0
+    refused = concur("run", "job.jsonl", "--tools", "tools.py", "--out", "other", "--no-live", cwd=tmp_path)
+    assert (refused.returncode, "tool `finish` would never run" in refused.stderr) == (2, True)
+    exported = concur("results", "out", "--format", "chat", "--export", "chat.jsonl", cwd=tmp_path)
+    assert exported.returncode == 0, exported.stderr
+    for line in (tmp_path / "chat.jsonl").read_text().splitlines():
+        offered = [tool["function"] for tool in json.loads(line)["tools"]]
+        assert [tool["name"] for tool in offered] == ["look", "wait", "finish"]
+        assert offered[-1]["description"] == "End the task with this answer."
+
+
 def test_a_run_that_kept_nothing_of_its_tools_goes_on_without_a_word(tmp_path):
     (tmp_path / "tools.py").write_text(TOOLS)
     ran(tmp_path, "--tools", "tools.py")

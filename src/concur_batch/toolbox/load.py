@@ -29,10 +29,11 @@ _KINDS = "--tools takes FILE.py, a module's name, `builtin` or a built-in tool's
 _ONLY_NAMED = {"wait": wait}  # of no use to a model: callable, but not among what `--tools builtin` offers
 
 
-def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits | None = None) -> Tools:
+def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits | None = None, begun: bool = False) -> Tools:
     """All tools of a run: those of the sources, which are offered, and the built-in ones, which a task may name.
 
-    A tool of a source takes the place of the built-in one of the same name.
+    A tool of a source takes the place of the built-in one of the same name. `begun`: of a run that is there, perhaps begun when
+    a tool could still be named `finish`; it stays as it was.
 
     Raises:
         InputError: a source cannot be read, brings no tool, or one that cannot be offered; two of the same name, or one
@@ -41,7 +42,7 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
     offered: dict[str, Tool] = {}
     for source in dict.fromkeys(sources):
         for found in _read(source):
-            if found.spec.name == FINISH_SPEC.name:
+            if found.spec.name == FINISH_SPEC.name and not begun:
                 raise InputError(
                     f"{found.place}: tool `{found.spec.name}` would never run: a call of this name ends the task; "
                     'give it another name with @tool(name="...")'

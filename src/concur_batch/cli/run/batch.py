@@ -112,7 +112,8 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire(take_over=take_over)
         directory.refuse_lost(run_dir)
-        tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=run_dir / directory.WORKSPACES)
+        workspaces = run_dir / directory.WORKSPACES
+        tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=workspaces, begun=True)
         job = stack.enter_context(load(saved["jobs"], parts.load_options(config, tools), spool=run_dir, with_index=True))
         index = run_dir / directory.INDEX
         if index.exists():
@@ -145,7 +146,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         )
         if is_done(((entry.id, entry.n) for entry in entries(job)), history, retry):
             return _close(batch, lock)
-        _warn(tools_seen.changes(saved.get("tools_seen"), now_seen, tools.offered))
+        _warn([*tools_seen.changes(saved.get("tools_seen"), now_seen, tools.offered), *tools_seen.notes(tools)])
         return _run(batch, lock)
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from concur_batch.jobs.fingerprint import fingerprint
 from concur_batch.jobs.job import Job
-from concur_batch.toolbox.base import Toolbox
+from concur_batch.toolbox.base import FINISH_SPEC, Toolbox
 
 Seen: TypeAlias = dict[str, dict[str, str]]  # by tool: fingerprints of its parts
 
@@ -20,8 +20,16 @@ def seen(job: Job, toolbox: Toolbox) -> Seen:
             "arguments": fingerprint(spec.parameters),
         }
         for spec in toolbox.specs
-        if job.uses_tool((spec.name,), toolbox.offered)
+        if spec.name != FINISH_SPEC.name and job.uses_tool((spec.name,), toolbox.offered)
     }
+
+
+def notes(toolbox: Toolbox) -> list[str]:
+    """What to say of a tool of the user's that stands behind a built-in one, as runs of earlier versions may have it."""
+    if FINISH_SPEC.name not in toolbox.offered:
+        return []
+    told = f"tool `{FINISH_SPEC.name}` of --tools: the model is shown the built-in one, and a call of it ends the task"
+    return [f"{told}, as before; a new run refuses such a tool"]
 
 
 def changes(saved: object, now: Seen, offered: tuple[str, ...]) -> list[str]:
