@@ -1,4 +1,4 @@
-"""A `max_tokens` that nobody asked for, at servers that refuse it in words of their own."""
+"""Bounds on a reply that a server refuses: lowered to what fits, or, where nobody asked for them, left out."""
 
 import asyncio
 import json
@@ -14,23 +14,40 @@ TGI = json.dumps(
     {"error": "`inputs` tokens + `max_new_tokens` must be <= 1000. Given: 100 `inputs` tokens and 950 `max_new_tokens`"}
 )
 WRONG = json.dumps({"error": "top_p must be in (0, 1]"})
+TOO_LARGE = json.dumps(
+    {"message": "max_completion_tokens is too large: 200000.This model supports at most 16384 completion tokens.", "code": 400}
+)
 
 
-def asked(*answers, most=950, **more):
+def asked(*answers, most=950, field="max_tokens", **more):
     """What was asked for in each request, and the error that the call came to."""
 
     async def main():
         async with ChatServer(in_turn(*answers)) as server:
             engine, error = OpenAIEngine(server.url), None
             try:
-                await engine.complete(request(sampling={"max_tokens": most}, **more))
+                await engine.complete(request(sampling={field: most}, **more))
             except ConcurError as raised:
                 error = type(raised)
             finally:
                 await engine.aclose()
-            return [body.get("max_tokens") for body in server.bodies], error
+            return [body.get(field) for body in server.bodies], error
 
     return asyncio.run(main())
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_it_is_lowered_to_what_fits_once(field):
+    too_long = says(captured("too_long_sum.json"), 400)
+    assert asked(too_long, GOOD, most=12000, field=field) == ([12000, 6364], None)
+    assert asked(too_long, too_long, GOOD, most=12000, field=field) == ([12000, 6364], ContextLengthExceeded)
+
+
+def test_it_is_lowered_where_it_is_more_than_any_prompt_leaves():
+    too_large, too_long = says(TOO_LARGE, 400), says(captured("too_long_sum.json"), 400)
+    assert asked(too_large, GOOD, most=200_000) == ([200_000, 16384], None)
+    assert asked(too_large, too_long, GOOD, most=200_000) == ([200_000, 16384, 6364], None)
+    assert asked(too_large, too_long, too_long, GOOD, most=200_000) == ([200_000, 16384, 6364], ContextLengthExceeded)
 
 
 @pytest.mark.parametrize("status", [400, 422])

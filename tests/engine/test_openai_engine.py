@@ -265,42 +265,6 @@ def test_request_ids_of_two_runs_differ():
     assert len(with_engine(ChatServer(GOOD, sglang_routes()), story)) == 4
 
 
-@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
-def test_lowers_max_tokens_to_what_fits_and_sends_again(field):
-    async def story(engine, server):
-        await engine.complete(request(sampling={field: 12000}))
-        return [body[field] for body in server.bodies]
-
-    too_long = says(captured("too_long_sum.json"), 400)
-    assert with_engine(ChatServer(in_turn(too_long, GOOD)), story) == [12000, 6364]
-
-
-TOO_LARGE = json.dumps(
-    {"message": "max_completion_tokens is too large: 200000.This model supports at most 16384 completion tokens.", "code": 400}
-)
-
-
-def test_lowers_max_tokens_that_are_more_than_any_prompt_leaves():
-    async def story(engine, server):
-        await engine.complete(request(sampling={"max_tokens": 200_000}))
-        return [body["max_tokens"] for body in server.bodies]
-
-    too_large, too_long = says(TOO_LARGE, 400), says(captured("too_long_sum.json"), 400)
-    assert with_engine(ChatServer(in_turn(too_large, GOOD)), story) == [200_000, 16384]
-    assert with_engine(ChatServer(in_turn(too_large, too_long, GOOD)), story) == [200_000, 16384, 6364]
-    with pytest.raises(ContextLengthExceeded):
-        with_engine(ChatServer(in_turn(too_large, too_long, too_long, GOOD)), story)
-
-
-def test_gives_up_on_the_second_refusal():
-    async def story(engine, server):
-        with pytest.raises(ContextLengthExceeded):
-            await engine.complete(request(sampling={"max_tokens": 12000}))
-        return len(server.bodies)
-
-    assert with_engine(ChatServer(says(captured("too_long_sum.json"), 400)), story) == 2
-
-
 def test_closes_sessions_where_the_server_has_them():
     async def story(engine, server):
         await engine.probe()

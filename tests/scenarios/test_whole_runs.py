@@ -7,13 +7,10 @@ import pytest
 from stage import Opened, Stage, Tools, tasks, turns
 
 from concur_batch import records as r
-from concur_batch.agent.react import react
-from concur_batch.agent.replay import History
 from concur_batch.control.base import EngineStats
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineRefused
-from concur_batch.plan import Defaults, Retry, plan
 from concur_batch.state import fold
 from concur_batch.task import Limits, ScriptedTurn
 
@@ -359,53 +356,12 @@ def test_a_tool_that_was_not_offered_is_not_run():
     assert refused == "There is no tool `once`. The tools are: wait."
 
 
-@pytest.mark.parametrize(
-    ("task", "plan_first", "most"),
-    [
-        ({}, False, None),
-        ({"limits": Limits(max_steps=7)}, False, 7),
-        ({"tools": ()}, False, 1),
-        ({"tools": (), "limits": Limits(max_steps=7)}, True, 2),
-    ],
-)
-def test_admission_is_told_after_how_many_steps_an_agent_ends(task, plan_first, most):
-    defaults = Defaults(agent="react", plan_first=plan_first)
-    (rollout,) = plan(tasks(1, **task), defaults, Tools(), lambda _: react, History(), Retry())
-    assert rollout.view(0).most_steps == most
-
-
-def test_admission_is_told_how_long_the_first_prompt_is():
-    def view(content, **more):
-        job = [replace(tasks(1)[0], messages=({"role": "user", "content": content},) if content else ())]
-        (rollout,) = plan(job, Defaults(**more), Tools(), lambda _: react, History(), Retry())
-        return rollout.view(0).prompt_tokens
-
-    assert view("word" * 1_000) == 1_000  # four characters a token
-    assert view("word" * 1_000, system="word" * 500) == 1_500
-    assert (
-        view([{"type": "image_url", "image_url": {"url": "data:,"}}, {"type": "text", "text": "word" * 10}, "?", {"text": 3}])
-        == 10
-    )
-    assert view("") == 0  # an agent with rows of its own: nobody knows
-
-
 def test_a_prompt_that_no_engine_would_take_is_sent_all_the_same():
     """What it fails by is told of its own rollout, and the others go on."""
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function"}]}
     one, other = tasks(2)
     stage = Stage(ScriptedEngine(turns()), [replace(one, messages=(*one.messages, call)), other]).run()
     assert len(stage.of(r.RolloutFinished)) == 2
-
-
-def test_of_a_resumed_agent_it_is_told_the_context():
-    stage = Stage(ScriptedEngine(turns("wait", "wait"), delay_s=2.0), tasks(1)).run()
-    history = History()
-    for record in stage.records:
-        if not isinstance(record, r.RolloutFinished):
-            history.apply(record)
-    (rollout,) = plan(stage.job, Defaults(), Tools(), lambda _: react, history, Retry())
-    last = stage.of(r.ReplyReceived)[-1]
-    assert rollout.view(0).prompt_tokens == last.prompt_tokens + last.completion_tokens
 
 
 def test_what_is_recorded_as_resident_is_never_less_than_what_is_locked():

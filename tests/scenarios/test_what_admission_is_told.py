@@ -1,0 +1,54 @@
+"""What admission knows of an agent before its first call."""
+
+from dataclasses import replace
+
+import pytest
+from stage import Stage, Tools, tasks, turns
+
+from concur_batch import records as r
+from concur_batch.agent.react import react
+from concur_batch.agent.replay import History
+from concur_batch.engine.scripted import ScriptedEngine
+from concur_batch.plan import Defaults, Retry, plan
+from concur_batch.task import Limits
+
+
+@pytest.mark.parametrize(
+    ("task", "plan_first", "most"),
+    [
+        ({}, False, None),
+        ({"limits": Limits(max_steps=7)}, False, 7),
+        ({"tools": ()}, False, 1),
+        ({"tools": (), "limits": Limits(max_steps=7)}, True, 2),
+    ],
+)
+def test_admission_is_told_after_how_many_steps_an_agent_ends(task, plan_first, most):
+    defaults = Defaults(agent="react", plan_first=plan_first)
+    (rollout,) = plan(tasks(1, **task), defaults, Tools(), lambda _: react, History(), Retry())
+    assert rollout.view(0).most_steps == most
+
+
+def test_admission_is_told_how_long_the_first_prompt_is():
+    def view(content, **more):
+        job = [replace(tasks(1)[0], messages=({"role": "user", "content": content},) if content else ())]
+        (rollout,) = plan(job, Defaults(**more), Tools(), lambda _: react, History(), Retry())
+        return rollout.view(0).prompt_tokens
+
+    assert view("word" * 1_000) == 1_000  # four characters a token
+    assert view("word" * 1_000, system="word" * 500) == 1_500
+    assert (
+        view([{"type": "image_url", "image_url": {"url": "data:,"}}, {"type": "text", "text": "word" * 10}, "?", {"text": 3}])
+        == 10
+    )
+    assert view("") == 0  # an agent with rows of its own: nobody knows
+
+
+def test_of_a_resumed_agent_it_is_told_the_context():
+    stage = Stage(ScriptedEngine(turns("wait", "wait"), delay_s=2.0), tasks(1)).run()
+    history = History()
+    for record in stage.records:
+        if not isinstance(record, r.RolloutFinished):
+            history.apply(record)
+    (rollout,) = plan(stage.job, Defaults(), Tools(), lambda _: react, history, Retry())
+    last = stage.of(r.ReplyReceived)[-1]
+    assert rollout.view(0).prompt_tokens == last.prompt_tokens + last.completion_tokens
