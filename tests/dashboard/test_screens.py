@@ -65,6 +65,17 @@ def resumed():
     return [*first, r.SegmentStarted(t=0, epoch=1_767_270_000.0, host="h", pid=2, version="0"), *seen]
 
 
+def by_dns(engines):
+    """Engines whose hosts have names, and one port."""
+    for record in invented(20, engines=engines):
+        name = getattr(record, "engine", None)
+        if name is None:
+            yield record
+        else:
+            host = int(name.split(":")[1].rpartition(".")[2])
+            yield msgspec.structs.replace(record, engine=f"http://gpu-{host:02}.cluster.example.org:30000")
+
+
 STEERED = r.Steered(t=150.2, held=True, factor=0.8)
 LOST = r.EngineLost(t=149, engine="http://10.0.0.1:30000", message="Connection refused")
 DRAIN = r.DrainStarted(t=150, cause="SIGINT")
@@ -82,6 +93,8 @@ CASES = {
     "engines-40x10": (lambda: invented(engines=3), 40, 10, {}),
     "engines-60x15": (lambda: invented(engines=3), 60, 15, {}),
     "many-engines": (lambda: invented(20, engines=12), 80, 24, {}),
+    "dns-engines": (lambda: by_dns(12), 80, 24, {}),
+    "dns-engines-40x10": (lambda: by_dns(3), 40, 10, {}),
     "errors": (invented, 80, 24, {"view": "errors", "keys": True}),
     "no-errors": (lambda: invented(5), 60, 15, {"view": "errors"}),
     "steered": (lambda: invented(150, STEERED), 80, 24, {"keys": True}),

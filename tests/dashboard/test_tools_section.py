@@ -42,9 +42,9 @@ def test_where_it_is_narrow_columns_are_left_out():
 def test_decisions_name_their_engine_where_there_are_several():
     moves = [r.Decided(t=t, engine=f"http://10.0.0.{k}:30000", agents=8 * t, reason="grow") for t, k in ((1, 1), (2, 2), (9, 1))]
     assert drawn(decisions.section, [OPENED, *moves], width=100) == [
-        ["control", "1", "s", ".0.0.1:30000", "8", "→", "72", "grow"],
-        ["8", "s", ".0.0.2:30000", "16", "agents", "grow"],
-        ["9", "s", ".0.0.1:30000", "8", "agents", "grow"],
+        ["control", "1", "s", "10.0.0.1…", "8", "→", "72", "grow"],
+        ["8", "s", "10.0.0.2…", "16", "agents", "grow"],
+        ["9", "s", "10.0.0.1…", "8", "agents", "grow"],
     ]
 
 

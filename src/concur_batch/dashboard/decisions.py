@@ -8,7 +8,7 @@ from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import change, duration
 from concur_batch.dashboard.layout import Section, label, value, within
 from concur_batch.dashboard.limits import describe, policy_of
-from concur_batch.dashboard.pools import short
+from concur_batch.dashboard.names import named
 from concur_batch.dashboard.reasons import words
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state import EngineView, Move
@@ -27,15 +27,15 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     moves.sort(key=lambda pair: -pair[1].after.t)
     if not moves:
         return [label("control").append("no decision yet", "dim")]
-    several = len(scene.state.engines) > 1
+    names = named(scene, _NAME) if len(scene.state.engines) > 1 else None
     shown = moves[:height]
     texts = [_change(scene, engine, move) for engine, move in shown]
     cells = min(_CHANGE, max(len(text) for text, _ in texts))
     lines = []
     for i, ((engine, move), (text, style)) in enumerate(zip(shown, texts, strict=True)):
         line = label("" if i else "control").append_text(value(duration(scene.now - move.after.t), "dim"))
-        if several:
-            line.append(scene.fit(short(scene, engine)[-_NAME:], _NAME) + "  ", "dim")
+        if names is not None:
+            line.append(names[engine.name] + "  ", "dim")
         line.append(f"{text:<{cells}}  ", style).append(scene.clean(words(policy_of(engine), move)), "dim")
         lines.append(within(line, width, ascii_only=scene.ascii_only))
     return lines

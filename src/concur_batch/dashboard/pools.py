@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import count, share
 from concur_batch.dashboard.layout import LABEL, VALUE, Section, flow, label, one_line, pair, prose, value
 from concur_batch.dashboard.limits import bound, describe, holding, in_force, policy_of
+from concur_batch.dashboard.names import named
 from concur_batch.dashboard.pace import recent
 from concur_batch.dashboard.pool import bar, capacity_of, mark, named_shares, tells
 from concur_batch.dashboard.scene import Scene
@@ -102,17 +102,6 @@ def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text
     return flow(start, parts, width, most) if most > 1 else [one_line(start, parts, width)]
 
 
-def short(scene: Scene, engine: EngineView) -> str:
-    """An engine's address without the scheme."""
-    return scene.clean(engine.name.partition("://")[2] or engine.name)
-
-
-def _named(scene: Scene, engine: EngineView, cells: int) -> str:
-    """Its end, with the port, is what tells engines apart."""
-    name = short(scene, engine)
-    return scene.fit(name, cells) if cell_len(name) <= cells else scene.sign("…", "~") + scene.fit(name[1 - cells :], cells - 1)
-
-
 def _short(scene: Scene, engine: EngineView, width: int) -> Text:
     """Name, pool, limit, share of the prompt from the cache in the last seconds."""
     decision, sample = engine.decision, engine.sample
@@ -121,7 +110,7 @@ def _short(scene: Scene, engine: EngineView, width: int) -> Text:
     if width - cells - _HIT - limit - 4 < _LEAST_BAR:  # the bar and the limit before the name
         limit = max(_NARROW_LIMIT, len(words))
         cells = max(_LEAST_NAME, min(cells, width - _HIT - limit - 4 - _LEAST_BAR))
-    line = Text(_named(scene, engine, cells), style="bold").append(" ")
+    line = Text(named(scene, cells)[engine.name], style="bold").append(" ")
     if engine.lost is not None:
         return line.append("LOST", "bold red")
     room = min(60, width - line.cell_len - _HIT - limit - 3)
