@@ -35,6 +35,16 @@ def summary(folder):
     return json.loads((folder / "out" / "summary.json").read_text())
 
 
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_run_that_never_begins_can_be_begun_in_the_same_place(was_there, tmp_path):
+    if was_there:
+        (tmp_path / "out").mkdir()
+    write_job(tmp_path, 3)
+    assert concur("run", "job.jsonl", "--out", "out", *NOBODY, "--no-live", cwd=tmp_path).returncode == 3
+    assert (tmp_path / "out").exists() == was_there
+    ran(tmp_path)
+
+
 def test_one_that_never_begins_leaves_the_run_as_it_was(tmp_path):
     ran(tmp_path)
     write_job(tmp_path, count=5)

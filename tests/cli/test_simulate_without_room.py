@@ -20,8 +20,11 @@ SMALL = ("simulate", "--agents", "30", "--out")
         (16, "journal/000001.jsonl: cannot write", AGAIN),
     ],
 )
-def test_a_full_disk_is_told_with_what_helps(kib, file, mend, tmp_path):
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_full_disk_is_told_with_what_helps(kib, file, mend, was_there, tmp_path):
     """A limit on the size of files stands in for the disk's end."""
+    if was_there:
+        (tmp_path / "out").mkdir()
     begun = subprocess.run(
         ["bash", "-c", f'ulimit -S -f {kib}; exec "$0" "$@"', *CONCUR, *SMALL, "out"],
         cwd=tmp_path,
@@ -31,6 +34,7 @@ def test_a_full_disk_is_told_with_what_helps(kib, file, mend, tmp_path):
     )
     assert (begun.returncode, begun.stdout) == (2, "")
     assert begun.stderr == f"concur: out/{file} (File too large); {mend}"
+    assert not was_there or (tmp_path / "out").is_dir()
     assert concur(*SMALL, "out" if mend == SAME else "other", cwd=tmp_path).returncode == 0
 
 

@@ -104,13 +104,13 @@ def make(directory: Path) -> None:
         raise RunDirectoryError(f"{directory}: cannot be created ({error.strerror}); give another --out") from error
 
 
-def unmake(directory: Path) -> None:
-    """Remove what a run that never began has left. Does nothing where there is more."""
+def unmake(directory: Path, *, keep: bool) -> None:
+    """Remove what a run that never began has left. `keep`: the directory itself was there before. Does nothing where there is more."""
     for name in (*_LEFTOVERS, "stdin.jsonl", CONFIG, INDEX):
         (directory / name).unlink(missing_ok=True)
     for log in (directory / LOGS).glob("*.log"):
         log.unlink()
-    for folder in (directory / FOLDER, directory / LOGS, directory):
+    for folder in (directory / FOLDER, directory / LOGS, *(() if keep else (directory,))):
         try:
             folder.rmdir()
         except OSError:

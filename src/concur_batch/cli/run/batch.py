@@ -57,7 +57,7 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
 
 def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, *, keys: bool = False) -> int:
     """The same in a directory that was chosen; display and summary go to `console`. `keys`: a person may steer."""
-    fresh = not run_dir.exists()
+    was_there = run_dir.exists()
     directory.make(run_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
@@ -74,8 +74,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             write_index(job, run_dir / directory.INDEX)
             directory.describe(run_dir, config, where, tools=tools_seen.seen(job, tools))
         except BaseException:
-            if fresh:
-                directory.unmake(run_dir)
+            directory.unmake(run_dir, keep=was_there)
             raise
         _warn([*job.warnings, *hints.notes(config, job)])
         directory.link_latest(run_dir)
@@ -93,9 +92,9 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
         try:
             return _run(batch, lock)
         finally:
-            if fresh and not segments(run_dir):  # nothing has begun: the same command may be given again
+            if not segments(run_dir):  # nothing has begun: the same command may be given again
                 job.close()
-                directory.unmake(run_dir)
+                directory.unmake(run_dir, keep=was_there)
 
 
 def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool) -> int:
