@@ -87,6 +87,14 @@ def test_the_results_of_one_that_has_lost_its_journal_are_not_overwritten(runs, 
     assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
 
 
+def test_a_journal_that_cannot_be_read_is_not_lost(runs, tmp_path):
+    place = half(runs, tmp_path, "run", journal=lambda text: f"x{text}")
+    shutil.copy(runs / "job.jsonl", tmp_path)
+    told_of_it = told("run job.jsonl --out", tmp_path, 2)
+    assert told_of_it == "run: holds a run already; go on with it by `concur resume run`, or give another --out"
+    assert told("resume", tmp_path, 2).startswith(f"{place.name}/journal/000001.jsonl:1: broken journal line")
+
+
 def test_a_simulation_without_a_record_is_run_again(runs, tmp_path):
     half(runs, tmp_path, "simulation", *WITHOUT_RESULTS, journal=empty)
     what = "it is a simulation, which is not resumed; run `concur simulate` again"

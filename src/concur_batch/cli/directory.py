@@ -57,11 +57,19 @@ def is_simulation(directory: Path) -> bool:
 
 def refuse_lost(directory: Path) -> None:
     """Raises RunDirectoryError where nothing but results is left of a run: to begin it again would overwrite them."""
-    if (directory / RESULTS).exists() and next(JournalReader(directory).records(), None) is None:
+    if (directory / RESULTS).exists() and not _has_records(directory):
         raise RunDirectoryError(
             f"{directory}: has lost its journal, so it cannot be gone on with; its results are left, "
             f"see them by: concur results {shlex.quote(str(directory))}; to run the job anew, give `concur run` another --out"
         )
+
+
+def _has_records(directory: Path) -> bool:
+    """Whether its journal holds any, sound or not: what is wrong with one is told by whoever reads it all."""
+    try:
+        return next(JournalReader(directory).records(), None) is not None
+    except RunDirectoryError:
+        return True
 
 
 def choose(out: str | None, jobs: Sequence[str]) -> Path:
