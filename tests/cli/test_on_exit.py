@@ -91,6 +91,22 @@ def test_results_that_cannot_be_written_are_told_with_what_the_run_came_to(tmp_p
     assert "series.parquet could not be written" in said["error"]["message"]
 
 
+def test_also_by_a_resume_that_only_closes_the_run(tmp_path):
+    write_job(tmp_path / "job.jsonl", ["y"])
+    assert concur("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", KEEP, cwd=tmp_path).returncode == 0
+    (tmp_path / "told.json").unlink()
+    journal = tmp_path / "out" / "journal" / "000001.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text(
+        "".join(line for line in lines if '"segment_finished"' not in line)
+    )  # it was killed before it could say so
+    (tmp_path / "out" / ".series.parquet.part").mkdir()
+    assert concur("resume", "out", "--no-live", cwd=tmp_path).returncode == 2
+    said = told(tmp_path)
+    assert (said["exit_code"], said["ended"], said["statuses"]) == (2, "finished", {"completed": 1})
+    assert "series.parquet could not be written" in said["error"]["message"]
+
+
 def test_the_command_cannot_change_the_exit_code(tmp_path):
     write_job(tmp_path / "job.jsonl", [{"tool_calls": [{"name": "shell", "arguments": {"command": "true"}}]}])
     done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--on-exit", f"{KEEP}; exit 7", cwd=tmp_path)

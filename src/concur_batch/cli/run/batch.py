@@ -156,7 +156,13 @@ def _close(batch: Batch, lock: RunLock) -> int:
     if untold:
         write_closing_segment(batch)
     outcome = Outcome(cause="finished")
-    code = finish(batch, outcome)
+    try:
+        code = finish(batch, outcome)
+    except ConcurError as error:
+        if untold:
+            lock.release()
+            tell(batch, outcome, error.exit_code)
+        raise
     again = replace(batch.retry, classes=frozenset())
     failed = sum(again.wants(ended) for ended in batch.history.ended.values()) if batch.retry.classes is None else 0
     offer = f"; --retry-failed tries the {failed:,} that failed again" if failed else ""
