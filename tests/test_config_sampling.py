@@ -47,9 +47,25 @@ def test_a_run_goes_on_with_what_it_was_begun_with():
 
 @pytest.mark.parametrize("none", ["", "none", "None", "null"])
 def test_what_is_none_of_sampling_is_not_sent(none, tmp_path):
-    file = "[sampling]\ntemperature = 0.2\ntop_p = 0.5\n[sampling.extra_body]\nmin_p = 0.1\ntop_k = 4\n"
-    sets = [f"sampling.temperature={none}", f"sampling.extra_body.min_p={none}", "sampling.stop='none'"]
+    file = "[sampling]\ntemperature = 0.2\ntop_p = 0.5\n[sampling.extra_body]\nseed = 1\ntop_k = 4\n"
+    sets = [f"sampling.temperature={none}", f"sampling.extra_body.seed={none}", "sampling.stop='none'"]
     config = made(tmp_path, sets, file)
     assert defaults(config).sampling == {"top_p": 0.5, "top_k": 4, "stop": "none"}
     whole = made(tmp_path, [f"sampling.extra_body={none}"], file)
     assert defaults(whole).sampling == {"temperature": 0.2, "top_p": 0.5}
+
+
+@pytest.mark.parametrize("none", ["", "null"])
+def test_what_an_engine_may_call_none_is_sent(none, tmp_path):
+    file = "[sampling]\ntool_choice = 'auto'\nstop = 'x'\n[sampling.extra_body]\nmin_p = 0.1\n"
+    sets = ["sampling.tool_choice=none", "sampling.extra_body.reasoning_effort=none"]
+    sets += [f"sampling.stop={none}", f"sampling.extra_body.min_p={none}"]
+    assert defaults(made(tmp_path, sets, file)).sampling == {"tool_choice": "none", "reasoning_effort": "none"}
+
+
+def test_a_whole_number_may_be_written_as_a_float_as_in_rows(tmp_path):
+    sets = ["sampling.max_tokens=1e3", "sampling.extra_body.max_completion_tokens=20.0"]
+    config = made(tmp_path, sets, "[sampling]\nseed = 1.0\ntemperature = 1\n")
+    assert str(config.sampling["max_tokens"]) == "1000"
+    assert str(config.sampling["seed"]) == "1"
+    assert str(config.sampling["extra_body"]["max_completion_tokens"]) == "20"

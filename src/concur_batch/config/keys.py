@@ -72,18 +72,24 @@ def checked(given: Given) -> Iterator[Given]:
         raise InputError(f"{given.source}: unknown key {given.dotted}{nearest(path)}")
 
 
-def check_sampled(given: Given) -> None:
-    """Raises InputError for a value of `sampling`, or of its `extra_body`, that a job row may not have there either.
+def sampled(given: Given) -> Given:
+    """The same, a whole number in `sampling` or its `extra_body` as such. Raises InputError for what a job row may not have there either.
 
     Not asked of what was saved: a run goes on with what it was begun with.
     """
+    if not _is_checked(given.path):
+        return given
     key = given.path[-1]
-    if given.path[0] != "sampling" or given.path[1:-1] not in ((), ("extra_body",)) or key not in Sampling.model_fields:
-        return
     try:
-        Sampling.model_validate({key: given.value}, strict=True)
+        value = Sampling.model_validate({key: given.value}, strict=True)
     except ValidationError as problem:
         raise InputError(f"{given.source}: {_sentence(given.dotted, problem)}.") from None
+    return replace(given, value=getattr(value, key))
+
+
+def _is_checked(path: Path) -> bool:
+    """Whether it is a key of `sampling`, or of its `extra_body`, whose values are known here."""
+    return path[0] == "sampling" and path[1:-1] in ((), ("extra_body",)) and path[-1] in Sampling.model_fields
 
 
 def nearest(path: Path) -> str:
@@ -156,10 +162,10 @@ def _from_text(given: Given, annotation: Any) -> Any:
 def _free(given: Given) -> Any:
     """A typed value without a declared type: JSON or a TOML value where it reads as one, else the text itself.
 
-    In `sampling`, where no key has to be there, an empty or `none` value is none.
+    In `sampling`, where no key has to be there, an empty value is none; `none` also, where no engine can mean something by it.
     """
     text: str = given.value
-    if given.path[0] == "sampling" and text.lower() in ("", "none"):
+    if given.path[0] == "sampling" and (not text or (_never_text(given.path) and text.lower() in ("none", "null"))):
         return None
     try:
         return json.loads(text, parse_constant=_refuse)
@@ -172,6 +178,10 @@ def _free(given: Given) -> Any:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{given.source}: {given.dotted} {too_much(error)}.") from None
     return value["value"] if len(value) == 1 and _is_wire_data(value["value"]) else text
+
+
+def _never_text(path: Path) -> bool:
+    return _is_checked(path) or path == ("sampling", "extra_body")
 
 
 def too_much(error: Exception) -> str:

@@ -205,6 +205,14 @@ class Controller(Section):
         return dict(self.model_extra or {})
 
 
+def _whole(value: Any) -> Any:
+    """1e3 is 1000, as in a row."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Tokens = Annotated[Count, BeforeValidator(_whole)]
+
+
 class Sampling(Section):
     """What of `sampling` is checked, as in a job row; every other key goes to the engine as it is."""
 
@@ -212,9 +220,9 @@ class Sampling(Section):
 
     temperature: Annotated[float, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    max_tokens: Count | None = None
-    max_completion_tokens: Count | None = None
-    seed: Annotated[int, Field(ge=-_MOST, le=_MOST)] | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
+    seed: Annotated[int, Field(ge=-_MOST, le=_MOST), BeforeValidator(_whole)] | None = None
 
 
 class Sim(Section):

@@ -105,8 +105,7 @@ def layer(givens: Iterable[Given]) -> list[Given]:
     seen: dict[keys.Path, Given] = {}
     names: dict[keys.Path, str] = {}  # as they were written
     for raw in givens:
-        for given in checked(raw):
-            keys.check_sampled(given)
+        for given in map(keys.sampled, checked(raw)):
             twin = next((seen[path] for path in seen if _covers(path, given.path)), None)
             if twin is not None:
                 places = given.source if twin.source == given.source else f"{twin.source} and {given.source}"
