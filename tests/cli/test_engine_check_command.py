@@ -112,7 +112,7 @@ def test_nobody_there():
     done = check("http://127.0.0.1:9", code=3)
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
     assert "Connection refused; see that the server is started there, and that the address is right" in done.stderr
-    told = json.loads(check("http://127.0.0.1:9", "--json", code=3).stdout)
+    told = json.loads(check("http://127.0.0.1:9", "--json", "--timeout", "inf", code=3).stdout)
     assert (told["reachable"], told["fully"]) == (False, False)
     assert "cannot be reached" in told["error"]
 

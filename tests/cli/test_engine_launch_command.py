@@ -103,7 +103,7 @@ def argv(url):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serves_until_it_is_told_to_end(tmp_path, number):
-    with Launch(tmp_path) as launch:
+    with Launch(tmp_path, "--patience", "inf") as launch:
         url = launch.url()
         assert argv(url)[:6] == ["--model-path", "some/model", "--host", "127.0.0.1", "--port", url.rpartition(":")[2]]
         assert argv(url)[6:] == ["--enable-metrics", "--enable-cache-report", "--enable-session-radix-cache"]

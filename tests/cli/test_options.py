@@ -38,9 +38,10 @@ def test_each_says_what_it_takes(arguments):
     [
         ("simulate --engines 65", "'--engines': should be a whole number from 1 to 64, not '65'"),
         ("compare --workers 0", "'--workers': should be a whole number of at least 1, not '0'"),
-        ("simulate --time-scale nan", "'--time-scale': should be a number from 0 to 1000, not 'nan'"),
-        ("engine sim --speed inf", "'--speed': should be a number, not 'inf'"),
+        ("simulate --time-scale nan", "'--time-scale': should be a finite number from 0 to 1000, not 'nan'"),
+        ("engine sim --speed inf", "'--speed': should be a finite number, not 'inf'"),
         ("engine check here --timeout 0", "'--timeout': should be a number of at least 0.1, not '0'"),
+        ("engine launch m --patience nan", "'--patience': should be a number of at least 0, not 'nan'"),
         ("run job --output-format xml", "'--output-format': should be parquet, jsonl or openai, not 'xml'"),
         (f"results here --limit -{'9' * 400}", f"'--limit': should be a whole number of at least 1, not '-{'9' * 59}'…"),
     ],

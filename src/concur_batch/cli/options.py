@@ -28,7 +28,12 @@ def whole(about: str, *names: str, least: int | None = None, most: int | None = 
 
 def number(about: str, *names: str, least: float | None = None, most: float | None = None) -> Any:
     """The same for any finite number."""
-    return _numeric(_finite, "<float>", "a number", about, names, least, most)
+    return _numeric(_finite, "<float>", "a finite number", about, names, least, most)
+
+
+def seconds(about: str, *names: str, least: float) -> Any:
+    """The same for a time to wait; `inf` is for ever."""
+    return _numeric(float, "<float>", "a number", about, names, least, None)
 
 
 def _numeric(

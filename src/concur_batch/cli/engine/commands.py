@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from concur_batch.cli.options import number, whole
+from concur_batch.cli.options import number, seconds, whole
 from concur_batch.errors import InputError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 def check(
     url: Annotated[str, typer.Argument(help="Base URL of a server, with or without /v1.", show_default=False)],
     model: Annotated[str | None, typer.Option(help="Model to ask. Default: the first that is served.")] = None,
-    timeout: Annotated[float, number("Seconds for each of the few short requests.", least=0.1)] = 120.0,
+    timeout: Annotated[float, seconds("Seconds for each of the few short requests.", least=0.1)] = 120.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
     api_key: Annotated[str | None, typer.Option(help="Default: CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY.")] = None,
 ) -> None:
@@ -64,7 +64,7 @@ def launch(
             help="Python, or folder of the environment, that has SGLang. Default: our own.", envvar="CONCUR_SGLANG_PYTHON"
         ),
     ] = None,
-    patience: Annotated[float, number("Seconds until it must be ready.", least=0)] = 1800.0,
+    patience: Annotated[float, seconds("Seconds until it must be ready.", least=0)] = 1800.0,
     log: Annotated[
         Path | None, typer.Option(help="File for its output. Default: standard error; with --then, a temporary file.")
     ] = None,
