@@ -11,7 +11,7 @@ def timelines(*records):
     made, elapsed = Timelines(), Elapsed()
     told = {
         r.SegmentStarted: made.segment,
-        r.SegmentFinished: lambda *_: None,
+        r.SegmentFinished: made.finished,
         r.BatchLoaded: made.loaded,
         r.Sampled: made.sampled,
         r.Decided: made.decided,
@@ -115,3 +115,24 @@ def test_points_are_bounded_and_keep_the_means():
     assert len(series["t"]) == 100
     assert series["active"] == [pytest.approx(0.5, abs=0.03)] * 100
     assert len(timelines(segment(), sampled(3.0)).series("e", 8, exactly=True)["t"]) == 8
+
+
+def test_a_last_sample_of_nobody_does_not_speak_for_the_time_before_it():
+    end = r.SegmentFinished(t=1.5, cause="finished")
+    first, last = sampled(1.0, committed_tokens=500), sampled(1.5, active=0, waiting=0, committed_tokens=0)
+    made = timelines(segment(), decided(0.0, 8), first, decided(1.0, 4), last, end)
+    series = made.series("e", 3, exactly=True)
+    assert (series["active"], series["committed_tokens"], series["unstarted"]) == ([2, 2, None], [500, 500, None], [1, 1, None])
+    assert (series["decode_per_s"], series["limit_agents"], series["locked"]) == ([40, 40, 80], [8, 8, 4], [0.5, 0.5, 0.5])
+    short = timelines(segment(), decided(0.0, 8), last, end)
+    assert short.engines == ["e"]
+    assert "active" not in short.series("e", 10)
+
+
+def test_nor_of_several_engines_together():
+    made = timelines(
+        segment(), *(one for name in "ab" for one in (decided(0.0, 8, name), sampled(1.0, name), decided(1.0, 8, name))),
+        *(sampled(1.5, name, active=0) for name in "ab"), r.SegmentFinished(t=1.5, cause="finished"),
+    )  # fmt: skip
+    assert made.series(ALL, 1, exactly=True)["active"] == [4]
+    assert made.series(ALL, 1, exactly=True)["decode_per_s"] == [pytest.approx(106.7, abs=0.1)]

@@ -76,7 +76,7 @@ class RunReport:
             r.EngineReturned: (events.returned,),
             r.DrainStarted: (events.drain,),
             r.Steered: (events.steered,),
-            r.SegmentFinished: (events.finished,),
+            r.SegmentFinished: (lines.finished, events.finished),
             r.Sampled: (lines.sampled,),
             r.Decided: (lines.decided, marks.decided),
             r.RolloutStarted: (lines.back, lives.started, failures.started, self._started),

@@ -22,6 +22,7 @@ COUNTS = (
 _MOST = "most_agents"  # of the whole run, whatever its engines allow; it is no line of its own
 SHARED = ("unstarted", _MOST)  # every engine tells the same: of several the mean
 MEASURES = (*SHARES, *COUNTS, *SHARED)
+_MOMENTS = ("active", "committed_tokens", "unstarted")  # of an interval's end, where of the last one everybody has left
 _FIELDS = 2 * len(MEASURES) + 1  # the last: seconds that were sampled
 
 Ratio = tuple[float, float]  # a sum over an interval, and the sum that it is to be divided by
@@ -35,6 +36,7 @@ class Timelines:
     def __init__(self) -> None:
         self._bins: dict[str, Bins] = {}
         self._sampled: dict[str, float] = {}  # engine -> up to here
+        self._untaken: dict[str, tuple[float, float, list[float]]] = {}  # engine -> its last sample: since, at, sums
         self._newest: dict[str, list[float]] = {}  # engine -> its last sample's sums, per second
         self._opened = 0.0  # the present segment
         self._covered = 0.0  # up to here by some engine
@@ -48,6 +50,7 @@ class Timelines:
     @property
     def engines(self) -> list[str]:
         """Those that were sampled, in that order; before them `ALL`, where there are several."""
+        self._take()
         names = [name for name in self._bins if name != ALL]
         return [ALL, *names] if len(names) > 1 else names
 
@@ -65,7 +68,15 @@ class Timelines:
 
     def decided(self, record: r.Decided, _: float) -> None:
         """The limit from now on."""
+        self._take()
         self._limits[record.engine] = record
+
+    def finished(self, _: r.SegmentFinished, __: float) -> None:
+        """The process is at its end, and samples that nothing was decided on were made when everybody had left."""
+        for _since, _at, sums in self._untaken.values():
+            for measure in _MOMENTS:
+                place = 2 * MEASURES.index(measure)
+                sums[place : place + 2] = _NOTHING
 
     def paused(self, record: r.RolloutPaused, _: float) -> None:
         """One more waits to return."""
@@ -86,6 +97,8 @@ class Timelines:
 
     def sampled(self, record: r.Sampled, at: float) -> None:
         """What one engine's controller saw."""
+        if record.engine in self._untaken:
+            self._take()
         engine, since = record.engine, self._sampled.get(record.engine, self._opened)
         resting = self._paused_on.get(engine, 0)
         paused = resting + sum(was == engine for was in self._left.values())
@@ -93,11 +106,17 @@ class Timelines:
         seconds = max(0.0, at - since)
         ratios = _ratios(record, self._limits.get(engine), paused, unstarted, seconds)
         ratios[_MOST] = _read(self._most_agents, seconds)
-        sums = [part for measure in MEASURES for part in ratios[measure]]
-        self._bins.setdefault(engine, Bins(_FIELDS)).add(since, at, [*sums, seconds])
-        self._together(since, at, sums)
-        self._sampled[engine] = at
-        self._newest[engine] = [part / seconds for part in sums] if seconds > 0 else [0.0] * len(sums)
+        self._untaken[engine] = (since, at, [part for measure in MEASURES for part in ratios[measure]])
+
+    def _take(self) -> None:
+        """Add up what has come."""
+        for engine, (since, at, sums) in self._untaken.items():
+            seconds = max(0.0, at - since)
+            self._bins.setdefault(engine, Bins(_FIELDS)).add(since, at, [*sums, seconds])
+            self._together(since, at, sums)
+            self._sampled[engine] = at
+            self._newest[engine] = [part / seconds for part in sums] if seconds > 0 else [0.0] * len(sums)
+        self._untaken.clear()
 
     def _together(self, since: float, at: float, sums: list[float]) -> None:
         """One engine's part of all; and what of the time is not covered by another yet."""
@@ -109,6 +128,7 @@ class Timelines:
 
     def _hold(self) -> None:
         """Engines are not sampled at one moment: what was last seen of each holds until the last of them was."""
+        self._take()
         for engine, since in self._sampled.items():
             if since < self._covered:
                 left = self._covered - since
@@ -123,12 +143,15 @@ class Timelines:
             bins = bins.resampled(columns)
         ends = [min((i + 1) * bins.width, bins.end) for i in range(len(bins.rows))]
         found = {"t": tidied(ends, 6)}
-        counted = [row[2 * MEASURES.index("active") + 1] for row in bins.rows]  # seconds of all engines, which always tell this
+        counted = [
+            row[2 * MEASURES.index("decode_per_s") + 1] for row in bins.rows
+        ]  # seconds of all engines, which always tell this
         for place, measure in enumerate(MEASURES):
             sums = [(row[2 * place], row[2 * place + 1]) for row in bins.rows]
             if engine == ALL and measure in COUNTS:  # added up: over the seconds that were sampled, where every engine tells
+                least = 0.0 if measure in _MOMENTS else 0.99
                 values = [
-                    amount / max(row[-1], 1e-9) if whole > 0.99 * told > 0 else None
+                    amount / whole * (told / max(row[-1], 1e-9)) if whole > least * told and whole > 0 else None
                     for (amount, whole), row, told in zip(sums, bins.rows, counted, strict=True)
                 ]
             else:
