@@ -336,10 +336,10 @@ class Lane:
         self._recorder.write(self.meter.record(sample, self._recorder.now(), lag(), touches))
         return sample
 
-    async def sample_rest(self, to_come: Callable[[], tuple[int, float]], lag: Callable[[], float]) -> None:
-        """When all is over: record what has come since the last sample. No limit follows from it."""
+    async def sample_rest(self, to_come: Callable[[], tuple[int, float]], lag: Callable[[], float], *, read: bool) -> None:
+        """When all is over: record what has come since the last sample. No limit follows from it. `read`: ask the engine, too."""
         stats = None
-        if self.presence.lost is None:
+        if read and self.presence.lost is None:
             with contextlib.suppress(Exception):  # as in `_reading`; what replies told is there in any case
                 async with asyncio.timeout(_LAST_READING_S):
                     stats = await self.engine.stats()

@@ -44,6 +44,7 @@ class Runner:
         self._room = asyncio.Event()
         self._done = asyncio.Event()
         self._fed = False
+        self._at_once = False  # it ends by `stop`
         self._draining: str | None = None
         self._fatal: BaseException | None = None
         self._lag: dict[str, float] = {}  # per lane, and for the process: worst lateness since it was last taken
@@ -83,6 +84,7 @@ class Runner:
     def stop(self) -> None:
         """Cancel everything now; what was recorded stays."""
         self._draining = self._draining or "stop"
+        self._at_once = True
         self._done.set()
 
     async def run(self, lanes: Sequence[Lane], *, sample_rest: bool = False) -> bool:
@@ -119,8 +121,11 @@ class Runner:
         return complete
 
     async def _sample_rest(self) -> None:
-        samples = (lane.sample_rest(partial(self._to_come, lane), partial(self.take_lag, lane.name)) for lane in self._lanes)
-        await asyncio.gather(*samples)
+        read = not self._at_once  # an engine that hangs would hold up whoever has asked twice
+        rests = (
+            lane.sample_rest(partial(self._to_come, lane), partial(self.take_lag, lane.name), read=read) for lane in self._lanes
+        )
+        await asyncio.gather(*rests)
 
     async def _feed(self) -> None:
         for rollout in self._plan:

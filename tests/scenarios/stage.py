@@ -103,6 +103,7 @@ class Stage:
     sessions: bool = True
     priority: bool = True
     plan_first: bool = False
+    sample_rest: bool = False
     tools: Tools = field(default_factory=Tools)
     records: list = field(default_factory=list)
     full: Callable[[list, object], bool] = lambda records, record: False  # whether the disk is when this record is written
@@ -157,7 +158,7 @@ class Stage:
             lane.announce()
         beside = asyncio.create_task(meanwhile(self)) if meanwhile is not None else None
         try:
-            self.complete = await runner.run(lanes)
+            self.complete = await runner.run(lanes, sample_rest=self.sample_rest)
         finally:
             if beside is not None:
                 beside.cancel()

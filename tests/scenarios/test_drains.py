@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from stage import Stage, tasks, turns
+from stage import Stage, after, drain, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine
@@ -100,3 +100,18 @@ def test_the_wait_for_others_is_not_the_time_of_whoever_it_found():
     stage = Stage(engine, job, limits=Limits(timeout_s=30)).run(drain_after(0.3))
     assert not stage.complete
     assert {x.rollout: x.status for x in stage.of(r.RolloutFinished)} == {"t0#0": "completed"}
+
+
+class Hanging(ScriptedEngine):
+    """Answers no question about itself."""
+
+    async def stats(self):
+        await asyncio.sleep(1e6)
+
+
+@pytest.mark.parametrize(("end", "until"), [(stop, 3.0), (drain, 4.0)])
+def test_only_a_drain_waits_for_the_last_reading_of_an_engine_that_hangs(end, until):
+    stage = Stage(Hanging(turns("once"), delay_s=2.0), tasks(3), sample_rest=True).run(after(3.0, end))
+    (last,) = stage.of(r.Sampled)
+    assert last.t == pytest.approx(until, abs=0.2)
+    assert last.steps == len(stage.of(r.ReplyReceived))
