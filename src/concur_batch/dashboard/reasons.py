@@ -12,7 +12,6 @@ WORDS: Final[dict[tuple[str, str], str]] = {
     ("forecast", "pool"): "as much as will fit",
     ("forecast", "grow"): "grow: little is missed",
     ("forecast", "cut"): "cut: {miss} missed",
-    ("forecast", "cooldown"): "cooldown after a cut",
     ("forecast", "step-aside"): "step-aside: no gain",
     ("aimd", "grow"): "grow: {locked} locked",
     ("aimd", "cut"): "cut: {locked} locked, {hit} hit",
