@@ -43,6 +43,11 @@ class Budget:
         most = limits.context_length or model_tokens
         return "context_length" if most is not None and context_tokens >= most else None
 
+    @property
+    def bounds_replies(self) -> bool:
+        """Whether a reply may be cut off by the limits, or be the last for what they count."""
+        return self.limits.max_output_tokens is not None or self.limits.context_length is not None
+
     def bounded(self, sampling: dict[str, Any], known_tokens: int, model_tokens: int | None) -> dict[str, Any]:
         """The sampling, asking for no more tokens than are left; the same object where nothing is to be said. `known_tokens`: so
         many the prompt has at least; 0: it has not been counted.
@@ -73,6 +78,8 @@ class Budget:
         """The status to end with on this reply, which has been spent: it was cut off before it had what the `sampling` asks
         for and a limit is used up, so that there cannot be more of it; or its prompt has turned out to be too long.
         """
+        if not self.bounds_replies:
+            return None
         limits, asked = self.limits, most_tokens(sampling)
         is_cut = x.finish_reason == "length" and (asked is None or x.completion_tokens < asked)
         if is_cut and limits.max_output_tokens is not None and self.spent.completion_tokens >= limits.max_output_tokens:

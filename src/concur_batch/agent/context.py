@@ -194,7 +194,8 @@ class Context:
         n: int,
     ) -> Request:
         setting, script, helps = self._setting, self.task.script, self._lane.helps
-        bounded = self._budget.bounded(sampling, self._talk.seen_tokens(messages), self._model_tokens)
+        known_tokens = self._talk.seen_tokens(messages) if self._budget.bounds_replies else 0
+        bounded = self._budget.bounded(sampling, known_tokens, self._model_tokens)
         return Request(
             rollout=setting.rollout,
             step=step,
