@@ -185,10 +185,10 @@ def test_a_rollout_that_went_on_after_a_long_prompt_goes_on_when_resumed():
     assert (end.status, end.output, end.n_steps) == ("completed", "done", 7)
 
 
-def test_a_cut_reply_before_a_tool_call_ends_nothing_when_resumed():
+def test_a_cut_reply_before_another_model_call_ends_nothing_when_resumed():
     async def goes_on(task, ctx):
         await ctx.complete(ctx.prompt)
-        await ctx.call("look", {"at": "x"})
+        await ctx.complete(ctx.prompt, max_tokens=3)
         return "done"
 
     stage = Stage(ScriptedEngine(talkative(200, context=250)), tasks(1), agent="on", agents={"on": goes_on}).run()
@@ -196,6 +196,24 @@ def test_a_cut_reply_before_a_tool_call_ends_nothing_when_resumed():
     stage.limits = Limits(max_output_tokens=150)
     (end,) = stage.run().of(r.RolloutFinished)
     assert (end.status, end.output) == ("completed", "done")
+
+
+@pytest.mark.parametrize("until", [r.ToolStarted, r.ToolFinished, r.RolloutFinished])
+def test_a_tool_that_cleans_up_after_a_limit_does_not_undo_it_when_resumed(until):
+    async def tidy(task, ctx):
+        try:
+            cut = await ctx.complete(ctx.prompt)
+        finally:
+            await ctx.call("look", {"at": "x"})
+        return cut.message["content"]
+
+    limits = Limits(max_output_tokens=50)
+    stage = Stage(ScriptedEngine(talkative(200)), tasks(1), limits=limits, agent="tidy", agents={"tidy": tidy}).run()
+    assert stage.of(r.RolloutFinished)[0].status == "token_budget"
+    stage.records = stage.records[: 1 + next(i for i, x in enumerate(stage.records) if type(x) is until)]
+    stage.records = [x for x in stage.records if type(x) is not r.RolloutFinished]
+    (end,) = stage.run().of(r.RolloutFinished)
+    assert (end.status, end.output) == ("token_budget", None)
 
 
 @pytest.mark.parametrize(("limits", "context"), [(Limits(context_length=300), None), (Limits(), 300)])

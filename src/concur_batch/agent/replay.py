@@ -81,10 +81,10 @@ class Past:
             case r.CallRetried():
                 self.retrying[x.n] = x.retry_s
             case r.CallFailed():
-                self.calls[x.n] = x
+                self._latest(x.n, x)
                 self.retrying.pop(x.n, None)
             case r.ToolStarted():
-                self.calls[x.n] = PastCall(x)
+                self._latest(x.n, PastCall(x))
             case r.ToolFinished():
                 call = self.calls.get(x.n)
                 if not isinstance(call, PastCall):
@@ -103,10 +103,13 @@ class Past:
         """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
         for n in basis(x) & self.aside.keys():
             self.calls[n] = self.calls[n] or self.aside[n]
-        self.calls.pop(x.n, None)  # where it is made again it comes last, too
-        self.calls[x.n] = packed(x)
+        self._latest(x.n, packed(x))
         if x.retries:
             self.retrying.pop(x.n, None)
+
+    def _latest(self, n: int, call: Call) -> None:
+        self.calls.pop(n, None)  # where it is made again it comes last, too
+        self.calls[n] = call
 
     def _stood_s(self) -> float:
         """Each second once, up to the last record."""
@@ -150,7 +153,7 @@ class PastCalls:
         self._left = {n: call for n, call in calls.items() if call is not None}
         self._next = 1
         self._last = max(calls, default=0)
-        self._newest = list(calls)[-1] if calls else 0  # in the journal
+        self._newest = next((n for n in reversed(list(calls)) if _asks(calls[n])), 0)  # model call in the journal
         # A number that is missing was in flight beside others when the segment broke off, or has been taken out of the journal.
         self._several = len(self._left) < self._last
 
@@ -174,14 +177,19 @@ class PastCalls:
         return n, self._left.pop(n)
 
     def ends_with(self, n: int) -> bool:
-        """Whether nothing shows that the rollout went on after the reply to call `n`: it is the newest that was recorded, and
-        the agent has asked for all others again.
+        """Whether nothing shows that the rollout went on after the reply to call `n`: of model calls it is the newest that was
+        recorded, and the agent has asked for all others again. Tools it may call also when a limit has ended it, to clean up.
         """
-        return not self._left and n == self._newest
+        return n == self._newest and not any(map(_asks, self._left.values()))
 
     def left(self) -> list[Call]:
         """Those that have not been asked for again, in the order made."""
         return [self._left[n] for n in sorted(self._left)]
+
+
+def _asks(call: Call | None) -> bool:
+    """Whether it is a model call, or may have been one."""
+    return not isinstance(call, PastCall)
 
 
 def _is(past: Call, key: str, kinds: tuple[type[Call], ...]) -> bool:

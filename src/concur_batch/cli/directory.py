@@ -112,19 +112,27 @@ def make(directory: Path) -> None:
         raise RunDirectoryError(f"{directory}: cannot be created ({error.strerror}); give another --out") from error
 
 
-def unmake(directory: Path, *, keep: bool) -> None:
-    """Remove what a run that never began has left. `keep`: the directory itself was there before. Does nothing where there is more."""
-    for name in (*_LEFTOVERS, "stdin.jsonl", CONFIG, INDEX):
+def names_in(directory: Path) -> frozenset[str] | None:
+    """What is there before a run begins. None: there is no such directory."""
+    try:
+        return frozenset(path.name for path in directory.iterdir())
+    except OSError:
+        return None
+
+
+def unmake(directory: Path, before: frozenset[str] | None) -> None:
+    """Remove what a run that never began has left, but not what was there `before`, as `names_in` told. Does nothing where there is more."""
+    for name in {*_LEFTOVERS, "stdin.jsonl", CONFIG, INDEX}.difference(before or ()):
         (directory / name).unlink(missing_ok=True)
     for log in (directory / LOGS).glob("*.log"):
         log.unlink()
-    for folder in (directory / FOLDER, directory / LOGS, *(() if keep else (directory,))):
+    for folder in (directory / FOLDER, directory / LOGS, *((directory,) if before is None else ())):
         try:
             folder.rmdir()
         except OSError:
             continue
     link = directory.parent / "latest"
-    if link.is_symlink() and not link.exists():
+    if directory.parent.name == "runs" and link.is_symlink() and str(link.readlink()) == directory.name:
         link.unlink()
 
 

@@ -57,7 +57,7 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
 
 def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, *, keys: bool = False) -> int:
     """The same in a directory that was chosen; display and summary go to `console`. `keys`: a person may steer."""
-    was_there = run_dir.exists()
+    before = directory.names_in(run_dir)
     directory.make(run_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
@@ -74,7 +74,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             write_index(job, run_dir / directory.INDEX)
             directory.describe(run_dir, config, where, tools=tools_seen.seen(job, tools))
         except BaseException:
-            directory.unmake(run_dir, keep=was_there)
+            directory.unmake(run_dir, before)
             raise
         _warn([*job.warnings, *hints.notes(config, job)])
         directory.link_latest(run_dir)
@@ -94,7 +94,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
         finally:
             if not segments(run_dir):  # nothing has begun: the same command may be given again
                 job.close()
-                directory.unmake(run_dir, keep=was_there)
+                directory.unmake(run_dir, before)
 
 
 def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, retry_failed: str | None, take_over: bool) -> int:

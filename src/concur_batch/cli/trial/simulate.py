@@ -202,7 +202,7 @@ def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Co
     from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, only where results are written
 
     run_dir = directory.choose(config.run.out, [source])
-    was_there = run_dir.exists()
+    before = directory.names_in(run_dir)
     directory.make(run_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
@@ -212,7 +212,7 @@ def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Co
             directory.describe(run_dir, config, [source], simulated=True)
             writer = JournalWriter(run_dir, mend=_AGAIN)
         except BaseException:
-            directory.unmake(run_dir, keep=was_there)
+            directory.unmake(run_dir, before)
             raise
         stack.callback(writer.close)
         sink: Sink = writer.write
