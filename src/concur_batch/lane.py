@@ -24,6 +24,7 @@ from concur_batch.engine.base import Engine, Reply, Request
 from concur_batch.errors import EngineError
 from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
+from concur_batch.lane_records import decided, sampled
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
 from concur_batch.retry import Effort, backoff_s, complete_with_retries
@@ -333,7 +334,8 @@ class Lane:
             held=self._steering.held,
             factor=self._steering.factor,
         )
-        self._recorder.write(self.meter.record(sample, self._recorder.now(), lag(), touches))
+        now, meter = self._recorder.now(), self.meter
+        self._recorder.write(sampled(sample, t=now, steps=meter.steps, lag_s=lag(), touches=touches, stale=meter.stale))
         return sample
 
     async def sample_rest(self, to_come: Callable[[], tuple[int, float]], lag: Callable[[], float], *, read: bool) -> None:
@@ -374,17 +376,7 @@ class Lane:
         return limit._replace(agents=self._max_agents) if limit.agents > self._max_agents else limit
 
     def _record_limit(self, limit: Limit) -> None:
-        self._recorder.write(
-            r.Decided(
-                t=self._recorder.now(),
-                engine=self.name,
-                agents=None if limit.agents >= UNLIMITED else limit.agents,
-                tokens=None if limit.tokens >= UNLIMITED else limit.tokens,
-                requests=None if limit.requests >= UNLIMITED else limit.requests,
-                together=limit.together,
-                reason=limit.reason,
-            )
-        )
+        self._recorder.write(decided(limit, t=self._recorder.now(), engine=self.name))
 
     async def close(self) -> None:
         """End the watch and the connections."""

@@ -8,6 +8,7 @@ from concur_batch.agent.base import agent, schema_of
 from concur_batch.agent.react import react
 from concur_batch.agent.registry import find_agent
 from concur_batch.errors import InputError
+from concur_batch.toolbox.load import load_tools
 
 
 def test_react_is_built_in():
@@ -25,6 +26,18 @@ def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
     (tmp_path / "neighbour_of_mine.py").write_text("WORD = 'hi'\n")
     (tmp_path / "mine.py").write_text("from neighbour_of_mine import WORD\nasync def solve(task, ctx):\n    return WORD\n")
     assert find_agent(f"{tmp_path}/mine.py:solve").__name__ == "solve"
+
+
+def test_an_agent_and_tools_of_one_file_share_what_it_keeps(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "both.py").write_text(
+        "from concur_batch.toolbox import tool\nSEEN = []\n"
+        "@tool\ndef look() -> str:\n    return str(SEEN)\n"
+        "async def solve(task, ctx):\n    return SEEN\n"
+    )
+    load_tools([str(tmp_path / "both.py")], workspaces=tmp_path)
+    (module,) = [module for name, module in sys.modules.items() if name.startswith("concur_both_")]
+    assert find_agent(f"{tmp_path}/both.py:solve").__globals__["SEEN"] is module.SEEN
 
 
 @pytest.mark.parametrize(
@@ -84,9 +97,7 @@ def test_a_file_by_its_name_from_here_and_a_module_tell_the_line_too(tmp_path, m
         told = f"agent '{name}': {tmp_path.resolve()}/agent_that_breaks.py:3: ZeroDivisionError: division by zero; "
         assert str(caught.value).startswith(told)
     assert not [module for module in sys.modules if "agent_that_breaks" in module]
-    with pytest.raises(
-        InputError, match="agent 'no_such_module:x': no_such_module: No module named 'no_such_module'; install it"
-    ):
+    with pytest.raises(InputError, match="agent 'no_such_module:x': no such module; give "):
         find_agent("no_such_module:x")
 
 

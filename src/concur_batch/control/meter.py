@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from concur_batch.control.base import EngineStats, Sample
-from concur_batch.records import Sampled
 
 N = TypeVar("N", int, float)
 
@@ -103,33 +102,6 @@ class CacheMeter:
             host_tokens=host_tokens,
             held=held,
             factor=factor,
-        )
-
-    def record(self, sample: Sample, t: float, lag_s: float, touches: int) -> Sampled:
-        """The last sample as the journal has it."""
-        return Sampled(
-            t=t,
-            engine=sample.engine,
-            capacity_tokens=sample.capacity_tokens,
-            locked=sample.locked,
-            resident=None if sample.resident is None else max(sample.resident, sample.locked or 0.0),
-            running_requests=sample.running_requests,
-            queued_requests=sample.queued_requests,
-            evicted_tokens=sample.evicted_tokens,
-            prefill_tokens=sample.prefill_tokens,
-            prefill_busy_seconds=sample.prefill_busy_seconds,
-            prompt_tokens=sample.prompt_tokens,
-            cached_tokens=sample.cached_tokens,
-            generated_tokens=sample.generated_tokens,
-            history_tokens=sample.history_tokens,
-            missed_tokens=sample.missed_tokens,
-            active=sample.active,
-            waiting=sample.waiting,
-            committed_tokens=sample.committed_tokens,
-            steps=self.steps,
-            lag_s=round(lag_s, 4),
-            touches=touches,
-            stale=self.stale,
         )
 
 

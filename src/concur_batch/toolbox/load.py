@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
 import stat
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from concur_batch.errors import InputError
+from concur_batch.own_code import load_file, load_module
 from concur_batch.toolbox.base import FINISH_SPEC
 from concur_batch.toolbox.builtin.commands import python, shell
 from concur_batch.toolbox.builtin.files import read_file, write_file
@@ -26,6 +21,7 @@ from concur_batch.toolbox.tools import Tools
 
 BUILTIN: dict[str, Callable[..., Any]] = {"read_file": read_file, "write_file": write_file, "shell": shell, "python": python}
 _KINDS = "--tools takes FILE.py, a module's name, `builtin` or a built-in tool's name"
+_INSTEAD = f"a FILE.py, a module that Python finds from here, `builtin`, or one of {', '.join(BUILTIN)}"
 _ONLY_NAMED = {"wait": wait}  # of no use to a model: callable, but not among what `--tools builtin` offers
 
 
@@ -69,29 +65,15 @@ def _read(source: str) -> list[Tool]:
     if not source:
         raise InputError(f"--tools '': is empty; {_KINDS}")
     is_file = source.endswith(".py") or "/" in source or source.startswith(".")
-    module = _import_file(Path(source)) if is_file else _import_module(source)
+    if is_file:
+        _check_file(Path(source))
+        module = load_file(Path(source))
+    else:
+        module = load_module(source, f"--tools {source}: ", instead=_INSTEAD)
     functions = {id(item): item for item in vars(module).values() if inspect.isroutine(item) and hasattr(item, MARK)}
     if not functions:
         raise InputError(f"{source}: no tool in it; put @tool (from concur_batch.toolbox import tool) before a function")
     return [read_tool(function) for function in functions.values()]
-
-
-def _import_file(path: Path) -> ModuleType:
-    _check_file(path)
-    path = path.resolve()
-    _importable(path.parent)
-    name = f"concur_tools_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path}: not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # as an import does: pydantic looks types up there
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise _import_fault(str(path), error, path) from error
-    return module
 
 
 def _check_file(path: Path) -> None:
@@ -106,38 +88,3 @@ def _check_file(path: Path) -> None:
         raise InputError(f"{path}: tools file is a folder; name a .py file in it")
     if not stat.S_ISREG(kind):
         raise InputError(f"{path}: tools file is not a regular file; save it as one whose name ends in .py")
-
-
-def _import_module(name: str) -> ModuleType:
-    _importable(Path.cwd())
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise InputError(
-                f"--tools {name}: no such module; give a FILE.py, a module that Python finds from here, "
-                f"`builtin`, or one of {', '.join(BUILTIN)}"
-            ) from error
-        raise _import_fault(f"--tools {name}", error) from error
-    except (Exception, SystemExit) as error:  # importing runs a user's code
-        raise _import_fault(f"--tools {name}", error) from error
-
-
-def _import_fault(where: str, error: BaseException, path: Path | None = None) -> InputError:
-    if isinstance(error, SyntaxError):
-        return InputError(f"{error.filename or where}:{error.lineno or 1}: {error.msg}; correct the syntax")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if path is None or frame.filename == str(path)]
-    if path is None:
-        own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
-    place = f"{own[-1].filename}:{own[-1].lineno}" if own else where
-    if isinstance(error, ImportError):
-        return InputError(f"{place}: {error}; install it in this environment, or correct the import")
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
-    return InputError(f"{place}: {told}; the file must be importable without an error")
-
-
-def _importable(folder: Path) -> None:
-    """Let a tools file import its neighbours, as a script may."""
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
