@@ -1,7 +1,8 @@
 """The default policy with an engine and agents to tell it of."""
 
 from concur_batch.control.base import UNLIMITED, AgentView, Limit, Roster, Sample
-from concur_batch.control.forecast import Forecast, ForecastParameters
+from concur_batch.control.forecast import Forecast
+from concur_batch.control.forecast_parameters import ForecastParameters
 
 POOL = 100_000
 FILL = ForecastParameters().fill

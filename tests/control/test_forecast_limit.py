@@ -5,7 +5,8 @@ import itertools
 from laws import FILL, POOL, agent, law, lived, roster, sample, sampled
 
 from concur_batch.control.base import UNLIMITED, Limit, Sample
-from concur_batch.control.forecast import Forecast, ForecastParameters
+from concur_batch.control.forecast import Forecast
+from concur_batch.control.forecast_parameters import ForecastParameters
 
 
 def test_sixteen_until_the_first_sample_and_fewer_in_a_small_pool():
@@ -56,6 +57,27 @@ def test_the_reason_tells_whether_the_limit_stays_and_else_what_moved_it():
     assert {"hold", "reserve", "cut", "grow"} <= {limit.reason for limit in limits}
     sampled(it, 60, 120)
     assert sampled(it, 120, 121, capacity_tokens=POOL // 2).reason == "pool"
+
+
+def test_while_calls_are_under_way_and_nothing_is_heard_the_limit_stays():
+    it = law()
+    list(it.yielding(roster(sampled(it).tokens, [agent(n, 9000) for n in range(10)])))
+    busy = [agent(n, 9000, calls=1) for n in range(10)]
+    cut = sampled(it, 10, 15, missed_tokens=20_000)
+    nothing = {
+        "capacity_tokens": None,
+        "prefill_tokens": None,
+        "prefill_busy_seconds": None,
+        "history_tokens": 0,
+        "missed_tokens": 0,
+    }
+    for second in range(15, 60):
+        list(it.yielding(roster(cut.tokens, busy, now=float(second))))
+        limit = it.update(sample(float(second), prompt_tokens=0, cached_tokens=0, **nothing))
+        assert (limit.tokens, limit.reason) == (cut.tokens, "no-evidence")
+    heard = it.update(sample(60.0))
+    assert heard.tokens > cut.tokens
+    assert heard.reason == "grow"
 
 
 def test_without_cache_evidence_it_is_fixed_and_says_so():

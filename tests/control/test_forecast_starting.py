@@ -3,7 +3,8 @@
 from laws import agent, law, lived, roster, sampled
 
 from concur_batch.control.base import UNLIMITED
-from concur_batch.control.forecast import Forecast, ForecastParameters
+from concur_batch.control.forecast import Forecast
+from concur_batch.control.forecast_parameters import ForecastParameters
 
 
 def begun(it, tokens, limit_agents, active=(), **more):

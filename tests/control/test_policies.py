@@ -6,7 +6,7 @@ import pytest
 
 from concur_batch.control.aimd import AimdParameters
 from concur_batch.control.base import UNLIMITED, Sample
-from concur_batch.control.forecast import ForecastParameters
+from concur_batch.control.forecast_parameters import ForecastParameters
 from concur_batch.control.policies import make_policy
 from concur_batch.errors import InputError
 

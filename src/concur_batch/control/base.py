@@ -60,6 +60,11 @@ class Sample:
     factor: float = 1.0  # by which a person has scaled the limits that were decided
 
     @property
+    def silent(self) -> bool:
+        """No reply has come, and no fresh reading."""
+        return not self.prompt_tokens and self.capacity_tokens is None and self.locked is None
+
+    @property
     def held_back(self) -> bool:
         """A person has less run than was decided, so that little use says nothing about what could run."""
         return self.held or self.factor < 1.0

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from itertools import chain
 from math import fsum  # sum() rounds otherwise since Python 3.12
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
-
 from concur_batch.control.base import UNLIMITED, Admission, AgentView, Limit, Roster, Sample
 from concur_batch.control.cycle import Cycle
+from concur_batch.control.forecast_parameters import ForecastParameters
 from concur_batch.control.kinds import Kind, Kinds, own_tokens
 from concur_batch.control.patience import Patience
 from concur_batch.control.prefill import Company, PrefillCost
@@ -34,49 +33,6 @@ _DEVIATIONS = 1.25  # the same, where a step takes as long as to prefill the who
 _TOUCH_TOKENS = 250.0  # prefilled in the time of a touch: a pass of its own would be 500 or more, but most go along with a call
 _CALM_S = 60.0  # without evictions, after which nothing has to be touched
 _LIVES = 1.3  # of those under way, for which the last ones go by the longest rest: the batch ends with the longest life, not the mean one
-
-
-class ForecastParameters(BaseModel):
-    """All constants that can be set. None has to be, whatever the model, the engine or the workload."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    fill: float = Field(0.96, gt=0, le=1, description="share of the pool that live contexts may fill at their foreseen peak")
-    pause: float = Field(
-        1.03, ge=1, le=2, description="agents pause where contexts exceed the limit by this factor, now or a step from now"
-    )
-    miss_high: float = Field(0.10, gt=0, le=1, description="above this share of missed history the fill is cut")
-    miss_low: float = Field(0.02, ge=0, le=1, description="below this share it rises again")
-    cut: float = Field(0.93, gt=0, lt=1, description="factor of a cut")
-    rise_per_s: float = Field(0.01, gt=0, le=1, description="rise of the fill, per second")
-    window_s: float = Field(10.0, gt=0, description="misses are taken over so many seconds, and there is one cut in them")
-    away: float = Field(0.5, ge=0, le=1, description="how much agents in long tool calls count when a new one wants to start")
-    aside: float = Field(0.5, gt=0, le=1, description="share of tool calls beyond break-even from which nobody is held back")
-    harmless: float = Field(
-        1.0,
-        ge=0,
-        description="nobody is held back where the engine could prefill all contexts at every step in this share of its time",
-    )
-    touch: bool = Field(
-        default=True,
-        description="keep the KV of agents in tool calls recent, with requests for one token, where that leaves more room",
-    )
-    together: bool = Field(
-        default=True,
-        description="begin model calls together where so many prefills, each of which the others stand still for, cost more than waiting",
-    )
-    first: int = Field(
-        16, ge=1, description="agents before the first sample; fewer in a small pool, more where prompts leave room"
-    )
-    fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
-
-    @field_validator("miss_low")
-    @classmethod
-    def _below_high(cls, value: float, info: ValidationInfo) -> float:
-        high = info.data.get("miss_high", 1.0)
-        if value > high:
-            raise ValueError(f"should not be above miss_high, which is {high:g}")
-        return value
 
 
 class Forecast(Admission):
@@ -103,6 +59,8 @@ class Forecast(Admission):
         self._used: float | None = None  # present private tokens over the limit, at the last sample; None: no limit on them
         self._present = 0.0  # of them, those that replies have told
         self._limited: tuple[int, float] | None = None  # the last limit on tokens, and the pool that it was of
+        self._limit: Limit | None = None  # the last, as it was told
+        self._calls = 0  # under way
         self._cycle = Cycle()
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = self._light = False  # nobody is held back; because that is harmless
@@ -125,7 +83,13 @@ class Forecast(Admission):
         return Limit(agents=min(self._start.most, self._max_agents), reason="first")
 
     def update(self, sample: Sample) -> Limit:
-        """The limit from now on, in tokens."""
+        """The limit from now on, in tokens. While calls are under way and nothing is heard of the engine, it stays."""
+        if self._limit is not None and self._calls and sample.silent:
+            return self._limit._replace(reason="no-evidence")
+        self._limit = self._decided(sample)
+        return self._limit
+
+    def _decided(self, sample: Sample) -> Limit:
         interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
         self._sampled = sample.time
         self._frees_ended, self._host_tokens = sample.frees_ended, sample.host_tokens
@@ -152,11 +116,11 @@ class Forecast(Admission):
             return self._blind(sample)
         if self._host_tokens and self._lives >= _LIVES and self._all_tokens > tokens:
             tokens = min(tokens, self._room.busy_tokens(self._cycle.calling_share))
-        limit = self._limit(None if self._aside else max(1, int(tokens)), pool, reason)
+        limit = self._tokens_limit(None if self._aside else max(1, int(tokens)), pool, reason)
         keep_s = math.inf if self._patience.break_even_s is None else self._patience.break_even_s
         return limit._replace(together=self._company.calls, hold_s=self._company.hold_s, keep_s=keep_s)
 
-    def _limit(self, tokens: int | None, pool: float, reason: str) -> Limit:
+    def _tokens_limit(self, tokens: int | None, pool: float, reason: str) -> Limit:
         """`reason`: the fill's, which may stay where it was while the limit moves. `tokens` None: nobody is held back."""
         before, self._limited = self._limited, None if tokens is None else (tokens, pool)
         if tokens is None:
@@ -355,6 +319,7 @@ class Forecast(Admission):
             self._lives_left(roster)
         others = chain(roster.away.values(), roster.paused.values())
         self._begun_tokens = known + idle + fsum(tokens for _, _, tokens in private_tokens(others, self._kinds, 0.0))
+        self._calls = calls
         self._under_way.looked(calls, known, self._kinds.whole.shared_tokens)
         limit, present = roster.limit.tokens, known + idle + self._in_flight_tokens * calls
         self._used, self._present = None if limit >= UNLIMITED else present / limit, known + idle

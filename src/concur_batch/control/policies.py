@@ -14,7 +14,8 @@ from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
 from concur_batch.control.base import Admission, Controller
 from concur_batch.control.fixed import fixed, off
-from concur_batch.control.forecast import Forecast, ForecastParameters
+from concur_batch.control.forecast import Forecast
+from concur_batch.control.forecast_parameters import ForecastParameters
 from concur_batch.control.request_cap import requests
 from concur_batch.control.turnover import Turnover, TurnoverParameters
 from concur_batch.errors import InputError
