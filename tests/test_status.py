@@ -140,6 +140,23 @@ def test_a_draining_run_says_so():
     assert (status["condition"], status["drain_cause"]) == ("draining", "SIGINT")
 
 
+@pytest.mark.parametrize(
+    "before", [[], STORY, [*STORY, r.DrainStarted(t=5.0, cause="SIGINT"), r.SegmentFinished(t=6.0, cause="drained")]]
+)
+def test_a_run_is_starting_until_the_process_that_holds_it_has_written(before):
+    state, resuming = fold(before), Process(pid=4712)
+    status = status_dict(state, RUN, resuming)
+    assert (status["condition"], status["drain_cause"], status["running"], status["live"]) == ("starting", None, 0, True)
+    assert "runs/first is starting" in printed(state, resuming)
+    state.apply(r.SegmentStarted(t=0.0, epoch=1.8e9, host="node1", pid=4712, version="0"))
+    assert status_dict(state, RUN, resuming)["condition"] == "running"
+
+
+def test_a_drained_run_whose_process_still_writes_its_results_is_not_starting():
+    state = fold([*STORY, r.DrainStarted(t=5.0, cause="SIGINT"), r.SegmentFinished(t=6.0, cause="drained")])
+    assert status_dict(state, RUN, Process())["condition"] == "draining"
+
+
 @pytest.mark.parametrize(("error", "command"), [(None, None), (REFUSED, "concur resume 'a b' --retry-failed")])
 def test_a_finished_run_offers_its_failures_only(error, command):
     last = end("a", "error" if error else "completed", error=error)

@@ -15,7 +15,7 @@ from concur_batch.results.summary import counts, duration, engine_summary, iso, 
 from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, RunState
 
-LOST, EMPTY = "lost", "empty"
+LOST, EMPTY, STARTING = "lost", "empty", "starting"
 MAX_ATTEMPTS = 3  # of a rollout, where the run does not say
 
 
@@ -41,11 +41,13 @@ class Holder(Protocol):
 def condition(state: RunState, holder: Holder | None, *, has_results: bool = False) -> str:
     """The run in one word.
 
-    `running` or `draining` while a process holds it; `empty` before any record; `lost` where there is none any more, and
-    results are; `broke off` where the last process ended without saying so; else how that one ended: `finished`, `drained`,
-    `stopped`, `engine`, `failed`.
+    `starting` while a process holds it that has written no record yet, then `running` or `draining`; `empty` before any
+    record; `lost` where there is none any more, and results are; `broke off` where the last process ended without saying so;
+    else how that one ended: `finished`, `drained`, `stopped`, `engine`, `failed`.
     """
     if holder is not None:
+        if state.segment is None or (state.segment.host, state.segment.pid) != (holder.host, holder.pid):
+            return STARTING
         return "draining" if state.draining else "running"
     if not state.has_begun:
         return LOST if has_results else EMPTY
@@ -82,7 +84,8 @@ def status_dict(
     """
     totals, seconds = state.segment_totals, state.time
     word = condition(state, holder, has_results=has_results)
-    running = state.active if holder is not None else 0
+    at_work = word in ("running", "draining")
+    running = state.active if at_work else 0
     engines = (
         state.engines if state.finished is None else state.engines or state.all_engines
     )  # a segment that only ended the run has none
@@ -91,7 +94,7 @@ def status_dict(
         "condition": word,
         "live": holder is not None,
         "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
-        "drain_cause": state.draining,
+        "drain_cause": state.draining if word != STARTING else None,
         "next_command": next_command(state, run_dir, holder, max_attempts=max_attempts) if resumable and word != LOST else None,
         "tasks": state.tasks,
         "rollouts": state.rollouts,
@@ -112,7 +115,7 @@ def status_dict(
         "miss_rate": state.totals.miss_rate,
         "lag_s": state.lag_s,
         "retries": state.totals.retries,
-        "engines": {name: _engine(view, state.retrying(name) if holder else 0) for name, view in engines.items()},
+        "engines": {name: _engine(view, state.retrying(name) if at_work else 0) for name, view in engines.items()},
         "newest_error": _error(state),
     }
 
@@ -136,6 +139,7 @@ def _error(state: RunState) -> dict[str, Any] | None:
 
 
 _WORDS = {
+    STARTING: ("is starting", "yellow"),
     "running": ("is running", "green"),
     "draining": ("is draining to the next step boundaries", "yellow"),
     LOST: ("has lost its journal", "red"),

@@ -26,7 +26,7 @@ function tiles(run) {
 }
 
 function head(run, runs) {
-  const state = run.condition === 'finished' ? 'good' : ['running', 'draining'].includes(run.condition) ? 'live' : ['failed', 'engine', 'broke off'].includes(run.condition) ? 'bad' : '';
+  const state = run.condition === 'finished' ? 'good' : ['starting', 'running', 'draining'].includes(run.condition) ? 'live' : ['failed', 'engine', 'broke off'].includes(run.condition) ? 'bad' : '';
   const chips = [el('span', { class: 'chip ' + state }, run.condition)];
   if (run.simulated) chips.push(el('span', { class: 'chip' }, 'simulated'));
   if (run.policy) chips.push(el('span', { class: 'chip' }, 'controller ' + run.policy));
