@@ -1,6 +1,8 @@
 """Looking on at a run that others write: begun or not, ended, broken off, taken up again, on other hosts."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
 
@@ -57,10 +59,10 @@ class Clock:
         return self.wall
 
 
-def begin(run_dir, epoch=EPOCH):
+def begin(run_dir, epoch=EPOCH, host="h"):
     """A new segment, with its first records."""
     writer = JournalWriter(run_dir)
-    writer.write(r.SegmentStarted(t=0.0, epoch=epoch, host="h", pid=1, version="0"))
+    writer.write(r.SegmentStarted(t=0.0, epoch=epoch, host=host, pid=1, version="0"))
     writer.write(r.BatchLoaded(t=0.0, tasks=3, rollouts=3))
     return writer
 
@@ -180,6 +182,15 @@ def test_a_silent_run_here_and_on_another_host(tmp_path, holding):
     remark = look(onlooker).remark
     assert "process 7 on far-away cannot be seen from here" in remark
     assert not onlooker.ended
+
+
+def test_a_run_that_stood_still_before_anybody_looked(tmp_path, holding):
+    holding()
+    clock = Clock()
+    begin(tmp_path, host=socket.gethostname()).close()
+    os.utime(tmp_path / "journal" / "000001.jsonl", (EPOCH, EPOCH))
+    clock.wall = EPOCH + 50
+    assert "no record for 50 s" in look(Onlooker(tmp_path, wall=clock)).remark
 
 
 def test_another_run_in_its_place(tmp_path, holding):

@@ -30,6 +30,8 @@ class Follower:
         self._block_bytes = block_bytes
         self.forgets = 0
         """How often the journal was found to be another one: what came before is then void, and `more` begins anew."""
+        self.written = 0.0
+        """When the file that was read last was last written to, in seconds since 1970."""
         self._begin()
 
     def _begin(self) -> None:
@@ -91,7 +93,7 @@ class Follower:
             status = os.fstat(file.fileno())
         if (self._inode and status.st_ino != self._inode) or status.st_size < self._offset:
             return None
-        self._inode = status.st_ino
+        self._inode, self.written = status.st_ino, status.st_mtime
         if not block:
             self._doubts = 0
             return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ class Onlooker:
         """Whether all has been read that was there at some moment since the start."""
         self._wall = wall
         self._follower = Follower(run_dir) if patience is None else Follower(run_dir, patience=patience)
-        self._clock = RunClock()
+        self._clock = RunClock(socket.gethostname())
         self._forgets = 0
         self._holder: Holder | None = None
         self._going_on = ""  # what can be done where it broke off
@@ -50,7 +51,7 @@ class Onlooker:
                 state.go_on()
             for record in records:
                 state.apply(record)
-            self._clock.saw(state, self._wall())
+            self._clock.saw(state, self._wall(), self._follower.written)
             return True
         if not self.caught_up:
             self.caught_up = True
