@@ -105,6 +105,7 @@ class SimEngine:
         finish_reason = finish_reason_of(turn)
         if call.finish_reason == "length":
             whole = call.generated == length(call.output)
+            # a server would say `length`: told so, agents whose work is not whole would count as completed in simulations
             if not whole and (call.max_new_tokens is None or call.generated < call.max_new_tokens):
                 raise ContextLengthExceeded(
                     f"{self._name}: prompt and reply ({call.prompt_tokens} and {length(call.output)} tokens) are longer than "
