@@ -94,8 +94,15 @@ def test_without_any_reading_it_is_fixed_and_says_so():
 
 def test_the_first_limit_is_what_fits_at_full_length():
     law = turnover(first=None, longest_tokens=10_000)
-    assert law.first.agents == 1
-    assert law.update(sample(1, active=1, capacity_tokens=255_000)).agents == 25
+    assert law.first == Limit(agents=1, reason="first")
+    assert law.update(sample(1, active=1, capacity_tokens=255_000)) == Limit(agents=25, reason="pool")
+
+
+def test_a_pool_that_is_known_beforehand_is_filled_from_the_start():
+    law = make_policy("turnover", {"longest_tokens": 10_000}, 1024, pool_tokens=255_000).controller
+    assert law.first == Limit(agents=25, reason="first")
+    assert law.update(sample(1, active=25, capacity_tokens=255_000)) == Limit(agents=25, reason="hold")
+    assert make_policy("turnover", {"first": 9}, 1024, pool_tokens=255_000).controller.first.agents == 9
 
 
 def test_more_frequent_samples_do_not_make_it_faster():

@@ -82,7 +82,7 @@ def _accounting(asked: _Asked) -> Policy:
 def _turnover(asked: _Asked) -> Policy:
     admission, rest = _admission(asked)
     parameters = _checked(TurnoverParameters, rest, asked.name, _ADMISSION)
-    law = Turnover(parameters, asked.max_agents, admission)
+    law = Turnover(parameters, asked.max_agents, admission, asked.pool_tokens)
     return Policy(asked.name, law, law, f"the limit is fixed:{parameters.fallback}")
 
 

@@ -53,13 +53,16 @@ class TurnoverParameters(BaseModel):
 class Turnover(Admission):
     """The law on the samples of one engine; and the admission, which tells it who has ended and pauses the newest."""
 
-    def __init__(self, parameters: TurnoverParameters, max_agents: int, slots: SlotAdmission) -> None:
+    def __init__(
+        self, parameters: TurnoverParameters, max_agents: int, slots: SlotAdmission, pool_tokens: int | None = None
+    ) -> None:
+        """`pool_tokens`: as far as it is known beforehand."""
         self._p = p = parameters
         self._slots = slots
         self._ceiling = min(p.ceiling or max_agents, max_agents)
         self._floor = min(p.floor, self._ceiling)
-        self._limit = self._clamp(p.first or 0)
-        self._derived = p.first is not None  # whether the first limit is settled
+        self._limit = self._clamp(p.first or (pool_tokens or 0) / p.longest_tokens)
+        self._derived = bool(p.first or pool_tokens)  # whether the first limit is settled
         self._tells = False  # this engine has told its KV before
         self._stepped: float | None = None  # time of the last step of the law
         self._active = 0  # at that step
@@ -102,8 +105,9 @@ class Turnover(Admission):
         queued, running = sample.queued_requests or 0, sample.running_requests or 0
         self._queued = self._queued + 1 if queued > p.queue_ratio * running > 0 else 0
         self._trim_in = max(0, self._trim_in - 1)
+        moved = "grow"
         if not self._derived and sample.capacity_tokens:
-            self._derived, self._limit = True, self._clamp(sample.capacity_tokens / p.longest_tokens)
+            self._derived, self._limit, moved = True, self._clamp(sample.capacity_tokens / p.longest_tokens), "pool"
         overload = self._queued >= p.queue_steps
         if self._draining:
             if active > int(self._limit) or overload:
@@ -122,7 +126,7 @@ class Turnover(Admission):
             return "trim"
         if kv <= p.grow_below and not queued and not sample.held_back and active >= p.binding * int(self._limit):
             self._limit = self._clamp(self._limit * p.growth**turnover)
-        return "grow"
+        return moved
 
     def _shrink(self, agents: float) -> None:
         self._limit = min(self._limit, self._clamp(int(agents)))

@@ -16,6 +16,7 @@ WORDS: Final[dict[tuple[str, str], str]] = {
     ("aimd", "grow"): "grow: {locked} locked",
     ("aimd", "cut"): "cut: {locked} locked, {hit} hit",
     ("accounting", "pool"): "as much as will fit",
+    ("turnover", "pool"): "as much as will fit",
     ("turnover", "grow"): "grow: agents end",
     ("turnover", "trim"): "trim: {locked} locked",
     ("turnover", "cut"): "cut: queue is too long",
