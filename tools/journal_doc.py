@@ -26,10 +26,10 @@ def _table(kind: type[records.Record]) -> list[str]:
     lines = [f"### `{kind.__struct_config__.tag}`", "", inspect.getdoc(kind) or "", ""]
     fields = re.findall(r"^    (\w+): ([^=#\n]+?)(?: = ([^#\n]+?))?(?:\s+# (.*))?$", inspect.getsource(kind), flags=re.MULTILINE)
     if fields:
-        lines += ["| field | type | left out when | meaning |", "| --- | --- | --- | --- |"]
+        lines += ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
     for name, kind_of, default, comment in fields:
-        absent = f"`{default.strip()}`" if default else ""
-        lines.append(f"| `{name}` | {_plain_type(kind_of)} | {absent} | {comment.replace('|', 'or')} |")
+        default_of = f"`{default.strip()}`" if default else ""
+        lines.append(f"| `{name}` | {_plain_type(kind_of)} | {default_of} | {comment.replace('|', 'or')} |")
     return [*lines, ""]
 
 

@@ -1,7 +1,7 @@
 """Everything that happens in a run, as one stream of records: the journal's lines. Schema for people: `docs/journal.md`.
 
 A record is past tense. `t` is seconds on the loop clock since the opening of its segment; `segment_started` gives the
-wall-clock time of that zero. Fields at their default are left out of the line.
+wall-clock time of that zero. Most fields at their default are left out of the line (what `is` the default: fractions rarely are).
 """
 
 from __future__ import annotations
