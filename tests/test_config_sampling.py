@@ -4,9 +4,14 @@ import re
 
 import pytest
 
+from concur_batch.agent.react import react
+from concur_batch.agent.replay import History
 from concur_batch.cli.parts import defaults
 from concur_batch.config import from_saved, resolve, to_json
 from concur_batch.errors import InputError
+from concur_batch.plan import Retry, plan
+from concur_batch.task import Task
+from concur_batch.toolbox.recorded import RecordedTools
 
 
 def made(folder, sets=(), file="", env=None):
@@ -67,5 +72,40 @@ def test_a_whole_number_may_be_written_as_a_float_as_in_rows(tmp_path):
     sets = ["sampling.max_tokens=1e3", "sampling.extra_body.max_completion_tokens=20.0"]
     config = made(tmp_path, sets, "[sampling]\nseed = 1.0\ntemperature = 1\n")
     assert str(config.sampling["max_tokens"]) == "1000"
-    assert str(config.sampling["seed"]) == "1"
+    assert str(config.run.seed) == "1"
     assert str(config.sampling["extra_body"]["max_completion_tokens"]) == "20"
+
+
+def seeds(config):
+    """Of two rollouts of a task without a seed and two of one with it: as recorded, and as sent."""
+    job = [Task(id=f"t{i}", index=i, source="", messages=(), seed=seed) for i, seed in enumerate([None, 77])]
+    rollouts = plan(job, defaults(config), RecordedTools(), lambda _: react, History(), Retry())
+    return [(rollout.setting.seed, rollout.setting.sampling["seed"]) for rollout in rollouts]
+
+
+@pytest.mark.parametrize(
+    ("sets", "file", "env"),
+    [
+        (["sampling.seed=9"], "", {}),
+        (["sampling.extra_body.seed=9"], "[sampling]\nseed = 1\nextra_body = { top_k = 20 }\n", {}),
+        ([], "[sampling]\nseed = 9\n", {}),
+        ([], "", {"CONCUR_SAMPLING_EXTRA_BODY": '{"seed": 9}'}),
+        ([], "", {"CONCUR_SAMPLING_SEED": "9"}),
+    ],
+)
+def test_a_seed_is_the_runs_as_a_rows_is_its_tasks(sets, file, env, tmp_path):
+    config = made(tmp_path, ["run.n=2", *sets], file, env)
+    assert seeds(config) == [(9, 9), (10, 10), (77, 77), (78, 78)]
+    assert seeds(from_saved(to_json(config), cli={}, env={})) == seeds(config)
+
+
+def test_it_is_given_once(tmp_path):
+    said = r"^sampling\.seed \(--set sampling\.seed\): stands beside run\.seed \(environment CONCUR_RUN_SEED\); give one of the two\.$"
+    with pytest.raises(InputError, match=said):
+        made(tmp_path, ["sampling.seed=9"], env={"CONCUR_RUN_SEED": "5"})
+    assert made(tmp_path, ["sampling.seed=none"], "[sampling]\nseed = 9\n", {"CONCUR_RUN_SEED": "5"}).run.seed == 5
+
+
+def test_a_run_that_was_begun_with_one_for_all_calls_goes_on_with_it():
+    saved = to_json(resolve({}, ["run.n=2"], None, {})) | {"sampling": {"seed": 9}}
+    assert seeds(from_saved(saved, cli={}, env={})) == [(0, 9), (1, 9), (77, 9), (78, 9)]

@@ -79,7 +79,7 @@ def _rollout(
 ) -> Rollout:
     task = setting.task
     seed = (task.seed if task.seed is not None else defaults.seed) + k if past is None else past.started.seed
-    sampling = setting.sampling if "seed" in setting.sampling else {**setting.sampling, "seed": seed}
+    sampling = {"seed": seed, **setting.sampling}  # that of a run which an earlier version began may have one: it goes on with it
     name = task.agent or defaults.agent
     return Rollout(
         setting=replace(setting, rollout=rollout_id(task.id, k), seed=seed, sampling=sampling),

@@ -75,7 +75,9 @@ class Run(Section):
     out: str | None = Field(None, description="Run directory. None: a new one under `runs/`.")
     max_agents: Count = Field(1024, description="At most so many live agents, under every controller.")
     n: Rollouts = Field(1, description="Rollouts per task, where the row does not say; at most 1,000,000.")
-    seed: int = Field(0, ge=-_MOST, le=_MOST, description="Base seed; rollout k of a task uses seed + k.")
+    seed: int = Field(
+        0, ge=-_MOST, le=_MOST, description="Base seed of tasks that have none of their own; rollout k uses seed + k."
+    )
     limit: Count | None = Field(None, description="Run only the first so many tasks.")
     filter: Pattern | None = Field(None, description="Run only tasks whose id contains a match of this regular expression.")
     shuffle: int | None = Field(None, description="Seed of a random task order. None: see `run.order`.")

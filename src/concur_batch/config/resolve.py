@@ -58,7 +58,27 @@ def resolve(cli: Mapping[str, Any], sets: Sequence[str], config_file: Path | Non
     if config_file is None and env.get("CONCUR_CONFIG"):
         config_file = Path(env["CONCUR_CONFIG"])
     file = from_file(config_file) if config_file is not None else []
-    return build([fallbacks(env), layer(file), layer(from_env(env)), command_line(cli, sets)])
+    return _seeded(build([fallbacks(env), layer(file), layer(from_env(env)), command_line(cli, sets)]))
+
+
+def _seeded(config: Config) -> Config:
+    """A `seed` in `sampling` is the run's, as one in a row is the task's. Raises InputError where `run.seed` is given, too."""
+    further = config.sampling.get("extra_body") or {}
+    given = "sampling.extra_body.seed" if "seed" in further else "sampling.seed"
+    seed = further.get("seed", config.sampling.get("seed"))
+    if seed is None:
+        return config
+    source, sampling = config.sources[given], _without_seed(config.sampling)
+    if "run.seed" in config.sources:
+        raise InputError(f"{given} ({source}): stands beside run.seed ({config.sources['run.seed']}); give one of the two.")
+    if further:
+        sampling["extra_body"] = _without_seed(further)
+    run = config.run.model_copy(update={"seed": seed})
+    return config.model_copy(update={"run": run, "sampling": sampling, "sources": {**config.sources, "run.seed": source}})
+
+
+def _without_seed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != "seed"}
 
 
 def command_line(cli: Mapping[str, Any], sets: Sequence[str]) -> list[Given]:
