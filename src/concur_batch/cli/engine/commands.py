@@ -17,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+ApiKey = Annotated[str | None, typer.Option(help="Default: CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY.")]
 
 
 @app.command()
@@ -25,7 +26,7 @@ def check(
     model: Annotated[str | None, typer.Option(help="Model to ask. Default: the first that is served.")] = None,
     timeout: Annotated[float, seconds("Seconds for each of the few short requests.", least=0.1)] = 120.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")] = False,  # noqa: FBT002
-    api_key: Annotated[str | None, typer.Option(help="Default: CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY.")] = None,
+    api_key: ApiKey = None,
 ) -> None:
     """What a server tells, what is missing, and the flag that gives it. Exit code 0 only if CONCUR can work fully with it."""
     from concur_batch.cli.engine.check import check as run_check  # noqa: PLC0415 - help must not pay for it
@@ -134,7 +135,7 @@ def fit(
     url: Annotated[str, typer.Argument(help="Base URL of an SGLang server that nobody else uses meanwhile.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Profile file to write, .toml.")] = Path("profile.toml"),
     seconds: Annotated[float, number("About how long to measure.", least=5)] = 180.0,
-    api_key: Annotated[str | None, typer.Option(help="Of the server.", envvar="SGLANG_API_KEY")] = None,
+    api_key: ApiKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,  # noqa: FBT002 - an option
 ) -> None:
     """Measure how long an engine's iterations take, and write a profile that stands for it in simulations."""

@@ -58,9 +58,10 @@ def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None, 
     from concur_batch.engine.fit import fit  # noqa: PLC0415 - the SDK's transport
 
     _refuse(output, force=force)
+    key = resolve({"engine.api_key": api_key}, [], None, os.environ).engine.api_key.get_secret_value()
     try:
         with asking():
-            profile = asyncio.run(fit(url, api_key=api_key, report=_say, seconds=seconds))
+            profile = asyncio.run(fit(url, api_key=key, report=_say, seconds=seconds))
     except KeyboardInterrupt:
         _say("concur: interrupted; nothing was written")
         return 130
