@@ -69,6 +69,21 @@ def test_where_nothing_is_left_no_engine_is_needed_and_nothing_changes_but_what_
     assert not (tmp_path / "told").exists()
 
 
+def test_lines_that_are_written_no_longer_are_told_of(tmp_path):
+    ran(tmp_path, "--output-format", "jsonl")
+    write_job(tmp_path, count=5)
+    lines = tmp_path / "out" / "results.jsonl"
+    before = lines.read_text()
+    told = "note: out/results.jsonl is older than these results, which are in results.parquet alone; remove it, or write it anew by: "
+    assert told in resumed(tmp_path, "--output-format", "parquet").stderr
+    assert lines.read_text() == before
+    assert "results.jsonl" not in resumed(tmp_path, "--output-format", "jsonl").stderr
+    assert lines.read_text().count("\n") == 5
+    assert told in resumed(tmp_path).stderr
+    lines.unlink()
+    assert "results.jsonl" not in resumed(tmp_path).stderr
+
+
 def test_where_nothing_is_left_the_exit_code_is_that_of_the_results(tmp_path):
     ran(tmp_path, script=TOO_SHORT, code=1)
     assert "; --retry-failed tries the 3 that failed again" in resumed(tmp_path, *NOBODY, code=1).stderr

@@ -58,6 +58,10 @@ def _results(batch: Batch) -> dict[str, Any]:
         )
     finally:
         reader.close()
+    lines = batch.run_dir / "results.jsonl"
+    if lines not in results.paths and lines.exists():
+        mend = f"remove it, or write it anew by: {directory.resuming(batch.run_dir)} --output-format jsonl"
+        print(f"note: {lines} is older than these results, which are in {directory.RESULTS} alone; {mend}", file=sys.stderr)  # noqa: T201 - the same
     if results.lost:
         print(f"note: {lost_messages(batch.run_dir, results.lost)}", file=sys.stderr)  # noqa: T201 - beside the summary
     with contextlib.suppress(OSError, SystemExit):  # rich raises SystemExit where nobody reads any more; the results are there
