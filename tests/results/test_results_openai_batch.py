@@ -45,3 +45,9 @@ def test_no_answer_is_no_response(records):
     answer = line(*records)
     assert answer["response"] is None
     assert answer["error"]["code"] == records[-1].status
+
+
+def test_no_usage_is_made_up():
+    uncounted = {"prompt_tokens": 0, "completion_tokens": 0}
+    answer = line(start("a#0"), reply("a#0", 1, base=1, **uncounted), end("a#0", n_steps=1, **uncounted))
+    assert ChatCompletion.model_validate(answer["response"]["body"]).usage is None

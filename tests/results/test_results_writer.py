@@ -75,6 +75,15 @@ def test_a_row_holds_the_whole_rollout(tmp_path):
     }  # fmt: skip
 
 
+def test_tokens_that_nobody_counted_are_not_known(tmp_path):
+    uncounted = {"prompt_tokens": 0, "completion_tokens": 0}
+    story = [segment(), start("a#0"), reply("a#0", 1, base=1, **uncounted), end("a#0", n_steps=1, **uncounted)]
+    write_results(tmp_path, ListJournal([*story, start("b#0", 1), end("b#0", "timeout")]))
+    a, b = pq.read_table(tmp_path / "results.parquet").to_pylist()
+    told = [(row["context_tokens"], row["usage"]["prompt_tokens"], row["usage"]["completion_tokens"]) for row in (a, b)]
+    assert told == [(None, None, None), (None, 0, 0)]  # the other made no call
+
+
 def test_an_interrupted_and_resumed_run(tmp_path):
     """Dates come from the segment of each record; whoever did not end has no row."""
     story = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from concur_batch.results.rows import ResultRow
+from concur_batch.results.rows import ResultRow, Usage
 from concur_batch.results.spoken import text_of
 from concur_batch.task import Message, rollout_id
 
@@ -42,21 +42,26 @@ def _answer(row: ResultRow) -> Message | None:
 
 
 def _body(row: ResultRow, name: str, answer: Message) -> dict[str, Any]:
-    usage = row.usage
     return {
         "id": f"chatcmpl-{name}",
         "object": "chat.completion",
         "created": int(row.finished_at.timestamp()) if row.finished_at else 0,
         "model": row.model or "",
         "choices": [{"index": 0, "message": answer, "logprobs": _logprobs(row), "finish_reason": _finish_reason(row)}],
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
-        },
+        "usage": _usage(row.usage),
         "concur": {"status": row.status, "rollout": row.rollout, "n_steps": row.n_steps},
+    }
+
+
+def _usage(usage: Usage) -> dict[str, Any] | None:
+    if usage.prompt_tokens is None or usage.completion_tokens is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
 
 

@@ -17,11 +17,11 @@ T = TypeVar("T")
 
 
 class Usage(msgspec.Struct, kw_only=True, gc=False):
-    """Tokens, summed over all model calls."""
+    """Tokens, summed over all model calls; None: the engine does not tell."""
 
-    prompt_tokens: int
-    cached_tokens: int | None  # None: the engine does not tell
-    completion_tokens: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
     reasoning_tokens: int
 
 
@@ -56,7 +56,7 @@ class ResultRow(msgspec.Struct, kw_only=True):
     output: str | None
     n_steps: int
     usage: Usage
-    context_tokens: int | None  # of the last model call, its reply included; None: it had no reply
+    context_tokens: int | None  # of the last model call, its reply included; None: it had no reply, or none is told
     error: Failure | None
     times: Times
     model: str | None
@@ -95,7 +95,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         if isinstance(record, r.ReplyReceived):
             transcript.reply(record)
             replies[record.n] = record
-            context_tokens = record.prompt_tokens + record.completion_tokens
+            context_tokens = record.prompt_tokens + record.completion_tokens or None
         elif isinstance(record, r.ToolFinished):
             transcript.observe(record)
         elif isinstance(record, r.RolloutStarted):
@@ -138,10 +138,11 @@ def _per_call(found: list[T]) -> list[T] | None:
 
 
 def _usage(end: r.RolloutFinished) -> Usage:
+    untold = end.n_steps > 0 and end.prompt_tokens == end.completion_tokens == 0  # no prompt is empty
     return Usage(
-        prompt_tokens=end.prompt_tokens,
+        prompt_tokens=None if untold else end.prompt_tokens,
         cached_tokens=end.cached_tokens,
-        completion_tokens=end.completion_tokens,
+        completion_tokens=None if untold else end.completion_tokens,
         reasoning_tokens=end.reasoning_tokens,
     )
 

@@ -129,7 +129,8 @@ def _head(records: list[r.Record], started: float) -> Iterator[Text]:
     steps = last.n_steps if isinstance(last, r.RolloutFinished) else len(replies)  # some may have been made again
     facts = [_condition(last), f"{steps} step{'s' * (steps != 1)}"]
     if replies:
-        facts.append(f"{replies[-1].prompt_tokens + replies[-1].completion_tokens:,} tokens")
+        tokens = replies[-1].prompt_tokens + replies[-1].completion_tokens
+        facts.append(f"{tokens:,} tokens" if tokens else "? tokens")
     if isinstance(last, r.RolloutFinished):
         facts.append(duration(last.wall_s))
     yield _facts(getattr(last, "rollout", ""), *facts)
