@@ -162,10 +162,12 @@ def _from_text(given: Given, annotation: Any) -> Any:
 def _free(given: Given) -> Any:
     """A typed value without a declared type: JSON or a TOML value where it reads as one, else the text itself.
 
-    In `sampling`, where no key has to be there, an empty value is none; `none` also, where no engine can mean something by it.
+    In `sampling` and `controller`, where no key has to be there, an empty value is none; `none` also, where nobody can mean something by it.
     """
     text: str = given.value
-    if given.path[0] == "sampling" and (not text or (_never_text(given.path) and text.lower() in ("none", "null"))):
+    if given.path[0] in ("sampling", "controller") and (
+        not text or (_never_text(given.path) and text.lower() in ("none", "null"))
+    ):
         return None
     try:
         return json.loads(text, parse_constant=_refuse)
@@ -181,7 +183,7 @@ def _free(given: Given) -> Any:
 
 
 def _never_text(path: Path) -> bool:
-    return _is_checked(path) or path == ("sampling", "extra_body")
+    return path[0] == "controller" or _is_checked(path) or path == ("sampling", "extra_body")
 
 
 def too_much(error: Exception) -> str:
