@@ -19,7 +19,7 @@ LIVE = ("compare", "job.jsonl", "--engine", "http://127.0.0.1:9", "--out", "out"
         ([RUN, VALIDATE, LIVE], '[tools]\nsources = ["no.such"]', "tools no.such: no such module; "),
         ([RUN, VALIDATE, LIVE, COMPARE, SIMULATE], '[run]\nhistory = "none"', "none: holds no run "),
         ([RUN, LIVE], "[replay]\ntoken_scale = 2", "replay.token_scale: is for the agent 'replay'; "),
-        ([RUN], '[agent]\nname = "replay"', "agent replay puts load on a server: "),
+        ([RUN, VALIDATE], '[agent]\nname = "replay"', "agent replay puts load on a server: "),
         ([RUN, LIVE], "[sim]\nhint_sigma = 1", "sim.hint_sigma: is for `concur simulate`"),
     ],
 )

@@ -81,32 +81,6 @@ def test_parquet_globs_and_standard_input(tmp_path):
     assert concur("resume", "piped", "--no-live", cwd=tmp_path).returncode == 0
 
 
-def test_validate_runs_nothing(tmp_path):
-    job = write_job(tmp_path / "job.jsonl")
-    assert "6 tasks, 6 rollouts: every row" in concur("validate", job, cwd=tmp_path).stdout
-    assert "1 task, 1 rollout: every row" in concur("validate", job, "--limit", "1", cwd=tmp_path).stdout
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.jsonl"]
-
-
-@pytest.mark.parametrize(
-    "setting", ["controller.name=foo", "controller.fil=0.9", "controller.alpha=4", "sim.pool_tokens=10", "replay.token_scale=2"]
-)
-def test_validate_refuses_the_settings_that_run_refuses_in_the_same_words(tmp_path, setting):
-    job = write_job(tmp_path / "job.jsonl")
-    ran, validated = (concur(command, job, "--set", setting, cwd=tmp_path) for command in ("run", "validate"))
-    assert (ran.returncode, validated.returncode) == (2, 2)
-    assert validated.stderr == ran.stderr
-    assert validated.stdout == ""
-
-
-def test_validate_needs_no_engine_for_a_trace(tmp_path):
-    lists = {"assistant_response_length": [], "tool_call_output_length": [], "tool_call_latency": []}
-    row = {"input_prompt_length": 5000, "num_turns": 0, "final_assistant_response_length": 50, **lists}
-    (tmp_path / "trace.jsonl").write_text(json.dumps(row) + "\n")
-    validated = concur("validate", "trace.jsonl", "--agent", "replay", cwd=tmp_path)
-    assert (validated.returncode, validated.stderr) == (0, "")
-
-
 def test_a_custom_agent_with_rows_of_its_own_resumes(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from pydantic import BaseModel\n"

@@ -55,19 +55,16 @@ def _absolute(source: str) -> str:
     return str(Path(source).resolve()) if source.endswith(".py") else source
 
 
-def for_agent(config: Config, *, for_rows: bool = False) -> Config:
-    """The configuration as this run's agent takes it: a trace has as many steps as it has. Raises InputError.
-
-    `for_rows`: only to check rows, so that no engine need be named.
-    """
+def for_agent(config: Config) -> Config:
+    """The configuration as this run's agent takes it: a trace has as many steps as it has. Raises InputError."""
     with placing(config, "agent.name"):
-        _check_agent(config, for_rows=for_rows)
+        _check_agent(config)
     if config.agent.name != REPLAY or "limits.max_steps" in config.sources:
         return config
     return config.model_copy(update={"limits": config.limits.model_copy(update={"max_steps": None})})
 
 
-def _check_agent(config: Config, *, for_rows: bool) -> None:
+def _check_agent(config: Config) -> None:
     """Raises InputError for what does not go with it."""
     if config.sim.hint_sigma is not None:
         raise InputError(
@@ -77,7 +74,7 @@ def _check_agent(config: Config, *, for_rows: bool) -> None:
         given = next((key for key in config.sources if key.startswith("replay.")), None)
         if given is not None:
             raise InputError(f"{given}: is for the agent {REPLAY!r}; give --agent {REPLAY} as well, or leave it out")
-    elif not for_rows and any(is_simulated(url) for url in config.engine.urls):
+    elif any(is_simulated(url) for url in config.engine.urls):
         raise InputError(
             f"--agent {REPLAY} puts load on a server: name it by --engine URL; without a server, use `concur simulate TRACE`"
         )

@@ -140,6 +140,7 @@ def resume(
 
 def validate(
     jobs: Jobs,
+    engine: Engine = None,
     agent: Agent = None,
     tools: Tools = None,
     n: N = None,
@@ -153,6 +154,7 @@ def validate(
     from concur_batch.cli.run.validate import print_validation  # noqa: PLC0415 - help must not pay for it
 
     options = {
+        "engine.urls": engine,
         "agent.name": agent,
         "tools.sources": tools,
         "run.n": n,

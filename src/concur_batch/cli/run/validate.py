@@ -1,4 +1,4 @@
-"""`concur validate`: settings and every row of a job, checked as `run` would with an engine."""
+"""`concur validate`: settings and every row of a job, checked as `run` would."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from concur_batch.toolbox.load import load_tools
 
 
 def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None) -> int:
-    """Settings and every row checked as `run` would with an engine. Raises InputError with what is wrong; returns the exit code."""
-    config = parts.for_agent(resolve(options, sets, config_file, os.environ), for_rows=True)
+    """Settings and every row checked as `run` would, without asking an engine. Raises InputError with what is wrong; returns the exit code."""
+    config = parts.for_agent(resolve(options, sets, config_file, os.environ))
     parts.check_choices(config)
     with tempfile.TemporaryDirectory() as folder:
         with placing(config, "tools.sources"):
             tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
         with placing(config, "run.history"):
-            options_ = parts.load_options(config, tools, require_script=False)
+            options_ = parts.load_options(config, tools)
         with load(list(jobs), options_, spool=Path(folder)) as job:
             console = Console(highlight=False)
             for warning in job.warnings:

@@ -1,0 +1,62 @@
+"""`concur validate`: it runs nothing, and refuses what `run` refuses with the same options, in the same words."""
+
+import json
+
+import pytest
+from forked import concur
+
+SERVER = ("--engine", "http://127.0.0.1:9")  # nobody is there, and nobody is asked
+SCRIPTED, BARE = {"prompt": "x", "script": ["done"]}, {"prompt": "x"}
+TRACE = {
+    "input_prompt_length": 5000,
+    "num_turns": 0,
+    "assistant_response_length": [],
+    "tool_call_output_length": [],
+    "tool_call_latency": [],
+    "final_assistant_response_length": 50,
+}
+
+
+def write_job(folder, *rows):
+    (folder / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def validated(folder, *options):
+    return concur("validate", "job.jsonl", *options, cwd=folder)
+
+
+def refused(folder, *options):
+    """What both say."""
+    run, validate = concur("run", folder / "job.jsonl", *options, cwd=folder), validated(folder, *options)
+    assert (run.returncode, validate.returncode, validate.stdout) == (2, 2, "")
+    assert validate.stderr == run.stderr.replace(f"{folder}/", "")
+    return validate.stderr
+
+
+def test_it_runs_nothing(tmp_path):
+    write_job(tmp_path, *[SCRIPTED] * 6)
+    assert "6 tasks, 6 rollouts: every row" in validated(tmp_path).stdout
+    assert "1 task, 1 rollout: every row" in validated(tmp_path, "--limit", "1").stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["controller.name=foo", "controller.fil=0.9", "controller.alpha=4", "sim.pool_tokens=10", "replay.token_scale=2"]
+)
+def test_settings(tmp_path, setting):
+    write_job(tmp_path, SCRIPTED)
+    refused(tmp_path, "--set", setting)
+
+
+@pytest.mark.parametrize("options", [(), ("--set", "engine.urls=sim"), ("--engine", "sim:qwen3-8b@h100x1")])
+def test_rows_without_a_script_for_the_embedded_engine(tmp_path, options):
+    write_job(tmp_path, SCRIPTED, BARE)
+    assert "job.jsonl:2: has no `script`" in refused(tmp_path, *options)
+    assert "2 tasks, 2 rollouts: every row" in validated(tmp_path, *SERVER).stdout
+
+
+def test_a_trace_to_replay_without_a_server(tmp_path):
+    write_job(tmp_path, TRACE)
+    assert "--agent replay puts load on a server" in refused(tmp_path, "--agent", "replay")
+    taken = validated(tmp_path, "--agent", "replay", *SERVER)
+    assert (taken.returncode, taken.stderr) == (0, "")
