@@ -94,7 +94,10 @@ class Run(Section):
         None,
         description="Exit code 1 when more rollouts than this end in status `error`: a count, or a share such as `5%`. None: 0.",
     )
-    output_format: Literal["parquet", "jsonl", "openai"] = Field("parquet", description="Form of the results file.")
+    output_format: Literal["parquet", "jsonl", "openai"] = Field(
+        "parquet",
+        description="Form of `results.jsonl`, which is written beside `results.parquet`: `jsonl` the same rows, `openai` OpenAI batch lines; `parquet`: none.",
+    )
     live: bool = Field(default=True, description="Live dashboard on a terminal; otherwise one plain line every 10 seconds.")
     max_attempts: Count = Field(3, description="Attempts per rollout, counting those of `--retry-failed`.")
     on_exit: str | None = Field(
