@@ -184,30 +184,37 @@ class Lane:
 
     # Model calls -----------------------------------------------------------------------------------------------------
 
-    async def complete(self, request: Request, deadline: Deadline | None = None) -> Completed:
-        """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone."""
+    async def complete(self, request: Request, deadline: Deadline | None = None, effort: Effort | None = None) -> Completed:
+        """One model call with retries. Raises an EngineError that retrying cannot help, or EngineGone.
+
+        `effort` is kept up meanwhile, for whoever cuts the call off.
+        """
         clock = asyncio.get_running_loop().time
-        in_flight, presence, effort = self._in_flight, self.presence, Effort()
+        in_flight, presence, effort = self._in_flight, self.presence, effort or Effort()
         broken: EngineError | None = None  # how the last attempt broke off, `broken_s` after it was sent
         broken_s, breaks = 0.0, 0
         while True:
             if presence.lost is not None:
-                generation = presence.generation
-                gone_s = broken_s + await presence.until_back(request.rollout, deadline)
+                generation, waited_s, gone = presence.generation, effort.wait_s, clock() - broken_s
+                try:
+                    await presence.until_back(request.rollout, deadline)
+                finally:
+                    effort.wait_s += clock() - gone
                 if broken is not None and generation == presence.generation:  # there all along: as after any failed attempt
-                    again, pause_s = clock(), backoff_s(self._random, breaks)
-                    self._retried(request, effort, again - gone_s - effort.retry_s, breaks, broken, pause_s)
-                    await self._rest(request.rollout, deadline, pause_s)
-                    effort.retry_s += clock() - again
+                    effort.wait_s, pause_s = waited_s, backoff_s(self._random, breaks)
+                    self._retried(request, effort, gone - effort.retry_s, breaks, broken, pause_s)
+                    await self._rest(request.rollout, deadline, effort, pause_s)
                 else:
-                    effort.wait_s, effort.retries = effort.wait_s + gone_s, effort.retries + (broken is not None)
-            asked = clock()
+                    effort.retries += broken is not None
             self._touches.calls(request.rollout)
             if not in_flight.took():
-                with self._at_rest(request.rollout, deadline):
-                    await in_flight.acquire()
+                asked = clock()
+                try:
+                    with self._at_rest(request.rollout, deadline):
+                        await in_flight.acquire()
+                finally:
+                    effort.wait_s += clock() - asked
             sent, lost_s = clock(), effort.retry_s
-            effort.wait_s += sent - asked
             try:
                 with presence.call(request.rollout, deadline):
                     reply, _, retry_s = await complete_with_retries(
@@ -216,7 +223,7 @@ class Lane:
                         self._random,
                         attempts=self._options.attempts,
                         on_retry=partial(self._retried, request, effort, sent - lost_s),
-                        sleep=partial(self._rest, request.rollout, deadline),
+                        sleep=partial(self._rest, request.rollout, deadline, effort),
                     )
             except EngineError as error:
                 # At the last, it has been there each time one looked, and gone in every call.
@@ -256,11 +263,15 @@ class Lane:
             )
         )
 
-    async def _rest(self, rollout: str, deadline: Deadline | None, seconds: float) -> None:
+    async def _rest(self, rollout: str, deadline: Deadline | None, effort: Effort, seconds: float) -> None:
         """Between two attempts of a call: a boundary, too, where a drain finds the agent."""
-        with self._at_rest(rollout, deadline):
-            await asyncio.sleep(seconds)
-            await self.gate.pass_unless_draining()
+        began = asyncio.get_running_loop().time()
+        try:
+            with self._at_rest(rollout, deadline):
+                await asyncio.sleep(seconds)
+                await self.gate.pass_unless_draining()
+        finally:
+            effort.retry_s += asyncio.get_running_loop().time() - began
 
     @contextlib.contextmanager
     def _at_rest(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:

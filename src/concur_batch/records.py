@@ -215,6 +215,15 @@ class ErrorInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False, rena
     retryable: bool = False
 
 
+class CutOff(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
+    """What calls took to which no end came."""
+
+    model_s: float = 0.0
+    tool_s: float = 0.0
+    wait_s: float = 0.0
+    retry_s: float = 0.0
+
+
 class RolloutFinished(Record, tag="rollout_finished"):
     """The one terminal record of an attempt. Rollouts that were killed have none."""
 
@@ -236,6 +245,7 @@ class RolloutFinished(Record, tag="rollout_finished"):
     model_s: float = 0.0
     tool_s: float = 0.0  # summed over calls, also concurrent ones
     retry_s: float = 0.0
+    cut_off: CutOff | None = None  # of these sums, what calls of this segment took that were cut off
     wall_s: float = 0.0  # from its first slot to its end, over all segments
 
 

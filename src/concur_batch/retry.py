@@ -22,7 +22,7 @@ OnRetry = Callable[[int, EngineError, float], None]
 
 @dataclass(slots=True)
 class Effort:
-    """What one model call has taken so far, besides its last attempt. Seconds."""
+    """What one model call has taken so far, besides the attempt under way. Seconds."""
 
     retries: int = 0
     retry_s: float = 0.0  # lost in attempts that failed, and between them

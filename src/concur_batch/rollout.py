@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from concur_batch import records as r
 from concur_batch.agent.base import Agent
 from concur_batch.agent.context import Context
@@ -189,6 +191,11 @@ def _started(rollout: Rollout, lane: Lane, now: float) -> r.RolloutStarted:
     )
 
 
+def _cut_off(took: r.CutOff) -> r.CutOff | None:
+    seconds = {part: round(value, 6) for part, value in msgspec.structs.asdict(took).items()}
+    return r.CutOff(**seconds) if any(seconds.values()) else None
+
+
 def _finished(
     rollout: Rollout,
     lane: Lane,
@@ -221,5 +228,6 @@ def _finished(
         model_s=round(spent.model_s, 6),
         tool_s=round(spent.tool_s, 6),
         retry_s=round(spent.retry_s, 6),
+        cut_off=_cut_off(spent.cut_off),
         wall_s=round(before + now - started, 6),
     )

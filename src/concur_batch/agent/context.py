@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from concur_batch import errors
 from concur_batch import records as r
+from concur_batch.agent import call_records
 from concur_batch.agent.budget import Budget, most_tokens
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import PastCall, reply_of
@@ -26,6 +27,7 @@ from concur_batch.engine.base import Reply, Request
 from concur_batch.errors import AgentError, LimitReached
 from concur_batch.lane import Completed, Lane
 from concur_batch.recorder import Recorder
+from concur_batch.retry import Effort
 from concur_batch.task import Message
 from concur_batch.toolbox.base import OpenToolbox, ToolOutput
 
@@ -145,33 +147,25 @@ class Context:
             step, number = self.spent.steps + 1, self._talk.number(messages)
             request = self._request(messages, tools, sampling, step, n)
             kept = self._lane.gate.began(self._view, number) and not returned
+            effort, began = Effort(), self._recorder.now()
             try:
-                done = await self._lane.complete(request, self.wall_time)
+                done = await self._lane.complete(request, self.wall_time, effort)
             except errors.EngineError as error:
-                self._record_failed(error, n, key, step)
+                self._take_failure(error, key, request)
+                raise
+            except asyncio.CancelledError:
+                self.spent.call_cut_off(self._recorder.now() - began, wait_s=effort.wait_s, retry_s=effort.retry_s)
                 raise
             finally:
                 self._lane.gate.ended(self._view, number)
         finally:
             del self._calling[task]
-        record = self._take_reply(done, n, key, request, number, kept=kept)
+        record = self._take_reply(done, key, request, number, kept=kept)
         await self._end_with(self._budget.ended(record, sampling))
         return done.reply
 
-    def _record_failed(self, error: errors.EngineError, n: int, key: str, step: int) -> None:
-        record = r.CallFailed(
-            t=self._recorder.now(),
-            rollout=self._setting.rollout,
-            engine=self._lane.name,
-            step=step,
-            n=n,
-            hash=key,
-            error=type(error).__name__,
-            message=str(error),
-            wait_s=round(error.wait_s, 6),
-            retries=error.retries,
-            retry_s=round(error.retry_s, 6),
-        )
+    def _take_failure(self, error: errors.EngineError, key: str, request: Request) -> None:
+        record = call_records.failed(error, request, t=self._recorder.now(), engine=self._lane.name, key=key)
         self._recorder.write(record)
         self._spend_failed(record)
 
@@ -218,48 +212,20 @@ class Context:
             raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
         return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
-    def _take_reply(self, done: Completed, n: int, key: str, request: Request, number: int, *, kept: bool) -> r.ReplyReceived:
+    def _take_reply(self, done: Completed, key: str, request: Request, number: int, *, kept: bool) -> r.ReplyReceived:
         reply, lane = done.reply, self._lane
-        talk = self._talk.extend(request.messages, reply, n, number)
+        talk = self._talk.extend(request.messages, reply, request.n, number)
         unforced = self._unforced and kept and lane.presence.generation == self._generation
         self._unforced, self._generation = True, lane.presence.generation
-        cached = reply.cached_tokens
-        missed = None if cached is None else max(0, talk.history_tokens - cached)
-        record = r.ReplyReceived(
-            t=self._recorder.now(),
-            rollout=self._setting.rollout,
-            engine=lane.name,
-            step=request.step,
-            n=n,
-            hash=key,
-            after=talk.after,
-            base=talk.base,
-            new=talk.new,
-            message=reply.message,
-            finish_reason=reply.finish_reason,
-            prompt_tokens=reply.prompt_tokens,
-            completion_tokens=reply.completion_tokens,
-            cached_tokens=cached,
-            reasoning_tokens=reply.reasoning_tokens,
-            history_tokens=talk.history_tokens,
-            missed_tokens=missed,
-            after_pause=not unforced,
-            model_s=round(done.model_s, 6),
-            wait_s=round(done.wait_s, 6),
-            retries=done.retries,
-            retry_s=round(done.retry_s, 6),
-            logprobs=reply.logprobs,
-            prompt_token_ids=reply.prompt_token_ids,
-            response_token_ids=reply.response_token_ids,
-        )
+        record = call_records.replied(done, request, talk, t=self._recorder.now(), engine=lane.name, key=key, unforced=unforced)
         self._recorder.write(record)
         self._tell(reply, number)
         lane.meter.reply(
             prompt=reply.prompt_tokens,
-            cached=cached,
+            cached=reply.cached_tokens,
             generated=reply.completion_tokens,
             history=talk.history_tokens,
-            missed=missed,
+            missed=record.missed_tokens,
             fault=unforced,
         )
         self._spend(record)
@@ -323,47 +289,37 @@ class Context:
     async def _call(self, name: str, arguments: str | dict[str, Any], call_id: str | None, run: _Run) -> Observation:
         key = hash_call(name, arguments)
         n, past = self._past.take(key, f"a call of {name}", PastCall)
-        step, rollout, recorder = self.spent.steps, self._setting.rollout, self._recorder
-        spec = self._setting.specs.get(name)
-        repeatable = spec is not None and spec.repeatable
         if isinstance(past, PastCall) and past.finished is not None:
             return self._observe(past.finished, call_id)
-        started = recorder.now()
-        if past is not None and not repeatable:
+        recorder, spec = self._recorder, self._setting.specs.get(name)
+        started = r.ToolStarted(
+            t=recorder.now(),
+            rollout=self._setting.rollout,
+            step=self.spent.steps,
+            n=n,
+            tool=name,
+            hash=key,
+            call_id=call_id,
+            repeatable=spec is not None and spec.repeatable,
+        )
+        if past is not None and not started.repeatable:
             output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
         else:
             gate, view = self._lane.gate, self._view
             task = self._begin()
             try:
-                recorder.write(
-                    r.ToolStarted(
-                        t=started, rollout=rollout, step=step, n=n, tool=name, hash=key, call_id=call_id, repeatable=repeatable
-                    )
-                )
+                recorder.write(started)
                 gate.tool_began(view)
                 try:
                     output = await run(name, arguments)
+                except BaseException:
+                    self.spent.tool_cut_off(recorder.now() - started.t)
+                    raise
                 finally:
                     gate.tool_ended(view)
             finally:
                 del self._calling[task]
-        now = recorder.now()
-        record = r.ToolFinished(
-            t=now,
-            rollout=rollout,
-            step=step,
-            n=n,
-            tool=name,
-            output=output.content,
-            ok=output.ok,
-            error_class=output.error_class,
-            seconds=round(max(0.0, now - started - output.wait_s), 6),
-            wait_s=round(output.wait_s, 6),
-            repaired=output.repaired,
-            truncated=output.truncated,
-            call_id=call_id,
-            message=None if call_id is not None else {"role": "user", "content": output.content},
-        )
+        record = call_records.observed(output, started, recorder.now())
         recorder.write(record)
         return self._observe(record, call_id)
 

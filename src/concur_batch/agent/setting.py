@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from concur_batch import records as r
@@ -49,6 +49,7 @@ class Spent:
     paused_s: float = 0.0
     finish_reason: str | None = None  # of the last reply, by the calls' numbers
     newest: int = 0  # number of that call
+    cut_off: r.CutOff = field(default_factory=r.CutOff)  # of these sums, what no call's record tells
 
     def reply(self, x: r.ReplyReceived) -> None:
         """One more step."""
@@ -73,6 +74,19 @@ class Spent:
         """A call that came to nothing."""
         self.wait_s += x.wait_s
         self.retry_s += x.retry_s
+
+    def call_cut_off(self, seconds: float, *, wait_s: float, retry_s: float) -> None:
+        """A model call to which no end came. Should the rollout end here, its last record tells of it; else the call is made again."""
+        model_s = max(0.0, seconds - wait_s - retry_s)
+        for sums in (self, self.cut_off):
+            sums.model_s += model_s
+            sums.wait_s += wait_s
+            sums.retry_s += retry_s
+
+    def tool_cut_off(self, seconds: float) -> None:
+        """A tool call that did not come back, likewise; what of it was waiting is not known."""
+        self.tool_s += seconds
+        self.cut_off.tool_s += seconds
 
     def past(self, call: Call) -> None:
         """A call of an earlier segment that the agent has not made again."""

@@ -1,9 +1,10 @@
-"""Waiting that the end of a process cuts off has no record of its own: what it came to by then. Pure."""
+"""What is cut off has no record of its own: what it came to by then. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from concur_batch import records as r
 from concur_batch.state.engine import EngineView
 from concur_batch.state.live import LiveRollout
 from concur_batch.state.totals import Totals
@@ -25,3 +26,12 @@ def add_waits(totals: Totals, agents: Iterable[LiveRollout], engines: Mapping[st
             away = 0.0 if lost is None else min(seconds, max(0.0, end - lost.t))
             totals.wait_s += away
             totals.retry_s += seconds - away if agent.tries else 0.0
+
+
+def add_cut_off(totals: Totals, took: r.CutOff, agent: LiveRollout | None) -> None:
+    """Of calls that were cut off by the end of this agent; its retries have told of a part already."""
+    told_s = sum(tried.seconds for tried in agent.retrying.values()) if agent is not None else 0.0
+    totals.model_s += took.model_s
+    totals.tool_s += took.tool_s
+    totals.wait_s += took.wait_s
+    totals.retry_s += max(0.0, took.retry_s - told_s)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from concur_batch import records as r
 from concur_batch.state import retrying
-from concur_batch.state.cut_off import add_waits
+from concur_batch.state.cut_off import add_cut_off, add_waits
 from concur_batch.state.engine import EngineView
 from concur_batch.state.faults import LENGTH, Faults
 from concur_batch.state.live import LiveRollout, RunningTool
@@ -325,6 +325,8 @@ class RunState:
         live = self.live.pop(x.rollout, None)
         if live is not None:
             self._place(live, paused=False, yielded=False)
+        if x.cut_off is not None:
+            add_cut_off(self.totals, x.cut_off, live)
         self.ended[x.rollout] = x.status
         self.statuses[x.status] += 1
         if x.error is not None:

@@ -1,0 +1,82 @@
+"""What an agent's calls look like in the journal. Pure."""
+
+from __future__ import annotations
+
+from concur_batch import records as r
+from concur_batch.agent.requests import Extension
+from concur_batch.engine.base import Request
+from concur_batch.errors import EngineError
+from concur_batch.lane import Completed
+from concur_batch.toolbox.base import ToolOutput
+
+
+def replied(
+    done: Completed, request: Request, talk: Extension, *, t: float, engine: str, key: str, unforced: bool
+) -> r.ReplyReceived:
+    """`unforced`: what it missed speaks about the limit."""
+    reply = done.reply
+    cached = reply.cached_tokens
+    return r.ReplyReceived(
+        t=t,
+        rollout=request.rollout,
+        engine=engine,
+        step=request.step,
+        n=request.n,
+        hash=key,
+        after=talk.after,
+        base=talk.base,
+        new=talk.new,
+        message=reply.message,
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        cached_tokens=cached,
+        reasoning_tokens=reply.reasoning_tokens,
+        history_tokens=talk.history_tokens,
+        missed_tokens=None if cached is None else max(0, talk.history_tokens - cached),
+        after_pause=not unforced,
+        model_s=round(done.model_s, 6),
+        wait_s=round(done.wait_s, 6),
+        retries=done.retries,
+        retry_s=round(done.retry_s, 6),
+        logprobs=reply.logprobs,
+        prompt_token_ids=reply.prompt_token_ids,
+        response_token_ids=reply.response_token_ids,
+    )
+
+
+def failed(error: EngineError, request: Request, *, t: float, engine: str, key: str) -> r.CallFailed:
+    """A model call that was given up."""
+    return r.CallFailed(
+        t=t,
+        rollout=request.rollout,
+        engine=engine,
+        step=request.step,
+        n=request.n,
+        hash=key,
+        error=type(error).__name__,
+        message=str(error),
+        wait_s=round(error.wait_s, 6),
+        retries=error.retries,
+        retry_s=round(error.retry_s, 6),
+    )
+
+
+def observed(output: ToolOutput, started: r.ToolStarted, t: float) -> r.ToolFinished:
+    """A tool call that came back, or was interrupted."""
+    return r.ToolFinished(
+        t=t,
+        rollout=started.rollout,
+        step=started.step,
+        n=started.n,
+        tool=started.tool,
+        output=output.content,
+        ok=output.ok,
+        error_class=output.error_class,
+        seconds=round(max(0.0, t - started.t - output.wait_s), 6),
+        wait_s=round(output.wait_s, 6),
+        repaired=output.repaired,
+        truncated=output.truncated,
+        call_id=started.call_id,
+        message=None if started.call_id is not None else {"role": "user", "content": output.content},
+    )
