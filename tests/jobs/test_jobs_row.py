@@ -46,6 +46,7 @@ def test_text_that_is_not_whole_json_is_told():
     ((field, text),) = explain(metadata='{"a": ')
     assert field == "metadata"
     assert text.startswith("text that is not whole JSON")
+    assert explain(metadata='{"a": ' + "[" * 3000) == [("metadata", "text that is nested too deeply to be read; flatten it")]
 
 
 def test_script_turns_know_their_fields():

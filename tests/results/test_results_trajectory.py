@@ -114,6 +114,13 @@ def test_messages_of_any_shape_can_be_read():
     ]
 
 
+def test_arguments_that_are_nested_too_deeply_are_told_as_they_came():
+    deep = "[" * 3000
+    assert text(of_messages([{"role": "assistant", "content": None, "tool_calls": calls("f", deep)}])) == [
+        f"assistant\n  → f\n    {deep}"
+    ]
+
+
 def test_nothing_reaches_the_terminal_as_a_control():
     evil = "\x1b[2J[bold]\r\u202e"
     message = {

@@ -123,6 +123,7 @@ def test_a_finish_call_ends_with_its_answer():
         ("It is 42.", {"answer": ""}, ""),
         (None, {"answer": 42}, "42"),
         (None, "just 42", "just 42"),
+        (None, "[" * 3000, "[" * 3000),
     ],
 )
 def test_a_finish_call_without_its_answer_has_the_text_beside_it(text, arguments, output):

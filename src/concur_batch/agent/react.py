@@ -63,7 +63,7 @@ def _answer(text: str) -> str | None:
     """In the arguments of a `finish` call; text that is no JSON object is itself the answer."""
     try:
         arguments = json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     if not isinstance(arguments, dict):
         return None if arguments is None else text

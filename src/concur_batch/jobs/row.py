@@ -35,6 +35,8 @@ def _json_text(value: Any) -> Any:
             return msgspec.json.decode(value)
         except msgspec.DecodeError as error:
             raise ValueError(f"text that is not whole JSON ({error}); should be JSON or the value itself") from error
+        except RecursionError:
+            raise ValueError("text that is nested too deeply to be read; flatten it") from None
     return value
 
 

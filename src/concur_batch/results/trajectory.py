@@ -158,7 +158,7 @@ def _call(call: Any) -> tuple[str, Any]:
     name, arguments = call_of(call)
     try:
         parsed = json.loads(arguments)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return name, arguments
     return name, parsed if isinstance(parsed, dict) else arguments
 
