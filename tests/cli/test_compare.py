@@ -259,6 +259,10 @@ def test_piped_output_is_one_object_and_nothing_else(tmp_path):
         (["t.jsonl", "--engine", "http://127.0.0.1:1", "--set", "workload.agents=5"], "--set workload.agents: is for simulated"),
         (["--engine", "http://127.0.0.1:1"], "--engine: needs something to run"),
         (["t.jsonl", "--engine", "sim"], "--engine: is for the URL of a server"),
+        (
+            ["t.jsonl", "--engine", "http://127.0.0.1:1", "--engine", "http://127.0.0.1:2"],
+            "--engine: a comparison measures one engine at a time; name one of them",
+        ),
         (["-", "--engine", "http://127.0.0.1:1"], "reads its job several times"),
         (["none.jsonl", "--engine", "http://127.0.0.1:1"], "none.jsonl: no such file"),
     ],

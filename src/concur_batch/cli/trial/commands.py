@@ -107,7 +107,7 @@ def compare(
     context_length: Annotated[int | None, whole("Simulated: longest conversation in tokens. Default: 131072.")] = None,
     workers: Annotated[int | None, whole("Simulated: runs side by side. Default: the number of cores.", least=1)] = None,
     engine: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--engine", "-e", help="URL of an SGLang server: real runs, one after the other, its cache emptied before each."
         ),
@@ -133,19 +133,17 @@ def compare(
         "--workers": workers,
     }
     served = {"--model": model, "--agent": agent, "--tools": tools, "--out": out}
-    for name, value in (served if engine is None else simulated).items():
+    for name, value in (simulated if engine else served).items():
         if value not in (None, []):
-            where = (
-                "runs on a server; name it by --engine URL" if engine is None else "simulated runs, and --engine names a server"
-            )
+            where = "simulated runs, and --engine names a server" if engine else "runs on a server; name it by --engine URL"
             raise InputError(f"{name}: is for {where}")
-    if engine is not None:
+    if engine:
         from concur_batch.cli.trial.compare_live import Live, start_live  # noqa: PLC0415 - help must not pay for it
 
         if work is None:
             raise InputError("--engine: needs something to run: name a trace, or a job file")
         options = {
-            "engine.urls": [engine],
+            "engine.urls": engine,
             "engine.model": model,
             "tools.sources": tools,
             "run.seed": seed,

@@ -65,6 +65,8 @@ def start_live(
     config = resolve({**options, "agent.name": agent}, sets, config_file, os.environ)
     if any(parts.is_simulated(url) for url in config.engine.urls):
         raise InputError("--engine: is for the URL of a server; leave it out to simulate, and name the --profile")
+    if len(config.engine.urls) > 1:
+        raise InputError("--engine: a comparison measures one engine at a time; name one of them")
     for key, source in config.sources.items():
         if source.startswith("--set") and key.startswith(("sim.", "workload.")):
             raise InputError(f"--set {key}: is for simulated runs, and --engine names a server")
