@@ -315,6 +315,8 @@ def test_tells_how_agents_ended(capsys, monkeypatch):
             r"--set sampling.max_tokens: sampling.max_tokens must be a whole number, not 'abc'",
         ),
         ({"sets": ["sampling.max_completion_tokens=-1"]}, r"sampling.max_completion_tokens must be at least 1, not -1"),
+        ({"sets": ["run.seed=-1"]}, r"run.seed: should be at least 0 for a simulation, not -1"),
+        ({"run__seed": -1}, r"run.seed: should be at least 0 for a simulation, not -1"),
         ({"sets": ["replay.time_scale=0.5"]}, r"--set replay.time_scale: .*; give --time-scale"),
         ({"sets": ["agent.system=Hello"]}, r"--set agent.system: means nothing to a simulation; leave it out"),
     ],

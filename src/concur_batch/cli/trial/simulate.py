@@ -148,6 +148,9 @@ def configured(config: Config) -> Config:
     for key, source in config.sources.items():
         if source.startswith("--set") and (key in _INSTEAD or key.startswith(_UNUSED)):
             raise InputError(f"--set {key}: means nothing to a simulation; {_INSTEAD.get(key, 'leave it out')}")
+    if config.run.seed < 0:  # Python draws the same with it as without its sign
+        with placing(config, "run.seed"):
+            raise InputError(f"run.seed: should be at least 0 for a simulation, not {config.run.seed}")
     limits = config.limits
     if "limits.max_steps" not in config.sources:
         limits = limits.model_copy(update={"max_steps": None})
