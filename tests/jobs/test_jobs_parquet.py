@@ -47,6 +47,19 @@ def test_rows_of_many_batches_keep_their_order(parquet):
     assert read[1498].row["metadata"] == {"even": 1498}
 
 
+def test_a_field_of_a_struct_that_is_nan_is_absent_as_a_column_is(parquet):
+    nan = float("nan")
+    found = rows(
+        parquet(
+            [
+                {"limits": {"max_steps": 2.0}, "turns": [{"tokens": 1.0}]},
+                {"limits": {"max_steps": nan}, "turns": [{"tokens": nan}]},
+            ]
+        )
+    )
+    assert found == [{"limits": {"max_steps": 2.0}, "turns": [{"tokens": 1.0}]}, {"limits": {}, "turns": [{}]}]
+
+
 def test_other_types_become_plain_json(parquet):
     table = pa.table(
         {

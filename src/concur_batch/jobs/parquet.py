@@ -60,12 +60,16 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
 
 
 def without_nulls(value: Any) -> Any:
-    """The same value with every null field of its structs left out; null items of lists stay."""
+    """The same value with every field of its structs left out that is null or NaN; such items of lists stay."""
     if type(value) is dict:
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item) for key, item in value.items() if not _is_null(item)}
     if type(value) is list:
         return [without_nulls(item) for item in value]
     return value
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (type(value) is float and value != value)  # noqa: PLR0124 - pandas writes NaN for null
 
 
 class _NoValue(Exception):
@@ -83,7 +87,7 @@ def _values(column: Any, name: str) -> list[Any]:
 
     values = _python_values(column, name)
     if t.is_floating(column.type):
-        return [None if value != value else value for value in values]  # noqa: PLR0124 - pandas writes NaN for null
+        return [None if _is_null(value) else value for value in values]
     if t.is_map(column.type):
         values = [None if value is None else dict(value) for value in values]
     if not _is_plain(column.type):
@@ -118,12 +122,12 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _has_nested_nulls(array: Any) -> bool:
-    """Whether a struct in it may have a null field; asked once per batch, and spares the walk over most of them."""
+    """Whether a struct in it may have a field that is null or NaN; asked once per batch, and spares the walk over most of them."""
     import pyarrow.types as t  # noqa: PLC0415
 
     if t.is_struct(array.type):
         fields = [array.field(i) for i in range(array.type.num_fields)]
-        return any(field.null_count or _has_nested_nulls(field) for field in fields)
+        return any(field.null_count or t.is_floating(field.type) or _has_nested_nulls(field) for field in fields)
     if _is_list(array.type):
         return _has_nested_nulls(array.values)
     return bool(t.is_map(array.type))
