@@ -124,9 +124,17 @@ def test_a_history_of_other_tasks_is_told(tmp_path, job, earlier):
     assert "there is none of the same id" in run(tmp_path, other, "next", *FORECAST, "--history", "earlier")
 
 
+def test_a_history_in_which_all_failed_is_told(tmp_path, job):
+    failing = tmp_path / "failing.py"
+    failing.write_text("async def solve(task, ctx):\n    raise RuntimeError\n")
+    run(tmp_path, job, "failed", "--agent", f"{failing}:solve", code=1)
+    told = run(tmp_path, job, "next", *FORECAST, "--history", "failed")
+    assert "failed: tells nothing of this job's tasks: none of its rollouts had a reply and no error" in told
+
+
 def test_so_it_is_by_simulations(tmp_path, earlier):
     small = ("--agents", 2, "--set", "workload.most_steps=10")
-    note = "note: {}: tells nothing of these agents: there is none of the same id"
+    note = "note: {}: tells nothing of these agents: there is none of the same id that had a reply and no error"
     assert ended(tmp_path, "simulate", *small, "--set", "run.history=earlier", "--out", "drawn") == note.format("earlier")
     assert ended(tmp_path, "compare", *small, "--workers", 1, "--history", "earlier") == note.format("earlier")
     assert ended(tmp_path, "compare", *small, "--workers", 1, "--history", "drawn") == ""

@@ -34,13 +34,22 @@ def notes(config: Config, job: Job) -> list[str]:
     """What the user should know before the job is run: in which order, and whether the history fits."""
     told = []
     if config.run.history is not None and not job.hinted:
-        told.append(f"{config.run.history}: tells nothing of this job's tasks: there is none of the same id")
+        told.append(f"{config.run.history}: tells nothing of this job's tasks: {why_nothing(config.run.history)}")
     if job.hinted and job.tasks > 1 and are_ordering(config):
         told.append(
             f"tasks start longest first, by the expected tokens of {job.hinted:,} of {job.tasks:,}; "
             "--set run.order=job keeps the job's order"
         )
     return told
+
+
+def why_nothing(history: str) -> str:
+    """An earlier run that can be read tells nothing of any of these tasks."""
+    from concur_batch.results.contexts import contexts  # noqa: PLC0415 - pyarrow, only where there is a history
+
+    if next(contexts(Path(history)), None) is None:
+        return "none of its rollouts had a reply and no error"
+    return "there is none of the same id that had a reply and no error"
 
 
 def simulated(traces: Sequence[AgentTrace], tasks: Sequence[Task], config: Config) -> Sequence[Task]:

@@ -165,7 +165,8 @@ def note_history(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Con
     """Say so where an earlier run was named, and these agents were not in it."""
     if config.run.history is None or any(job.expected_tokens for job in hints.simulated(traces, jobs, config)):
         return
-    print(f"note: {config.run.history}: tells nothing of these agents: there is none of the same id", file=sys.stderr)  # noqa: T201 - for whoever started it
+    why = hints.why_nothing(config.run.history)
+    print(f"note: {config.run.history}: tells nothing of these agents: {why}", file=sys.stderr)  # noqa: T201 - for whoever started it
 
 
 def with_all_live(config: Config, agents: int) -> Config:
