@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from concur_batch.dashboard.figures import change, clean, count, duration, fit, milliseconds, rate, seconds, share, size
+from concur_batch.dashboard.figures import change, clean, count, duration, fit, milliseconds, progress, rate, seconds, share, size
 
 numbers = st.none() | st.floats() | st.integers(-(2**63), 2**63)
 
@@ -42,6 +42,11 @@ def test_foreign_text_becomes_one_harmless_line():
     assert clean("\n first\x1b[31m [red]line\nsecond", ascii_only=False) == "first [red]line"
     assert clean("naïve\ud800", ascii_only=True) == "na?ve "
     assert clean("", ascii_only=True) == ""
+
+
+@pytest.mark.parametrize(("part", "shown"), [(0, "0%"), (3, "0%"), (599, "99%"), (600, "100%"), (601, "100%")])
+def test_all_is_only_said_to_be_done_when_it_is(part, shown):
+    assert progress(part, 600) == shown
 
 
 @given(value=numbers)

@@ -53,7 +53,7 @@ def test_everything_a_person_asks_is_there():
     for said in (
         "runs/first",
         "elapsed 41 s",
-        "1 of 13   8%",
+        "1 of 13   7%",
         "active         2",
         "waiting       10",
         "1 failed",
@@ -79,6 +79,15 @@ def test_lost_engine_and_drain_stand_out():
     line = plain.line(state, 40.0)
     assert f"ENGINE LOST {E} for 5 s: refused" in line
     assert "draining (SIGINT)" in line
+
+
+def test_all_have_only_ended_when_the_last_has():
+    ended = [r.RolloutFinished(t=1, rollout=f"t{i}#0", engine=E, status="completed") for i in range(599)]
+    state = fold(
+        [r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0"), r.BatchLoaded(t=0, tasks=600, rollouts=600), *ended]
+    )
+    assert "599/600 ended (99%)" in plain.line(state, 1.0)
+    assert "599 of 600  99%" in drawn(state, 1.0)
 
 
 def test_under_a_policy_that_weighs_agents_the_limit_on_tokens_is_told():

@@ -33,6 +33,11 @@ def share(value: float | None) -> str:
     return NOTHING if value is None or not math.isfinite(value) else f"{min(max(value, -9.99), 9.99):.0%}"
 
 
+def progress(part: float, whole: float) -> str:
+    """Percent of what is to be done, rounded down: all is only said of all."""
+    return f"{min(math.floor(100 * part / whole), 100)}%" if whole > 0 and math.isfinite(part / whole) else NOTHING
+
+
 def duration(seconds: float | None) -> str:
     """`4 s`, `12:31`, `3:12:31`, `5 d 3 h`; negative counts as 0."""
     if seconds is None or not math.isfinite(seconds):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from rich.text import Text
 
-from concur_batch.dashboard import colours, pace
+from concur_batch.dashboard import colours, figures, pace
 from concur_batch.dashboard.figures import count, duration, milliseconds, share, size
 from concur_batch.dashboard.layout import GAP, ends, label, prose
 from concur_batch.dashboard.scene import Scene
@@ -44,7 +44,7 @@ def progress(scene: Scene, width: int) -> Text:
     total, ended = state.rollouts, len(state.ended)
     if not total and not ended:
         return Text("no rollouts" if state.max_agents or state.finished else "reading the job", style="dim")
-    text = f"  {ended:,} of {total:,} {share(min(ended / total, 1.0) if total > 0 else None):>4}"
+    text = f"  {ended:,} of {total:,} {figures.progress(ended, total):>4}"
     left = pace.left_s(state, scene.now)
     if left is not None:
         text += f"  {duration(left):>5} left"

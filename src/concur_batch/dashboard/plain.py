@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 
 from concur_batch.dashboard import pace
-from concur_batch.dashboard.figures import clean, duration, milliseconds, rate, share
+from concur_batch.dashboard.figures import clean, duration, milliseconds, progress, rate, share
 from concur_batch.dashboard.limits import bound, moved
 from concur_batch.dashboard.live import wait
 from concur_batch.state import RunState
@@ -19,7 +19,7 @@ INTERVAL_S = 10.0
 def line(state: RunState, now: float) -> str:
     """Everything that matters on one line of ASCII."""
     ended = len(state.ended)
-    done = share(ended / state.rollouts) if state.rollouts > 0 else "0%"
+    done = progress(ended, state.rollouts) if state.rollouts > 0 else "0%"
     parts = [
         f"[{duration(state.elapsed_before + now)}] {ended}/{state.rollouts} ended ({done}), {state.failed} failed",
         f"active {state.active}, paused {len(state.live) - state.active}, waiting {state.unstarted}",

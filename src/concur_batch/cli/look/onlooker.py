@@ -10,6 +10,7 @@ from pathlib import Path
 
 from concur_batch.cli.directory import CONFIG, going_on
 from concur_batch.cli.look.run_clock import RunClock
+from concur_batch.dashboard.figures import progress
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.follower import Follower
 from concur_batch.journal.lock import Holder, holder_of
@@ -89,7 +90,7 @@ class Onlooker:
         """What the picture of the run does not tell; empty where it tells all."""
         state, holder = self.state, self._holder
         if not self.caught_up:
-            return f"reading the journal: {self.share_read:.0%}"
+            return f"reading the journal: {progress(self.share_read, 1)}"
         if not state.has_begun:
             return self._unbegun if holder is None else f"a run is about to begin in {self.run_dir}"
         if state.finished == BROKE_OFF:
