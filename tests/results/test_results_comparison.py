@@ -97,6 +97,7 @@ def went(first, low, high, last):
     ("limit", "told"),
     [
         ({"agents": went(256, 256, 256, 256), "tokens": None}, "256"),
+        ({"agents": went(256, 256, 256, 256), "tokens": None, "requests": went(10, 10, 10, 10)}, "10 calls"),
         ({"agents": went(8, 2, 1024, 40), "tokens": None}, "8 → 2..1,024 → 40"),
         ({"agents": went(256, 256, 256, 256), "tokens": went(400_000, 240_000, 1_234_567, 800)}, "400k → 240k..1.2M → 800 tok"),
         ({"agents": None, "tokens": went(None, 100_000, None, 100_000)}, "no limit → 100k..no limit → 100k tok"),

@@ -3,7 +3,7 @@ from concur_batch.results.span import merged, span
 
 
 def limit(first, low, high, last):
-    return {"agents": {"first": first, "low": low, "high": high, "last": last}, "tokens": None}
+    return {"agents": {"first": first, "low": low, "high": high, "last": last}, "tokens": None, "requests": None}
 
 
 def run(controller, seed, makespan, **more):

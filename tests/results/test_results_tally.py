@@ -159,11 +159,13 @@ def test_where_the_limits_went():
 
     made = tally(decided(0, "a", 8), decided(1, "a", 4), decided(2, "a", 4), decided(3, "a", 6))
     assert made.windows == {"a": [(0, 8), (1, 4), (3, 6)]}
-    assert made.limit == {"agents": {"first": 8, "low": 4, "high": 8, "last": 6}, "tokens": None}
+    assert made.limit == {"agents": {"first": 8, "low": 4, "high": 8, "last": 6}, "tokens": None, "requests": None}
     both = tally(decided(0, "a", 8, 700), decided(0, "b", 4, 300), decided(1, "b", 2, 900))
     assert both.limit["agents"] == {"first": 6, "low": 2, "high": 8, "last": 5}
     assert both.limit["tokens"] == {"first": 500, "low": 300, "high": 900, "last": 800}
     later = tally(decided(0, "a", 4), decided(1, "a", 64, 700), decided(2, "a", 64), decided(3, "a", 64, 500))
     assert later.limit["tokens"] == {"first": 700, "low": 500, "high": None, "last": 500}
-    assert tally().limit == {"agents": None, "tokens": None}
-    assert tally(decided(0, "a", None)).limit == {"agents": None, "tokens": None}
+    calls = tally(r.Decided(t=0, engine="a", agents=40, requests=10))
+    assert calls.limit["requests"] == {"first": 10, "low": 10, "high": 10, "last": 10}
+    assert tally().limit == {"agents": None, "tokens": None, "requests": None}
+    assert tally(decided(0, "a", None)).limit == {"agents": None, "tokens": None, "requests": None}

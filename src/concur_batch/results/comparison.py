@@ -176,10 +176,12 @@ def _spread(row: Row, _: Row) -> str:
 
 
 def _path(row: Row, _: Row) -> str:
-    """The limit on tokens where there is one, else that on agents."""
+    """The limit on tokens where there is one, else that on model calls in flight, else that on agents."""
     limit = row.get("limit") or {}
     if limit.get("tokens"):
         return f"{_went(limit['tokens'], _short)} tok"
+    if limit.get("requests"):
+        return f"{_went(limit['requests'], '{:,}'.format)} calls"
     return _went(limit["agents"], "{:,}".format) if limit.get("agents") else _NOTHING
 
 

@@ -38,7 +38,7 @@ def _mean(runs: Sequence[Row]) -> Row:
     row = {key: _mean_of([run.get(key) for run in runs]) for key in first} if len(runs) > 1 else dict(first)
     if len(runs) > 1:
         row["statuses"] = sum((Counter(run["statuses"]) for run in runs), Counter())
-        row["limit"] = {kind: merged(_limit(run, kind) for run in runs) for kind in ("agents", "tokens")}
+        row["limit"] = {kind: merged(_limit(run, kind) for run in runs) for kind in ("agents", "tokens", "requests")}
         spans = [run["makespan_s"] for run in runs if run["makespan_s"] is not None]
         row |= {"least_makespan_s": min(spans, default=None), "most_makespan_s": max(spans, default=None)}
     if "window" in first:

@@ -30,6 +30,8 @@ class Tally:
         """Engine -> (seconds since the batch's start, most active agents from then on), where it changed. None: no limit."""
         self.tokens: dict[str, Path] = {}
         """The same of the limit on tokens."""
+        self.requests: dict[str, Path] = {}
+        """The same of the limit on model calls in flight."""
         self._elapsed = Elapsed()
         self._steps = self._prompt = self._generated = 0
         self._cached = self._told = 0  # `told`: prompt tokens of the replies that tell what was cached
@@ -49,7 +51,8 @@ class Tally:
         elif isinstance(record, r.Sampled):
             self._touches += record.touches
         elif isinstance(record, r.Decided):
-            for paths, limit in ((self.windows, record.agents), (self.tokens, record.tokens)):
+            limits = ((self.windows, record.agents), (self.tokens, record.tokens), (self.requests, record.requests))
+            for paths, limit in limits:
                 path = paths.setdefault(record.engine, [])
                 if not path or path[-1][1] != limit:
                     path.append((at, limit))
@@ -92,14 +95,14 @@ class Tally:
 
     @property
     def limit(self) -> dict[str, Any]:
-        """Where the limits on `agents` and `tokens` of an engine went; None where there was none all along, or nothing told.
+        """Where the limits on `agents`, `tokens` and `requests` (model calls in flight) of an engine went; None where there was none all along, or nothing told.
 
         A limit on tokens counts from the first that was told: until it knows the pool, its policy limits agents.
         Of several engines: the lowest and the highest of any of them, means of the first and the last.
         """
         found = {}
         tokens = {engine: path[1:] if path[0][1] is None and len(path) > 1 else path for engine, path in self.tokens.items()}
-        for name, paths in (("agents", self.windows), ("tokens", tokens)):
+        for name, paths in (("agents", self.windows), ("tokens", tokens), ("requests", self.requests)):
             of_all = merged(span(path) for path in paths.values())
             found[name] = None if of_all is None or of_all["low"] is None else of_all
         return found
