@@ -103,8 +103,10 @@ class Lane:
         self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed, self._touches.begin)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
+        self._first_model = {model} if engine.capabilities.lists(model) else set[str]()
+        self._answered = set[str]()  # models that it listed and has answered for
         self._uncounted = False  # a reply has come without token counts
-        self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned)
+        self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned, unfit=self._unfit)
         self._misses = 0  # failed readings in a row
         self._resting: dict[_Rest, None] = {}  # calls that wait to be made, or to be made again
 
@@ -235,6 +237,8 @@ class Lane:
                 presence.lose(str(error))
             else:
                 self._touches.answered(request)
+                if self.engine.capabilities.lists(request.model):
+                    self._answered.add(request.model)
                 uncounted = not self._uncounted and reply.prompt_tokens == reply.completion_tokens == 0
                 self._uncounted = self._uncounted or uncounted
                 if uncounted or self.helps != self._announced:  # one of them has just been refused
@@ -293,6 +297,14 @@ class Lane:
         for rest in self._resting:
             if rest.deadline is not None:
                 rest.deadline.suspend()
+
+    def _unfit(self) -> str | None:
+        """Why what stands there now cannot go on: it serves another model. Its answers would be another's, as servers do not check the name."""
+        can = self.engine.capabilities
+        wanted = " and ".join(model for model in sorted(self._answered or self._first_model) if not can.lists(model))
+        if not can.models or not wanted:
+            return None
+        return f"{self.name} serves {', '.join(can.models)} now, and this run uses {wanted}: start it with {wanted} again"
 
     def _returned(self) -> None:
         """Another server may stand there now."""
@@ -371,6 +383,8 @@ class Lane:
         self._in_flight.resize(limit)
 
     async def _reading(self) -> EngineStats | None:
+        if self.presence.in_its_place:  # another's
+            return None
         try:
             async with asyncio.timeout(self._options.poll_timeout_s):
                 stats = await self.engine.stats()

@@ -48,7 +48,9 @@ class _Call:
 
 
 class Presence:
-    """Of one engine. `wait_s`: how long it may be away; then `on_gone` is called, once. `on_return`: it is back, and asked what it is."""
+    """Of one engine. `wait_s`: how long it may be away; then `on_gone` is called, once. `on_return`: it is back, and asked what it is.
+    `unfit`: why a server that is ready where it was, and asked what it is, cannot go on in its place; None: it can.
+    """
 
     def __init__(
         self,
@@ -58,13 +60,16 @@ class Presence:
         *,
         on_gone: Callable[[EngineGone], None],
         on_return: Callable[[], None],
+        unfit: Callable[[], str | None],
     ) -> None:
         self._engine = engine
         self._recorder = recorder
         self._wait_s = wait_s
         self._on_gone = on_gone
         self._on_return = on_return
+        self._unfit = unfit
         self.lost: str | None = None  # why, from the first sign on until it is ready
+        self.in_its_place = False  # stands another server, which is not asked for anything
         self.generation = 0  # how often the engine has come back: its cache was then empty
         self._away = False  # lost, and when one looked it was not ready
         self._calls: dict[_Call, None] = {}  # under way, in the order made
@@ -135,12 +140,12 @@ class Presence:
             self._on_gone(EngineGone(f"{self._engine.name}: whether it is there cannot be told: {type(error).__name__}: {error}"))
 
     async def _watch_return(self) -> None:
-        """Poll until it is ready; an engine that only dropped connections is ready at once and nobody is told."""
+        """Poll until it is back; an engine that only dropped connections is ready at once and nobody is told."""
         assert self._back is not None
         assert self.lost is not None
         clock = asyncio.get_running_loop().time
         started, pause = clock(), 0.1
-        while not await self._engine.ready():
+        while not await self._is_back():
             if not self._away:
                 self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=self.lost))
                 self._leave()
@@ -152,9 +157,25 @@ class Presence:
             await asyncio.sleep(pause)
             pause = min(1.0, pause * 1.5)
         if self._away:
-            await self._return(clock() - started)
+            self._return(clock() - started)
         self.lost = None
         self._back.set_result(None)
+
+    async def _is_back(self) -> bool:
+        """Ready, and where it was away, still of use: else another server stands there, which is told once."""
+        if not await self._engine.ready():
+            return False
+        if not self._away:
+            return True
+        with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
+            await self._engine.probe()
+        unfit = self._unfit()
+        self.in_its_place = unfit is not None
+        if unfit is not None and unfit != self.lost:
+            self.lost = unfit
+            _log.warning(unfit)
+            self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=unfit))
+        return unfit is None
 
     def _leave(self) -> None:
         self._away = True
@@ -162,9 +183,7 @@ class Presence:
             if call.deadline is not None:
                 call.deadline.suspend()
 
-    async def _return(self, away_s: float) -> None:
-        with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
-            await self._engine.probe()
+    def _return(self, away_s: float) -> None:
         self._away = False
         for call in self._calls:
             if call.deadline is not None:

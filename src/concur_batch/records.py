@@ -62,7 +62,7 @@ class EngineSeen(Record, tag="engine_seen"):
 
 
 class EngineLost(Record, tag="engine_lost"):
-    """It stopped answering; its agents wait."""
+    """It stopped answering; its agents wait. Written again when a server that is of no use to them stands in its place."""
 
     engine: str
     message: str

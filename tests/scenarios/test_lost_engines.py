@@ -7,6 +7,7 @@ from stage import Stage, after, drain, finals, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.agent.replay import History
+from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineBusy, EngineDown, RunDirectoryError
 from concur_batch.presence import EngineGone
@@ -78,6 +79,76 @@ def test_a_drain_while_the_engine_is_away_ends_at_once():
     engine = Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0)
     stage = Stage(engine, tasks(4)).run(after(20.0, drain))
     assert stage.complete is False
+
+
+class Replaced(Flaky):
+    """What comes up first in its place is another server, until a third moment."""
+
+    def __init__(self, script, since, until, own, other, right_again=1e9, **more):
+        super().__init__(script, since, until, capabilities=own, **more)
+        self.own, self.other, self.right_again = own, other, right_again
+
+    async def probe(self):
+        self.capabilities = self.other if self.until <= asyncio.get_running_loop().time() < self.right_again else self.own
+        return self.capabilities
+
+
+def lists(*models, **more):
+    return Capabilities(kind="scripted", models=models, **more)
+
+
+def test_another_model_in_its_place_is_told_once_and_the_right_one_waited_for():
+    stats = EngineStats(capacity_tokens=1000)
+    engine = Replaced(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x", "y"), 90.0, delay_s=2.0, stats=stats)
+    stage = Stage(engine, tasks(2)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    _lost, other = stage.of(r.EngineLost)
+    assert other.message == "scripted serves x, y now, and this run uses m: start it with m again"
+    (back,) = stage.of(r.EngineReturned)
+    assert 90.0 <= back.t < 92.0
+    assert not [x for x in stage.of(r.Sampled) if other.t < x.t < back.t and x.capacity_tokens]
+    assert len(stage.engine.requests) == 6 + 1  # refused
+    assert sum(x.wait_s for x in stage.of(r.RolloutFinished)) == pytest.approx(2 * back.away_s, abs=0.1)
+
+
+def test_another_model_for_good_ends_the_run_resumable():
+    engine = Replaced(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), delay_s=2.0)
+    stage = Stage(engine, tasks(2), wait_s=60)
+    said = "scripted: did not return within 60 s after this: serves x now, and this run uses m: start it with m again"
+    with pytest.raises(EngineGone, match=said):
+        stage.run()
+    stage.records.append(r.SegmentFinished(t=70.0, cause="engine"))
+    waited = 2 * (70.0 - stage.of(r.EngineLost)[0].t)
+    assert fold(stage.records).totals.wait_s == pytest.approx(waited)
+    stage.engine = ScriptedEngine(turns("once", "once"), delay_s=2.0, capabilities=lists("m"))
+    stage.run()
+    assert sum(x.wait_s for x in stage.of(r.RolloutFinished)) == pytest.approx(waited, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "model", "goes_on"),
+    [
+        (lists("m", "n"), lists("n", "m"), None, True),
+        (lists("m", "n"), lists("m"), None, True),
+        (lists("m", "lora"), lists("m", "lora"), "lora", True),
+        (lists("m", "lora"), lists("m"), "lora", False),
+        (lists("m", "n"), lists("n"), "n", True),
+        (lists("m"), lists("x"), "m:lora", False),
+        (lists("m"), lists("m"), "m:lora", True),
+        (lists("m"), lists("m"), "called as one likes", True),
+        (lists("m"), lists(), None, True),
+        (lists(), lists("m"), None, True),
+    ],
+)
+def test_what_is_wanted_of_an_engine_that_returns(own, other, model, goes_on):
+    engine = Replaced(turns("once", "once"), 3.0, 30.0, own, other, delay_s=2.0)
+    stage = Stage(engine, tasks(2, model=model), wait_s=60)
+    if goes_on:
+        stage.run()
+        assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    else:
+        with pytest.raises(EngineGone, match="and this run uses"):
+            stage.run()
 
 
 def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():

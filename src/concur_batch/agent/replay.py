@@ -237,7 +237,7 @@ class History:
                 self.ended.pop(x.rollout, None)
                 self.unfinished[x.rollout] = Past(started=x, engine=x.engine, since=x.t, seen=x.t)
             case r.EngineLost():
-                self._lost[x.engine] = x.t
+                self._lost.setdefault(x.engine, x.t)
             case r.EngineReturned():
                 self._returned(x)
             case r.RolloutFinished():

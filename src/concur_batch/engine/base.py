@@ -65,6 +65,10 @@ class Capabilities:
     abort: bool = False
     speed: float = 1.0  # engine seconds per second of the loop; other than 1 only where the engine is simulated
 
+    def lists(self, model: str) -> bool:
+        """Whether it says that it serves this one. An adapter may be named behind its base, as `base:adapter`."""
+        return model in self.models or model.partition(":")[0] in self.models
+
 
 class Engine(Protocol):
     """One model server. All calls may be made concurrently."""

@@ -33,7 +33,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("engine",),
     ),
     "model_call_failures": ("Model calls that were given up, by the error.", ("engine", "error")),
-    "engine_losses": ("Times that an engine stopped answering.", ("engine",)),
+    "engine_losses": ("Times that an engine stopped answering, or was found to serve another model.", ("engine",)),
     "tool_calls": ("Tool calls that ended, by tool and outcome: ok, or an error class.", ("tool", "outcome")),
     "pauses": ("Agents that gave their slot back at a boundary, by reason.", ("engine", "reason")),
     "yields": ("Agents that gave their slot up in a long tool call.", ("engine",)),

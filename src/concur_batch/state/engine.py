@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
 
+from msgspec.structs import replace
+
 from concur_batch import records as r
 
 HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
@@ -57,6 +59,10 @@ class EngineView:
             self.window_low = self.window_high = self.window_first = None
             self.tokens_low = self.tokens_high = self.tokens_first = None
         self.seen = x
+
+    def took_lost(self, x: r.EngineLost) -> None:
+        """Told again while it is away, it is so since the first."""
+        self.lost = x if self.lost is None else replace(x, t=self.lost.t)
 
     def took_segment(self) -> None:
         """It has a part in another segment, which has its own zero of time."""

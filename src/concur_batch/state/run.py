@@ -195,7 +195,7 @@ class RunState:
         self._engine(x.engine).took_seen(x)
 
     def _engine_lost(self, x: r.EngineLost) -> None:
-        self._engine(x.engine).lost = x
+        self._engine(x.engine).took_lost(x)
 
     def _engine_returned(self, x: r.EngineReturned) -> None:
         self._engine(x.engine).lost = None

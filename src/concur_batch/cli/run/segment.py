@@ -261,7 +261,7 @@ def _model(engine: Engine, config: Config) -> str:
     served, wanted = engine.capabilities.models, config.engine.model
     if wanted is None:
         return served[0] if served else ""
-    if served and wanted not in served and wanted.partition(":")[0] not in served:
+    if served and not engine.capabilities.lists(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
 
