@@ -24,7 +24,7 @@ from concur_batch.engine.base import Engine, Reply, Request
 from concur_batch.errors import EngineError
 from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
-from concur_batch.lane_records import decided, sampled
+from concur_batch.lane_records import Helps, decided, sampled, seen
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
 from concur_batch.retry import Effort, backoff_s, complete_with_retries
@@ -55,13 +55,6 @@ class Completed(NamedTuple):
     wait_s: float  # for others to begin with, request limit, engine away
     retries: int
     retry_s: float
-
-
-class Helps(NamedTuple):
-    """SGLang's own means for agents, as far as they are in use."""
-
-    sessions: bool
-    priority: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -103,6 +96,7 @@ class Lane:
         self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed, self._touches.begin)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
+        self._seen = engine.capabilities  # as recorded
         self._first_model = {model} if engine.capabilities.lists(model) else set[str]()
         self._answered = set[str]()  # models that it listed and has answered for
         self._uncounted = False  # a reply has come without token counts
@@ -165,24 +159,17 @@ class Lane:
         self._record_limit(self._decided)
 
     def _record_engine(self) -> None:
-        can, helps = self.engine.capabilities, self.helps
-        self._announced = helps
-        self._recorder.write(
-            r.EngineSeen(
-                t=self._recorder.now(),
-                engine=self.name,
-                engine_kind=can.kind,
-                model=self.model,
-                version=can.version,
-                capacity_tokens=can.capacity_tokens,
-                context_length=can.context_length,
-                statistics=can.statistics,
-                policy=self.policy.name,
-                sessions=helps.sessions,
-                priority=helps.priority,
-                note=self.note,
-            )
+        self._announced, self._seen = self.helps, self.engine.capabilities
+        record = seen(
+            self._seen,
+            t=self._recorder.now(),
+            engine=self.name,
+            model=self.model,
+            policy=self.policy.name,
+            helps=self._announced,
+            note=self.note,
         )
+        self._recorder.write(record)
 
     # Model calls -----------------------------------------------------------------------------------------------------
 
@@ -309,7 +296,7 @@ class Lane:
     def _returned(self) -> None:
         """Another server may stand there now."""
         self._misses = 0
-        if self.helps != self._announced:
+        if self.engine.capabilities != self._seen:
             self._record_engine()
 
     # Control ---------------------------------------------------------------------------------------------------------

@@ -1,9 +1,37 @@
-"""What a lane's samples and limits look like in the journal. Pure."""
+"""What a lane's engine, samples and limits look like in the journal. Pure."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from concur_batch.control.base import UNLIMITED, Limit, Sample
-from concur_batch.records import Decided, Sampled
+from concur_batch.engine.base import Capabilities
+from concur_batch.records import Decided, EngineSeen, Sampled
+
+
+class Helps(NamedTuple):
+    """SGLang's own means for agents, as far as they are in use."""
+
+    sessions: bool
+    priority: bool
+
+
+def seen(can: Capabilities, *, t: float, engine: str, model: str, policy: str, helps: Helps, note: str | None) -> EngineSeen:
+    """`model`: for tasks that name none. `note`: for the user."""
+    return EngineSeen(
+        t=t,
+        engine=engine,
+        engine_kind=can.kind,
+        model=model,
+        version=can.version,
+        capacity_tokens=can.capacity_tokens,
+        context_length=can.context_length,
+        statistics=can.statistics,
+        policy=policy,
+        sessions=helps.sessions,
+        priority=helps.priority,
+        note=note,
+    )
 
 
 def sampled(sample: Sample, *, t: float, steps: int, lag_s: float, touches: int, stale: bool) -> Sampled:

@@ -46,7 +46,9 @@ class BatchLoaded(Record, tag="batch_loaded"):
 
 
 class EngineSeen(Record, tag="engine_seen"):
-    """An engine answered the probe at the start. Written again when what is used of its help for agents has changed."""
+    """An engine answered the probe at the start. Written again when it has returned with other capabilities (another pool, version, context
+    length), or when what is used of its help for agents has changed.
+    """
 
     engine: str
     engine_kind: str

@@ -111,6 +111,18 @@ def test_another_model_in_its_place_is_told_once_and_the_right_one_waited_for():
     assert sum(x.wait_s for x in stage.of(r.RolloutFinished)) == pytest.approx(2 * back.away_s, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    "then", [lists("m", capacity_tokens=9, version="1"), lists("m", capacity_tokens=5, version="2", context_length=7)]
+)
+def test_what_an_engine_is_when_it_returns_is_recorded_where_that_has_changed(then):
+    now = lists("m", capacity_tokens=9, version="1")
+    stage = Stage(Replaced(turns("once", "once"), 3.0, 30.0, now, then, delay_s=2.0), tasks(2)).run()
+    assert [x.capacity_tokens for x in stage.of(r.EngineSeen)] == ([9] if then == now else [9, 5])
+    told, shown = fold(stage.records).engines["scripted"].seen, summarise(fold(stage.records))["engines"]["scripted"]
+    assert (told.capacity_tokens, told.version, told.context_length) == (then.capacity_tokens, then.version, then.context_length)
+    assert (shown["capacity_tokens"], shown["version"]) == (then.capacity_tokens, then.version)
+
+
 def test_another_model_for_good_ends_the_run_resumable():
     engine = Replaced(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), delay_s=2.0)
     stage = Stage(engine, tasks(2), wait_s=60)
