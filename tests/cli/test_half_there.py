@@ -95,6 +95,18 @@ def test_a_journal_that_cannot_be_read_is_not_lost(runs, tmp_path):
     assert told("resume", tmp_path, 2).startswith(f"{place.name}/journal/000001.jsonl:1: broken journal line")
 
 
+def test_a_run_that_has_lost_a_segment_is_not_taken_for_a_younger_one(runs, tmp_path):
+    place = half(runs, tmp_path, "run")
+    shutil.copy(runs / "job.jsonl", tmp_path)
+    (place / "journal" / "000001.jsonl").rename(place / "journal" / "000002.jsonl")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    said = "run/journal: segment 000001.jsonl is missing, and with it what was done in it; put it back"
+    for command in ("status", "watch --once", "watch --exit", "results", "results --open a", "report", "resume --no-live"):
+        assert told(command, tmp_path, 2).removeprefix(f"{tmp_path}/") == said
+    (place / "lock").unlink()
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
 def test_a_simulation_without_a_record_is_run_again(runs, tmp_path):
     half(runs, tmp_path, "simulation", *WITHOUT_RESULTS, journal=empty)
     what = "it is a simulation, which is not resumed; run `concur simulate` again"

@@ -164,6 +164,16 @@ def test_another_run_in_its_place_is_begun_anew(journal):
     assert everything(follower) == [7.0]
 
 
+def test_a_segment_that_is_missing_is_told(journal):
+    follower = Follower(journal.run)
+    journal(line(paused(1)))
+    assert everything(follower) == [1.0]
+    journal(line(paused(3)), segment=3)
+    assert follower.share == 0
+    with pytest.raises(RunDirectoryError, match=r"segment 000002\.jsonl is missing"):
+        follower.more()
+
+
 def test_a_file_that_shrank_is_another_one(journal):
     follower = Follower(journal.run)
     journal(line(paused(1)) + line(paused(2)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from concur_batch import records as r
 from concur_batch.errors import RunDirectoryError
+from concur_batch.journal.follower import fold_journal
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import JournalWriter, segments
 
@@ -104,6 +105,27 @@ def test_a_journal_that_cannot_be_read_is_not_an_empty_one(tmp_path):
     for use in (segments, JournalReader):
         with pytest.raises(RunDirectoryError, match=r"journal: cannot be read \(Too many levels of symbolic links\); mend "):
             use(tmp_path)
+
+
+@pytest.mark.parametrize(("lost", "told"), [([1], 1), ([2], 2), ([1, 2], 1), ([3], None)])
+def test_a_segment_that_is_missing_is_told(tmp_path, lost, told):
+    for i in range(4 if told else 3):
+        write(tmp_path, [paused(i)])
+    paths = segments(tmp_path)
+    for number in lost:
+        paths[number - 1].unlink()
+    if told is None:  # the last one, of which nothing is left that could tell
+        assert segments(tmp_path) == paths[:2]
+        return
+    for use in (segments, JournalReader, JournalWriter, fold_journal):
+        with pytest.raises(RunDirectoryError, match=rf"journal: segment 00000{told}\.jsonl is missing, .*; put it back"):
+            use(tmp_path)
+
+
+def test_other_files_beside_the_segments_are_no_segments_that_miss_others(tmp_path):
+    write(tmp_path, [paused(1)])
+    (tmp_path / "journal" / "000009.jsonl.old").touch()
+    assert len(segments(tmp_path)) == 1
 
 
 def test_a_journal_that_may_not_be_read_is_not_an_empty_one(tmp_path):

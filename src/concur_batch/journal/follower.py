@@ -45,7 +45,7 @@ class Follower:
         """Records of the next block, for a `SlimState`; none: there are no more for now, so look again later.
 
         A torn last line is waited for, and left out once another segment follows. Raises RunDirectoryError for what stays
-        broken.
+        broken, and for a segment that is missing.
         """
         if self._path is None:
             self._path = next(iter(segments(self._directory)), None)
@@ -68,7 +68,7 @@ class Follower:
         """How much of what is there has been read, 0..1."""
         try:
             there = sum(path.stat().st_size for path in segments(self._directory))
-        except OSError:
+        except (OSError, RunDirectoryError):
             return 0.0
         return min(1.0, (self._before_bytes + self._offset) / there) if there else 0.0
 

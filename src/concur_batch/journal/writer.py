@@ -19,15 +19,25 @@ FOLDER = "journal"
 
 
 def segments(run_directory: Path) -> list[Path]:
-    """The segments of a run, oldest first; empty where there is no journal. Raises RunDirectoryError where it cannot be read."""
+    """The segments of a run, oldest first; empty where there is no journal. Raises RunDirectoryError where it cannot be read, or one is
+    missing: what that holds would count as never done.
+    """
     folder = run_directory / FOLDER
     try:
         with os.scandir(folder) as entries:  # `Path.glob` takes a folder that may not be read for an empty one
-            return sorted(folder / entry.name for entry in entries if entry.name.endswith(".jsonl"))
+            paths = sorted(folder / entry.name for entry in entries if entry.name.endswith(".jsonl"))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise RunDirectoryError(f"{folder}: cannot be read ({error.strerror}); mend its permissions") from error
+    for number, path in enumerate(paths, start=1):
+        if path.stem.isdecimal() and path.name > _name(number):
+            raise RunDirectoryError(f"{folder}: segment {_name(number)} is missing, and with it what was done in it; put it back")
+    return paths
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.jsonl"
 
 
 class JournalWriter:
@@ -41,7 +51,7 @@ class JournalWriter:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             number = int(segments(run_directory)[-1].stem) + 1 if segments(run_directory) else 1
-            self.path = folder / f"{number:06d}.jsonl"
+            self.path = folder / _name(number)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
         except (OSError, ValueError) as error:
             raise RunDirectoryError(
