@@ -21,8 +21,10 @@ def odd(*names, **others):
 
 
 def may_be_recorded(told):
-    """Whether each field has the very type it says, as reading a record back demands."""
+    """Whether each field has the very type it says, as reading a record back demands, and a value that can be."""
     assert msgspec.convert(asdict(told), type(told)) == told
+    assert all(value >= 0 for value in asdict(told).values() if isinstance(value, (int, float)))
+    assert not isinstance(told, EngineStats) or max(told.locked or 0, told.resident or 0) <= 1
     return all(math.isfinite(value) for value in asdict(told).values() if isinstance(value, float))
 
 
@@ -209,13 +211,33 @@ def test_numbers_written_as_floats_are_read_as_what_they_are():
 
 
 @pytest.mark.parametrize(
-    "value", [math.inf, -math.inf, math.nan, 10**20, 10**400, True, "7", [7], {}], ids=lambda value: repr(value)[:22]
+    "value", [-5, -0.5, math.inf, -math.inf, math.nan, 10**20, 10**400, True, "7", [7], {}], ids=lambda value: repr(value)[:22]
 )
 def test_what_is_no_number_counts_as_not_told(value):
     names = ("num_running_reqs", "max_total_num_tokens", "token_usage", "total_prefill_busy_us", "timestamp", "memory")
     assert from_loads({"loads": [dict.fromkeys(names, value)]}) == EngineStats()
     one, other = {"num_running_reqs": value, "token_usage": value}, {"num_running_reqs": 4, "token_usage": 0.5}
     assert from_loads({"loads": [one, other]}) == EngineStats(running_requests=4, locked=0.5)
+
+
+@pytest.mark.parametrize("told", [1, 2, 1e9])
+def test_a_share_is_at_most_all(told):
+    assert from_loads({"loads": [{"token_usage": told}, {"token_usage": 0.5}]}).locked == 1
+    assert from_metrics(f'sglang:token_usage{{dp_rank="0"}} {told}').locked == 1
+
+
+def test_more_free_tokens_than_there_are_is_an_empty_pool():
+    stats = from_metrics("sglang:max_total_num_tokens{} 20000.0\nsglang:kv_available_tokens{} 30000.0")
+    assert (stats.capacity_tokens, stats.resident) == (20000, 0)
+
+
+def test_more_requests_waiting_than_there_are_is_nobody_running():
+    assert from_get_load([{"num_reqs": 2, "num_waiting_reqs": 3}], 20000).running_requests == 0
+
+
+def test_metrics_below_nothing_count_as_not_told():
+    names = ("max_total_num_tokens", "token_usage", "kv_available_tokens", "num_running_reqs", "evicted_tokens_total")
+    assert from_metrics("\n".join(f"sglang:{name}{{}} -5.0" for name in names)) is None
 
 
 @pytest.mark.parametrize("value", [0, -1, 0.5, math.inf, 10**20, True, "7", None])

@@ -84,7 +84,7 @@ def from_loads(data: Any) -> EngineStats | None:
     busy_us = _sum(load.get("total_prefill_busy_us") for load in loads)
     return EngineStats(
         capacity_tokens=_count(_pool(load, "memory") for load in loads),
-        locked=_max(load.get("token_usage") for load in loads),
+        locked=_share(load.get("token_usage") for load in loads),
         running_requests=_count(load.get("num_running_reqs") for load in loads),
         queued_requests=_count(load.get("num_waiting_reqs") for load in loads),
         prefill_tokens_total=_count(load.get("total_prefill_uncached_tokens") for load in loads),
@@ -109,7 +109,7 @@ def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
     return EngineStats(
         capacity_tokens=capacity_tokens,
         locked=min(1.0, fullest / rank_capacity) if known and fullest is not None and rank_capacity else None,
-        running_requests=None if requests is None else requests - waiting,
+        running_requests=None if requests is None else max(0, requests - waiting),
         queued_requests=waiting,
         epoch=_max(load.get("ts_tic") for load in loads),
     )
@@ -149,8 +149,8 @@ def from_metrics(text: str) -> EngineStats | None:
     rows = [rank.values for rank in ranks.values()]
     return EngineStats(
         capacity_tokens=_positive(_count(_capacity(row) for row in rows)),
-        locked=_max(row.get("sglang:token_usage") for row in rows),
-        resident=_max(_resident(row) for row in rows),
+        locked=_share(row.get("sglang:token_usage") for row in rows),
+        resident=_share(_resident(row) for row in rows),
         running_requests=_count(row.get("sglang:num_running_reqs") for row in rows),
         queued_requests=_count(row.get("sglang:num_queue_reqs") for row in rows),
         evicted_tokens_total=_evicted(rows),
@@ -185,7 +185,7 @@ def _capacity(row: dict[str, float]) -> float | None:
 def _resident(row: dict[str, float]) -> float | None:
     """Locked + evictable = all that is not free."""
     free, capacity = row.get("sglang:kv_available_tokens"), _capacity(row)
-    return 1 - free / capacity if free is not None and capacity else None
+    return max(0.0, 1 - free / capacity) if free is not None and capacity else None
 
 
 def _evicted(rows: list[dict[str, float]]) -> int | None:
@@ -217,14 +217,20 @@ def _max(values: Iterable[Any]) -> float | None:
     return max(map(float, _numbers(values)), default=None)
 
 
+def _share(values: Iterable[Any]) -> float | None:
+    """The largest; above 1 there is none."""
+    largest = _max(values)
+    return None if largest is None else min(1.0, largest)
+
+
 def _numbers(values: Iterable[Any]) -> list[float]:
     return [number for value in values if (number := _number(value)) is not None]
 
 
 def _number(value: Any) -> float | None:
-    """The value if it is a number that can be: NaN, infinities and absurd sizes are none, and a bool is no number either."""
+    """The value if it is a number that can be: nothing told here goes below 0; NaN, infinities, absurd sizes and bools are no numbers."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number and abs(value) <= _MOST else None
+    return value if is_number and 0 <= value <= _MOST else None
 
 
 def _positive(value: Any) -> int | None:
