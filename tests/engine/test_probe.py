@@ -68,6 +68,16 @@ def test_numbers_of_another_type_are_not_taken_over():
     assert (type(can.context_length), type(can.capacity_tokens)) == (int, int)
 
 
+def test_statistics_that_cannot_be_are_none():
+    routes = sglang_routes()
+    routes["/v1/loads"] = says(
+        '{"loads": [{"token_usage": "x", "num_running_reqs": 1e30, "num_waiting_reqs": null, "timestamp": 1.5}]}'
+    )
+    assert probe(routes).statistics == "metrics"
+    del routes["/metrics"]
+    assert probe(routes).statistics == "replies"
+
+
 @pytest.mark.parametrize(
     ("routes", "kind", "text"),
     [

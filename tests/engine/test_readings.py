@@ -70,7 +70,7 @@ def test_other_servers_tell_nothing():
 def test_a_reading_that_does_not_come_is_an_error():
     routes = sglang_routes()
     good = says(captured("loads_busy.json"))
-    for bad in (says(HTML), says("", 500), says("{}")):
+    for bad in (says(HTML), says("", 500), says("{}"), says('{"loads": [{"token_usage": "x", "num_running_reqs": null}]}')):
         with pytest.raises(EngineError):
             read(routes | {"/v1/loads": in_turn(good, bad)}, 0.0)
 

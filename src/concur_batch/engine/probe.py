@@ -73,7 +73,7 @@ async def _with_statistics(can: Capabilities, ask: _Ask) -> Capabilities:
     elif told is not None:
         source = "metrics"
     else:
-        old = await _try(ask, GET_LOAD)
+        old = await _try(ask, GET_LOAD) if loads is None else None
         source = "loads" if old is not None and from_get_load(read_json(old), None) is not None else "replies"
     resident = "sglang:" in text  # the kv_* gauges themselves appear only after the first batch
     return replace(can, statistics=source, resident=resident)

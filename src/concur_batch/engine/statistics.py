@@ -77,12 +77,12 @@ def from_models(data: Any, capabilities: Capabilities) -> Capabilities | None:
 
 
 def from_loads(data: Any) -> EngineStats | None:
-    """A reading from /v1/loads; None where that is something else."""
+    """A reading from /v1/loads; None where that is something else, or tells nothing that can be."""
     loads = data.get("loads") if isinstance(data, dict) else None
     if not isinstance(loads, list) or not loads or not all(isinstance(load, dict) for load in loads):
         return None
     busy_us = _sum(load.get("total_prefill_busy_us") for load in loads)
-    return EngineStats(
+    stats = EngineStats(
         capacity_tokens=_count(_pool(load, "memory") for load in loads),
         locked=_share(load.get("token_usage") for load in loads),
         running_requests=_count(load.get("num_running_reqs") for load in loads),
@@ -91,10 +91,11 @@ def from_loads(data: Any) -> EngineStats | None:
         prefill_busy_seconds_total=None if busy_us is None else busy_us / 1e6,
         epoch=_max(load.get("timestamp") for load in loads),
     )
+    return None if replace(stats, capacity_tokens=None, epoch=None) == EngineStats() else stats
 
 
 def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
-    """A reading from /get_load (removed after 0.5.17); None where that is something else.
+    """A reading from /get_load (removed after 0.5.17); None where that is something else, or tells nothing that can be.
 
     Its `num_tokens` adds the prompts of waiting requests to the locked tokens, so the share is known only while none waits.
     """
@@ -102,6 +103,8 @@ def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
     if not isinstance(loads, list) or not loads or not all(isinstance(x, dict) and "num_reqs" in x for x in loads):
         return None
     requests = _count(load.get("num_reqs") for load in loads)
+    if requests is None:
+        return None
     waiting = _count(load.get("num_waiting_reqs") for load in loads) or 0
     rank_capacity = capacity_tokens / len(loads) if capacity_tokens else None
     fullest = _max(load.get("num_tokens") for load in loads)
@@ -109,7 +112,7 @@ def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
     return EngineStats(
         capacity_tokens=capacity_tokens,
         locked=min(1.0, fullest / rank_capacity) if known and fullest is not None and rank_capacity else None,
-        running_requests=None if requests is None else max(0, requests - waiting),
+        running_requests=max(0, requests - waiting),
         queued_requests=waiting,
         epoch=_max(load.get("ts_tic") for load in loads),
     )
