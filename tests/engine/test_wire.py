@@ -74,6 +74,11 @@ def test_the_field_that_is_wrong_is_named(body, told):
     assert wrong_field(body) == told
 
 
+def test_no_more_can_be_cached_than_the_prompt_has():
+    usage = {"prompt_tokens": 50, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 10**8}}
+    assert read_reply(completion({"content": "x"}, usage=usage), "r").cached_tokens == 50
+
+
 def test_no_token_cached_is_not_the_same_as_not_told():
     assert read_reply(captured("chat_cold.json").encode(), "r").cached_tokens == 0
     for usage in ({}, {"prompt_tokens_details": None}, {"prompt_tokens_details": {}}):
@@ -119,7 +124,7 @@ def counting(count):
     """One reply for each place where a count is told."""
     yield completion({"content": "x"}, usage={"prompt_tokens": count})
     yield completion({"content": "x"}, usage={"completion_tokens": count})
-    yield completion({"content": "x"}, usage={"prompt_tokens_details": {"cached_tokens": count}})
+    yield completion({"content": "x"}, usage={"prompt_tokens": 2**53, "prompt_tokens_details": {"cached_tokens": count}})
     yield completion({"content": "x"}, usage={"reasoning_tokens": count})
     yield completion({"content": "x"}, usage={"completion_tokens_details": {"reasoning_tokens": count}})
 

@@ -123,7 +123,7 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
         finish_reason=finish_reason,
         prompt_tokens=int(usage.prompt_tokens),
         completion_tokens=int(usage.completion_tokens),
-        cached_tokens=None if cached is None else int(cached),
+        cached_tokens=None if cached is None else int(min(cached, usage.prompt_tokens)),
         reasoning_tokens=int(reasoning or 0),
         model=completion.model or "",
         logprobs=choice.logprobs,
