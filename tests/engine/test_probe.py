@@ -1,10 +1,14 @@
 import asyncio
 
 import pytest
-from chat_server import DEEP, HTML, LATIN, ChatServer, hangs, says, sglang_routes
+from chat_server import DEEP, HTML, LATIN, ChatServer, captured, hangs, says, sglang_routes
 
+from concur_batch.engine.address import parse_address
 from concur_batch.engine.openai import OpenAIEngine
+from concur_batch.engine.probe import probe as ask_what_it_is
+from concur_batch.engine.transport import Answer, Transport
 from concur_batch.errors import EngineError, EngineFailed, EngineRefused, EngineSilent
+from concur_batch.virtual import run_virtual
 
 
 def probe(routes, **options):
@@ -66,6 +70,27 @@ def test_numbers_of_another_type_are_not_taken_over():
     can = probe(routes)
     assert (can.version, can.context_length, can.capacity_tokens, can.statistics) == (None, 131072, 20000, "loads")
     assert (type(can.context_length), type(can.capacity_tokens)) == (int, int)
+
+
+@pytest.mark.parametrize("open_ones", [(), ("/v1/loads",), ("/metrics",)])
+def test_sources_of_statistics_that_hang_are_left_alone_and_in_time(open_ones):
+    answered = {"/models": captured("models.json"), "/server_info": captured("server_info.json")}
+    answered |= {"/v1/loads": captured("loads_busy.json"), "/metrics": captured("metrics.txt")}
+
+    class HalfDeaf(Transport):
+        async def ask(self, method, path, body=None, *, api=False):
+            path = path.partition("?")[0]
+            if path not in ("/models", "/server_info", *open_ones):
+                await asyncio.Event().wait()
+            return Answer(200, {}, answered[path].encode())
+
+    async def main():
+        can = await ask_what_it_is(HalfDeaf(parse_address("http://127.0.0.1:9"), "EMPTY"), "http://x", 10.0)
+        return can.statistics, asyncio.get_running_loop().time()
+
+    source, took_s = run_virtual(main())
+    assert source == {"/v1/loads": "loads", "/metrics": "metrics"}.get("".join(open_ones), "replies")
+    assert took_s < 10  # of which a run's start waits for no more
 
 
 def test_statistics_that_cannot_be_are_none():

@@ -19,7 +19,9 @@ LOADS = "/v1/loads?include=core,memory,queues"
 GET_LOAD = "/get_load"
 METRICS = "/metrics"
 
-_Ask: TypeAlias = Callable[[str], Awaitable[Answer]]
+_SOURCE_S = 5.0  # for one source of statistics; one that takes longer would be of no use during the run either
+
+_Ask: TypeAlias = Callable[[str], Awaitable[Answer | None]]
 
 
 def read_json(answer: Answer) -> Any:
@@ -35,12 +37,18 @@ def read_json(answer: Answer) -> Any:
 async def probe(transport: Transport, where: str, timeout_s: float) -> Capabilities:
     """Ask. Raises EngineDown where nothing is there, EngineSilent where it does not answer in time, EngineError where what answers is no model server."""
 
-    async def ask(path: str, *, api: bool = False) -> Answer:
+    async def ask(path: str, *, api: bool = False, within_s: float = timeout_s) -> Answer:
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(within_s):
                 return await transport.ask("GET", path, api=api)
         except TimeoutError:
-            raise EngineSilent(f"{where}: no answer to {path} within {timeout_s:g} s") from None
+            raise EngineSilent(f"{where}: no answer to {path} within {within_s:g} s") from None
+
+    async def ask_source(path: str) -> Answer | None:
+        try:
+            return await ask(path, within_s=min(timeout_s, _SOURCE_S))
+        except EngineError:  # a source that fails now, or hangs, is left alone
+            return None
 
     can = Capabilities()
     models = await ask("/models", api=True)
@@ -59,33 +67,23 @@ async def probe(transport: Transport, where: str, timeout_s: float) -> Capabilit
             "model server; check host, port and path"
         )
     can = listed or can
-    return can if can.kind == "openai" else await _with_statistics(can, ask)
+    return can if can.kind == "openai" else await _with_statistics(can, ask_source)
 
 
 async def _with_statistics(can: Capabilities, ask: _Ask) -> Capabilities:
     """Which of SGLang's sources of statistics are open."""
-    metrics = await _try(ask, METRICS)
-    text = metrics.body.decode("utf-8", "replace") if metrics is not None else ""
+    metrics, loads = await asyncio.gather(ask(METRICS), ask(LOADS))
+    text = metrics.body.decode("utf-8", "replace") if metrics is not None and metrics.status == 200 else ""
     told = from_metrics(text)
-    loads = await _try(ask, LOADS)
     if loads is not None and from_loads(read_json(loads)) is not None:
         source = "loads"
     elif told is not None:
         source = "metrics"
     else:
-        old = await _try(ask, GET_LOAD) if loads is None else None
+        old = await ask(GET_LOAD) if loads is not None and loads.status == 404 else None
         source = "loads" if old is not None and from_get_load(read_json(old), None) is not None else "replies"
     resident = "sglang:" in text  # the kv_* gauges themselves appear only after the first batch
     return replace(can, statistics=source, resident=resident)
-
-
-async def _try(ask: _Ask, path: str) -> Answer | None:
-    """The answer if it is good; a source that fails now is left alone."""
-    try:
-        answer = await ask(path)
-    except EngineError:
-        return None
-    return answer if answer.status == 200 else None
 
 
 def _what(answer: Answer) -> str:
