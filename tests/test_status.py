@@ -51,8 +51,12 @@ STORY = [
 
 
 def printed(state, holder, run_dir=RUN):
+    return words(status_dict(state, run_dir, holder))
+
+
+def words(status):
     console = Console(width=60, record=True, file=StringIO())
-    console.print(render_status(status_dict(state, run_dir, holder)))
+    console.print(render_status(status))
     text = console.export_text()
     assert max(len(line) for line in text.splitlines()) <= 60
     return " ".join(text.split())
@@ -163,6 +167,17 @@ def test_a_finished_run_offers_its_failures_only(error, command):
     story = [STORY[0], r.BatchLoaded(t=0.0, tasks=1, rollouts=1), *rollout("a", last), r.SegmentFinished(t=5.0, cause="finished")]
     assert status_dict(fold(story), Path("a b"), None)["next_command"] == command
     assert "1, of 1 task " in printed(fold(story), None)
+
+
+@pytest.mark.parametrize("error", [None, REFUSED])
+def test_a_finished_run_whose_results_were_never_written_is_not_done(error):
+    last = end("a", "error" if error else "completed", error=error)
+    story = [STORY[0], r.BatchLoaded(t=0.0, tasks=1, rollouts=1), *rollout("a", last), r.SegmentFinished(t=5.0, cause="finished")]
+    told = status_dict(fold(story), RUN, None, results_written=False)
+    assert (told["condition"], told["results_written"], told["next_command"]) == ("finished", False, "concur resume runs/first")
+    assert "results are not written yet" in words(told)
+    assert "not written" not in words(status_dict(fold(story), RUN, None))
+    assert status_dict(fold(story), RUN, None, results_written=False, resumable=False)["next_command"] is None
 
 
 @pytest.mark.parametrize(

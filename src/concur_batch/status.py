@@ -54,15 +54,17 @@ def condition(state: RunState, holder: Holder | None, *, has_results: bool = Fal
     return state.finished or "broke off"
 
 
-def next_command(state: RunState, run_dir: Path, holder: Holder | None, *, max_attempts: int) -> str | None:
+def next_command(
+    state: RunState, run_dir: Path, holder: Holder | None, *, max_attempts: int, results_written: bool = True
+) -> str | None:
     """What to type to bring the run further; None: nothing is left to do, or a process is at it.
 
-    A failed rollout that has had `max_attempts` is done with.
+    `results_written`: they are of the whole journal. A failed rollout that has had `max_attempts` is done with.
     """
     resume = f"concur resume {shlex.quote(str(run_dir))}"
     if holder is not None:
         return None if holder.alive else f"{resume} --take-over"
-    if state.finished != "finished" or state.live or state.unstarted:
+    if state.finished != "finished" or state.live or state.unstarted or not results_written:
         return resume
     may_retry = any(attempt < max_attempts for attempt in state.failed_attempts.values())
     return f"{resume} --retry-failed" if may_retry else None
@@ -75,15 +77,17 @@ def status_dict(
     *,
     resumable: bool = True,
     has_results: bool = False,
+    results_written: bool = True,
     max_attempts: int = MAX_ATTEMPTS,
 ) -> dict[str, Any]:
     """The run's status in plain types, ready for JSON; what is not known is None. Keys: `docs/results.md`.
 
     `finished + failed + running + paused + waiting` is all rollouts. Without a process at work nobody runs: whoever had
-    begun counts as paused. Speeds are those of the present segment.
+    begun counts as paused. Speeds are those of the present segment. `results_written`: results.parquet is of the whole journal.
     """
     totals, seconds = state.segment_totals, state.time
     word = condition(state, holder, has_results=has_results)
+    command = next_command(state, run_dir, holder, max_attempts=max_attempts, results_written=results_written)
     at_work = word in ("running", "draining")
     running = state.active if at_work else 0
     engines = (
@@ -95,7 +99,8 @@ def status_dict(
         "live": holder is not None,
         "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
         "drain_cause": state.draining if word != STARTING else None,
-        "next_command": next_command(state, run_dir, holder, max_attempts=max_attempts) if resumable and word != LOST else None,
+        "next_command": command if resumable and word != LOST else None,
+        "results_written": results_written,
         "tasks": state.tasks,
         "rollouts": state.rollouts,
         "finished": len(state.ended) - state.failed,  # ended with a result, limits reached among them
@@ -189,6 +194,8 @@ def _lines(status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Te
         message = error["message"].removeprefix(f"{error['rollout']}: ")
         who = f"{_short(error['rollout'])}: {_short(error['class'])}"
         yield "error", Text(f"{who}: {_short(message)}", style="red", overflow="fold")
+    if status["condition"] == "finished" and not status["results_written"]:
+        yield "results", Text("are not written yet", style="yellow")
     if status["next_command"]:
         yield "next", Text(status["next_command"], style="bold", overflow="fold")
 

@@ -35,6 +35,23 @@ def summary(folder):
     return json.loads((folder / "out" / "summary.json").read_text())
 
 
+def status(folder):
+    return json.loads(concur("status", "out", "--json", cwd=folder).stdout)
+
+
+@pytest.mark.parametrize("lost", [("results.parquet", "summary.json"), ("summary.json",)])
+def test_results_that_were_never_written_are_told_and_the_next_command_writes_them(tmp_path, lost):
+    """As after a kill between the last record and the results."""
+    ran(tmp_path)
+    for name in lost:
+        (tmp_path / "out" / name).unlink()
+    told = status(tmp_path)
+    assert (told["condition"], told["results_written"], told["next_command"]) == ("finished", False, "concur resume out")
+    resumed(tmp_path)
+    assert (tmp_path / "out" / "results.parquet").exists()
+    assert (status(tmp_path)["results_written"], status(tmp_path)["next_command"]) == (True, None)
+
+
 @pytest.mark.parametrize("was_there", [False, True])
 def test_a_run_that_never_begins_can_be_begun_in_the_same_place(was_there, tmp_path):
     if was_there:

@@ -198,6 +198,15 @@ def _checked(content: Any, path: Path) -> dict[str, Any]:
     return content
 
 
+def summary_in(directory: Path) -> dict[str, Any]:
+    """What its summary.json holds; empty where there is none, or none that can be read."""
+    try:
+        summary = json.loads((directory / "summary.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
 def link_latest(directory: Path) -> None:
     """Point runs/latest at it, for a directory under runs/."""
     link = directory.parent / "latest"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from concur_batch.cli import directory
 from concur_batch.journal.reader import JournalReader
@@ -31,7 +29,7 @@ def collection(run_dir: Path) -> Iterator[Collection]:
 @contextmanager
 def _told(run_dir: Path) -> Iterator[Collection]:
     """`results.parquet` where it is of the whole journal, as its summary tells, or where there is no journal, or an empty one; else the journal."""
-    paths, parquet, summary = segments(run_dir), run_dir / "results.parquet", _summary(run_dir)
+    paths, parquet, summary = segments(run_dir), run_dir / "results.parquet", directory.summary_in(run_dir)
     has_journal = any(map(_holds_any, paths))
     if parquet.exists() and (not has_journal or summary.get("segments") == len(paths)):
         from concur_batch.results.parquet_collection import ParquetCollection  # noqa: PLC0415 - pyarrow, only where it is read
@@ -57,11 +55,3 @@ def _holds_any(segment: Path) -> bool:
         return segment.stat().st_size > 0
     except OSError:
         return True  # whoever reads it says what is wrong
-
-
-def _summary(run_dir: Path) -> dict[str, Any]:
-    try:
-        summary = json.loads((run_dir / "summary.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return summary if isinstance(summary, dict) else {}

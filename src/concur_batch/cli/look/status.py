@@ -21,12 +21,14 @@ def print_status(run_dir: Path, *, as_json: bool) -> int:
     resumable = not described.get("simulated")
     holder = holder_of(run_dir)
     state = fold_journal(run_dir)
+    has_results = (run_dir / directory.RESULTS).exists()
     status = status_dict(
         state,
         run_dir,
         holder,
         resumable=resumable,
-        has_results=(run_dir / "results.parquet").exists(),
+        has_results=has_results,
+        results_written=has_results and directory.summary_in(run_dir).get("segments") == state.segments,
         max_attempts=_max_attempts(described["config"]),
     )
     if as_json:
