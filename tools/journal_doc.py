@@ -19,7 +19,7 @@ BEGIN, END = "<!-- records:begin -->", "<!-- records:end -->"
 
 
 def _plain_type(source: str) -> str:
-    return source.replace("Message", "object").replace("|", "or")
+    return re.sub(r"_(Epoch|Seconds)\b", "float", source).replace("Message", "object").replace("|", "or")
 
 
 def _table(kind: type[records.Record]) -> list[str]:

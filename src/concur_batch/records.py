@@ -7,13 +7,18 @@ wall-clock time of that zero. Most fields at their default are left out of the l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
 from concur_batch.task import Message
 
 VERSION = 1
+
+
+# Of both the sum is a date, which ends with the year 9999.
+_Epoch: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2e11)]
+_Seconds: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=5e10)]
 
 
 def _version() -> int:
@@ -23,14 +28,14 @@ def _version() -> int:
 class Record(msgspec.Struct, tag_field="kind", omit_defaults=True, kw_only=True, gc=False):
     """Base of all: `kind` (added by the codec), `t`, and the schema's version."""
 
-    t: float
+    t: _Seconds
     v: int = msgspec.field(default_factory=_version)  # a factory: written although it is always the same
 
 
 class SegmentStarted(Record, tag="segment_started"):
     """First line of every segment: one writing process has begun."""
 
-    epoch: float  # seconds since 1970 at t = 0
+    epoch: _Epoch  # seconds since 1970 at t = 0
     host: str
     pid: int
     version: str  # of concur

@@ -152,6 +152,18 @@ def test_a_later_version_says_so(journal):
         fold_journal(journal.run)
 
 
+@pytest.mark.parametrize("field", ["epoch", "t"])
+@pytest.mark.parametrize("value", [1e18, -1e18, 1e300])
+def test_a_date_that_cannot_be_is_a_broken_line(journal, field, value):
+    told = {"epoch": 1e9, "t": 0.0} | {field: value}
+    journal(line(r.SegmentStarted(**told, host="h", pid=1, version="1")))
+    for reading in (fold_journal, lambda run: list(JournalReader(run).records())):
+        with pytest.raises(
+            RunDirectoryError, match=r"000001\.jsonl:1: broken journal line \(Expected `float` .*\); move the line out"
+        ):
+            reading(journal.run)
+
+
 def test_another_run_in_its_place_is_begun_anew(journal):
     follower = Follower(journal.run)
     journal(line(paused(1)) + line(paused(2)))

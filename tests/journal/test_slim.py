@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import get_args
+from typing import Annotated, get_args, get_origin
 
 import msgspec
 import pytest
@@ -29,6 +29,8 @@ def of_type(name, kind):
     """Values for a field."""
     if name in BY_NAME:
         return BY_NAME[name]
+    if get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     if kind is int:
         return SMALL
     if kind is float:
