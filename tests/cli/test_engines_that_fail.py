@@ -126,6 +126,28 @@ def test_an_unknown_model_is_told_with_those_there_are(tmp_path):
     assert "qwen, llama" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("then", "asked", "noted"), [(("m",), "m", False), (("b", "m"), "m", False), (("b", "c"), "b", True), ((), "", False)]
+)
+def test_a_resumed_run_goes_on_with_its_model_or_says_that_it_does_not(tmp_path, then, asked, noted):
+    models = []
+
+    async def answer(request, n):
+        models.append((await request.json())["model"])
+        return web.json_response(chat("hello"))
+
+    with Server(answer, models=("m", "x")) as server:
+        run(tmp_path, server.url, code=0)
+    with Server(answer, models=then) as server:
+        grown = tmp_path / "job.jsonl"
+        grown.write_text(grown.read_text() + json.dumps({"id": "more", "prompt": "x"}) + "\n")
+        done = concur("resume", "out", "--engine", server.url, "--no-live", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert models[-1] == asked
+    said = f"note: {server.url} serves b, and so far this run used m: its results will hold answers of both"
+    assert (said in done.stderr) == noted == ("note: " in done.stderr)
+
+
 def test_html_is_no_engine(tmp_path):
     async def page(request):
         return web.Response(text="<html>hello</html>", content_type="text/html")

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     engines = parts.engines(config)
     try:
         await probe_all(engines, config)
-        served = [(engine, _model(engine, config)) for engine in engines]
+        served = [(engine, _model(engine, config, _models_before(batch.state))) for engine in engines]
         agents = Agents(config)
         await agents.prepare(served, batch.run_dir, resumed=bool(segments(batch.run_dir)))
         batch.settle()
@@ -196,6 +196,7 @@ def _record_start(recorder: Recorder, batch: Batch) -> None:
 
 def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
     """A segment's first records, and what the user has to know before it runs."""
+    before = _models_before(batch.state)
     _record_start(recorder, batch)
     console = Console(stderr=True, highlight=False)
     console.print(f"run directory: {batch.run_dir}", markup=False, soft_wrap=True)
@@ -205,6 +206,8 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
             console.print(f"engine: {_simulated(lane.name, batch.config)}", markup=False, soft_wrap=True)
         if lane.note is not None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
+        if lane.model and before and lane.model not in before.values():
+            console.print(f"note: {_other_model(lane, before)}", markup=False, soft_wrap=True)
     commands = batch.job.uses_tool(("shell", "python"), batch.toolbox.offered)
     for warning in batch.toolbox.warnings if commands else ():
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
@@ -256,14 +259,29 @@ def _mend(error: EngineDown) -> str:
     return "start it, correct --engine, or wait longer with --set engine.start_wait_s=600"
 
 
-def _model(engine: Engine, config: Config) -> str:
-    """What to ask for where a task names no model. Raises InputError for one that is not served."""
+def _model(engine: Engine, config: Config, before: Mapping[str, str]) -> str:
+    """What to ask for where a task names no model: as `before`, where it serves that. Raises InputError for one that is not served."""
     served, wanted = engine.capabilities.models, config.engine.model
     if wanted is None:
-        return served[0] if served else ""
+        known = (before.get(engine.name, ""), *before.values())
+        return next(filter(engine.capabilities.lists, known), served[0] if served else "")
     if served and not engine.capabilities.lists(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
+
+
+def _models_before(state: RunState) -> dict[str, str]:
+    """What earlier segments asked each engine for, last."""
+    return {name: view.seen.model for name, view in state.all_engines.items() if view.seen is not None and view.seen.model}
+
+
+def _other_model(lane: Lane, before: Mapping[str, str]) -> str:
+    """What to say where a run goes on with a model that it did not have so far."""
+    so_far = " and ".join(sorted(set(before.values())))
+    return (
+        f"{lane.name} serves {lane.model}, and so far this run used {so_far}: its results will hold answers of both; if that is not "
+        f"meant, stop it, and go on where {so_far} is served"
+    )
 
 
 # The process -----------------------------------------------------------------------------------------------------------
