@@ -99,11 +99,29 @@ def test_a_seed_is_the_runs_as_a_rows_is_its_tasks(sets, file, env, tmp_path):
     assert seeds(from_saved(to_json(config), cli={}, env={})) == seeds(config)
 
 
-def test_it_is_given_once(tmp_path):
-    said = r"^sampling\.seed \(--set sampling\.seed\): stands beside run\.seed \(environment CONCUR_RUN_SEED\); give one of the two\.$"
+def test_it_is_given_once_in_one_place(tmp_path):
+    said = (
+        r"^run\.seed \(--set run\.seed\) and sampling\.seed \(--set sampling\.seed\) are one and the same; give one of the two\.$"
+    )
     with pytest.raises(InputError, match=said):
-        made(tmp_path, ["sampling.seed=9"], env={"CONCUR_RUN_SEED": "5"})
-    assert made(tmp_path, ["sampling.seed=none"], "[sampling]\nseed = 9\n", {"CONCUR_RUN_SEED": "5"}).run.seed == 5
+        made(tmp_path, ["sampling.seed=9", "run.seed=5"])
+    with pytest.raises(InputError, match=r"c\.toml\) are one and the same"):
+        made(tmp_path, file="[run]\nseed = 1\n[sampling]\nseed = 1\n")
+
+
+@pytest.mark.parametrize(
+    ("sets", "file", "env", "seed"),
+    [
+        (["run.seed=5"], "[sampling]\nseed = 9\n", {}, 5),
+        (["sampling.seed=9"], "[run]\nseed = 5\n", {"CONCUR_RUN_SEED": "6"}, 9),
+        ([], "[sampling.extra_body]\nseed = 9\n", {"CONCUR_RUN_SEED": "5"}, 5),
+        (["sampling.seed=none"], "[sampling]\nseed = 9\n", {}, 0),
+        (["sampling.seed=none"], "[run]\nseed = 9\n", {}, 9),
+    ],
+)
+def test_of_several_places_the_later_counts(sets, file, env, seed, tmp_path):
+    config = made(tmp_path, sets, file, env)
+    assert (config.run.seed, config.sampling.get("seed")) == (seed, None)
 
 
 def test_a_run_that_was_begun_with_one_for_all_calls_goes_on_with_it():

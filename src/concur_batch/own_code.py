@@ -14,17 +14,15 @@ from types import ModuleType
 from concur_batch.errors import InputError
 
 
-def load_file(path: Path, told: str = "") -> ModuleType:
-    """The module of a file that exists, run once: an agent and tools of one file share what it keeps. It may import its
-    neighbours, as a script may. `told`: what errors begin with.
+def load_file(path: Path, kind: str, told: str = "") -> ModuleType:
+    """The module of a file that exists, run anew; it may import its neighbours, as a script may. `kind`: what it is loaded for, since
+    agents and tools of one file are two modules. `told`: what errors begin with.
 
     Raises InputError, also one of the file's own, which stays as it is.
     """
     path = path.resolve()
     _importable(path.parent)
-    name = f"concur_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
+    name = f"concur_{kind}_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{told}{path}: not a Python file; its name must end in .py")

@@ -8,7 +8,6 @@ from concur_batch.agent.base import agent, schema_of
 from concur_batch.agent.react import react
 from concur_batch.agent.registry import find_agent
 from concur_batch.errors import InputError
-from concur_batch.toolbox.load import load_tools
 
 
 def test_react_is_built_in():
@@ -26,18 +25,6 @@ def test_a_file_may_import_its_neighbours(tmp_path, monkeypatch):
     (tmp_path / "neighbour_of_mine.py").write_text("WORD = 'hi'\n")
     (tmp_path / "mine.py").write_text("from neighbour_of_mine import WORD\nasync def solve(task, ctx):\n    return WORD\n")
     assert find_agent(f"{tmp_path}/mine.py:solve").__name__ == "solve"
-
-
-def test_an_agent_and_tools_of_one_file_share_what_it_keeps(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    (tmp_path / "both.py").write_text(
-        "from concur_batch.toolbox import tool\nSEEN = []\n"
-        "@tool\ndef look() -> str:\n    return str(SEEN)\n"
-        "async def solve(task, ctx):\n    return SEEN\n"
-    )
-    load_tools([str(tmp_path / "both.py")], workspaces=tmp_path)
-    (module,) = [module for name, module in sys.modules.items() if name.startswith("concur_both_")]
-    assert find_agent(f"{tmp_path}/both.py:solve").__globals__["SEEN"] is module.SEEN
 
 
 @pytest.mark.parametrize(

@@ -76,8 +76,19 @@ def test_while_calls_are_under_way_and_nothing_is_heard_the_limit_stays():
         limit = it.update(sample(float(second), prompt_tokens=0, cached_tokens=0, **nothing))
         assert (limit.tokens, limit.reason) == (cut.tokens, "no-evidence")
     heard = it.update(sample(60.0))
-    assert heard.tokens > cut.tokens
+    assert cut.tokens < heard.tokens <= cut.tokens + 0.011 * POOL
     assert heard.reason == "grow"
+
+
+def test_a_server_that_tells_nothing_of_itself_is_not_waited_for():
+    it = law()
+    busy = [agent(n, 9000, calls=1) for n in range(10)]
+    for second in range(1, 30):
+        replied = second % 10 == 5
+        told = {"prompt_tokens": 3000, "cached_tokens": None, "missed_tokens": None} if replied else {}
+        limit = it.update(Sample(engine="e", time=float(second), **told))
+        list(it.yielding(roster(UNLIMITED, busy, now=float(second))))
+    assert limit == Limit(agents=64, reason="no cache evidence: fixed:64")
 
 
 def test_without_cache_evidence_it_is_fixed_and_says_so():

@@ -62,6 +62,14 @@ def test_a_module_is_found_from_here(tmp_path: Path) -> None:
     assert load("package_of_tools.mine").offered == ("add",)
 
 
+def test_a_file_is_run_anew_each_time_it_is_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(GOOD)
+    assert load("mine.py").offered == ("add",)
+    file.write_text(GOOD.replace("def add", "def plus_"))
+    assert load("mine.py").offered == ("plus_",)
+
+
 def test_an_own_tool_takes_the_place_of_a_built_in_one(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(GOOD.replace("def add", "def shell"))
     tools = load("mine.py")

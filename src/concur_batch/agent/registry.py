@@ -47,4 +47,4 @@ def _load(place: str, told: str) -> ModuleType:
     path = Path(place)
     if not path.is_file():
         raise InputError(f"{told}there is no file {place}")
-    return load_file(path, told)
+    return load_file(path, "agent", told)

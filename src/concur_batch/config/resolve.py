@@ -6,6 +6,7 @@ import difflib
 import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ OPTIONS = {
     "run.n": "--n/-n",
 }
 _CONTROLLER = ("controller", "name")
+_SEED = ("run", "seed")
+_SEEDS = (("sampling", "seed"), ("sampling", "extra_body", "seed"))
 _LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
 
 
@@ -58,27 +61,29 @@ def resolve(cli: Mapping[str, Any], sets: Sequence[str], config_file: Path | Non
     if config_file is None and env.get("CONCUR_CONFIG"):
         config_file = Path(env["CONCUR_CONFIG"])
     file = from_file(config_file) if config_file is not None else []
-    return _seeded(build([fallbacks(env), layer(file), layer(from_env(env)), command_line(cli, sets)]))
+    return build(_seeded([fallbacks(env), layer(file), layer(from_env(env)), command_line(cli, sets)]))
 
 
-def _seeded(config: Config) -> Config:
-    """A `seed` in `sampling` is the run's, as one in a row is the task's. Raises InputError where `run.seed` is given, too."""
-    further = config.sampling.get("extra_body") or {}
-    given = "sampling.extra_body.seed" if "seed" in further else "sampling.seed"
-    seed = further.get("seed", config.sampling.get("seed"))
-    if seed is None:
-        return config
-    source, sampling = config.sources[given], _without_seed(config.sampling)
-    if "run.seed" in config.sources:
-        raise InputError(f"{given} ({source}): stands beside run.seed ({config.sources['run.seed']}); give one of the two.")
-    if further:
-        sampling["extra_body"] = _without_seed(further)
-    run = config.run.model_copy(update={"seed": seed})
-    return config.model_copy(update={"run": run, "sampling": sampling, "sources": {**config.sources, "run.seed": source}})
+def _seeded(layers: Iterable[Sequence[Given]]) -> list[list[Given]]:
+    """A `seed` in `sampling` is the run's, as one in a row is its task's; as none it takes back what a layer before gave so.
 
-
-def _without_seed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fields.items() if key != "seed"}
+    Raises InputError where one layer gives two.
+    """
+    found: list[list[Given]] = []
+    taken: list[Given] = []  # from `sampling`
+    for one in layers:
+        told = [given for given in one if given.path in _SEEDS]
+        if any(given.value is None for given in told):
+            found = [[given for given in before if given not in taken] for before in found]
+        own = [given for given in one if given.path == _SEED]
+        seeds = [given for given in told if given.value is not None]
+        if len(own + seeds) > 1:
+            places = " and ".join(f"{given.dotted} ({given.source})" for given in own + seeds)
+            raise InputError(f"{places} are one and the same; give one of the two.")
+        seeds = [replace(given, path=_SEED) for given in seeds]
+        taken += seeds
+        found.append([given for given in one if given not in told] + seeds)
+    return found
 
 
 def command_line(cli: Mapping[str, Any], sets: Sequence[str]) -> list[Given]:

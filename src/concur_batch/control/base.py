@@ -60,9 +60,9 @@ class Sample:
     factor: float = 1.0  # by which a person has scaled the limits that were decided
 
     @property
-    def silent(self) -> bool:
-        """No reply has come, and no fresh reading."""
-        return not self.prompt_tokens and self.capacity_tokens is None and self.locked is None
+    def is_read(self) -> bool:
+        """A fresh reading of the engine has come."""
+        return (self.capacity_tokens, self.locked, self.running_requests) != (None, None, None)
 
     @property
     def held_back(self) -> bool:

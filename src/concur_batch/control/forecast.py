@@ -61,6 +61,7 @@ class Forecast(Admission):
         self._limited: tuple[int, float] | None = None  # the last limit on tokens, and the pool that it was of
         self._limit: Limit | None = None  # the last, as it was told
         self._calls = 0  # under way
+        self._tells = False  # the engine has been read once
         self._cycle = Cycle()
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = self._light = False  # nobody is held back; because that is harmless
@@ -83,8 +84,10 @@ class Forecast(Admission):
         return Limit(agents=min(self._start.most, self._max_agents), reason="first")
 
     def update(self, sample: Sample) -> Limit:
-        """The limit from now on, in tokens. While calls are under way and nothing is heard of the engine, it stays."""
-        if self._limit is not None and self._calls and sample.silent:
+        """The limit from now on, in tokens. While calls are under way and an engine that tells of itself is not heard of, it stays."""
+        self._tells = self._tells or sample.is_read
+        if self._limit is not None and self._tells and self._calls and not sample.is_read and not sample.prompt_tokens:
+            self._sampled = sample.time
             return self._limit._replace(reason="no-evidence")
         self._limit = self._decided(sample)
         return self._limit

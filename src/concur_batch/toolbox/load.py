@@ -67,7 +67,7 @@ def _read(source: str) -> list[Tool]:
     is_file = source.endswith(".py") or "/" in source or source.startswith(".")
     if is_file:
         _check_file(Path(source))
-        module = load_file(Path(source))
+        module = load_file(Path(source), "tools")
     else:
         module = load_module(source, f"--tools {source}: ", instead=_INSTEAD)
     functions = {id(item): item for item in vars(module).values() if inspect.isroutine(item) and hasattr(item, MARK)}
