@@ -35,11 +35,11 @@ def test_aimd_takes_parameters():
         ("aimd", {"alhpa": 3}, "did you mean alpha"),
         ("aimd", {"beta": 2}, "controller.beta"),
         ("forecast", {"miss_low": 0.5}, "controller.miss_low: should not be above miss_high, which is 0.1"),
+        ("aimd", {"u_low": 0.9}, "^controller.u_low: should not be above u_high, which is 0.5 [(]got 0.9[)]$"),
         ("aimd", {"u_low": 0.9, "u_high": 0.1}, "controller.u_low: should not be above u_high, which is 0.1"),
-        ("aimd", {"floor": 9, "ceiling": 3}, "controller.floor: should not be above ceiling, which is 3"),
-        ("aimd", {"first": 9, "ceiling": 3}, "controller.first: should not be above ceiling, which is 3"),
-        ("turnover", {"floor": 9, "ceiling": 3}, "controller.floor: should not be above ceiling, which is 3"),
-        ("turnover", {"first": 9, "ceiling": 3}, "controller.first: should not be above ceiling, which is 3"),
+        ("aimd", {"u_high": 0.1}, "^controller.u_high: should not be below u_low, which is 0.2 [(]got 0.1[)]$"),
+        ("aimd", {"floor": 9, "ceiling": 3}, "^controller.floor: should not be above ceiling, which is 3 [(]got 9[)]$"),
+        ("turnover", {"floor": 9, "ceiling": 3}, "^controller.floor: should not be above ceiling, which is 3 [(]got 9[)]$"),
         ("aimd", {"fill": 0.9}, "controller.fill: aimd has no such parameter; forecast has it"),
         ("aimd", {"zzz": 1}, "aimd has no such parameter; it has .*alpha.*pause, back"),
         ("off", {"alpha": 3}, "controller.alpha: off has no parameters but pause and back; aimd has it"),
@@ -50,6 +50,12 @@ def test_aimd_takes_parameters():
 def test_what_is_wrong_is_told_with_the_mend(name, parameters, words):
     with pytest.raises(InputError, match=words):
         make_policy(name, parameters, 1024)
+
+
+@pytest.mark.parametrize("name", ["aimd", "turnover"])
+@pytest.mark.parametrize("given", [{}, {"first": 9}])
+def test_the_first_limit_is_no_higher_than_the_ceiling(name, given):
+    assert make_policy(name, {**given, "ceiling": 1}, 1024).controller.first.agents == 1
 
 
 @pytest.mark.parametrize(("name", "model"), [("forecast", ForecastParameters), ("aimd", AimdParameters)])

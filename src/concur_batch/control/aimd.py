@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 from math import fsum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from concur_batch.control.base import Limit, Sample
 
@@ -26,8 +26,8 @@ class AimdParameters(BaseModel):
 
     alpha: float = Field(2.0, gt=0, description="agents added when U < u_low [paper]")
     beta: float = Field(0.5, gt=0, lt=1, description="factor of a cut [paper]")
-    u_high: float = Field(0.5, ge=0, le=1, description="above this share it may be cut [paper]")
     u_low: float = Field(0.2, ge=0, le=1, description="below this share the window grows [paper]")
+    u_high: float = Field(0.5, ge=0, le=1, description="above this share it may be cut [paper]")
     h_thresh: float = Field(0.2, ge=0, le=1, description="hit rate below which it is cut [paper]")
     u: Literal["locked", "resident", "committed"] = Field(
         "locked", description="what U counts: KV of running requests, all cached KV, or contexts of active agents [open]"
@@ -35,28 +35,22 @@ class AimdParameters(BaseModel):
     interval_s: float = Field(1.0, gt=0, description="seconds of engine time between two steps of the law [open]")
     h_window_s: float = Field(15.0, gt=0, description="H is averaged over so many seconds [open; the paper does not smooth]")
     u_window_s: float = Field(0.0, ge=0, description="U is averaged over so many seconds; 0: the last reading [open]")
-    ceiling: int | None = Field(None, ge=1, description="greatest window; none: --max-agents [open]")
     first: int = Field(8, ge=1, description="window before the first sample [open]")
     floor: int = Field(2, ge=1, description="least window [open]")
+    ceiling: int | None = Field(None, ge=1, description="greatest window; none: --max-agents [open]")
     slow_start: bool = Field(default=False, description="double instead of + alpha until the first cut [open]")
     rounding: Literal["floor", "nearest", "ceil"] = Field("floor", description="from the law's real W to agents [open]")
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache [open]")
 
-    @field_validator("u_low")
-    @classmethod
-    def _below_high(cls, value: float, info: ValidationInfo) -> float:
-        high = info.data.get("u_high", 1.0)
-        if value > high:
-            raise ValueError(f"should not be above u_high, which is {high:g}")
-        return value
-
-    @field_validator("first", "floor")
-    @classmethod
-    def _within_ceiling(cls, value: int, info: ValidationInfo) -> int:
-        ceiling = info.data.get("ceiling")
-        if ceiling is not None and value > ceiling:
-            raise ValueError(f"should not be above ceiling, which is {ceiling}")
-        return value
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.u_low > self.u_high:
+            if "u_low" in self.model_fields_set:
+                raise ValueError(f"u_low: should not be above u_high, which is {self.u_high:g} (got {self.u_low:g})")
+            raise ValueError(f"u_high: should not be below u_low, which is {self.u_low:g} (got {self.u_high:g})")
+        if "floor" in self.model_fields_set and self.ceiling is not None and self.floor > self.ceiling:
+            raise ValueError(f"floor: should not be above ceiling, which is {self.ceiling} (got {self.floor})")
+        return self
 
 
 class _Point(NamedTuple):

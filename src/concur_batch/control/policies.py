@@ -169,4 +169,7 @@ def _checked(model: type[M], parameters: dict[str, Any], name: str, others: tupl
             mend = f"; did you mean {near[0]}?" if near else _owners(key)
             known = f"; it has {', '.join((*model.model_fields, *others))}"
             raise InputError(f"controller.{key}: {name} has no such parameter{mend or known}") from None
-        raise InputError(f"controller.{key}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r})") from None
+        message = first["msg"].removeprefix("Value error, ")
+        if not key:  # parameters that contradict each other: it says which
+            raise InputError(f"controller.{message}") from None
+        raise InputError(f"controller.{key}: {message} (got {first['input']!r})") from None

@@ -16,7 +16,9 @@ youngest, here the newest pause at their next boundary; below that mark, the lim
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.base import Admission, AgentView, Limit, Roster, Sample
@@ -41,21 +43,19 @@ class TurnoverParameters(BaseModel):
     soon_steps: int = Field(6, ge=1, description="so many steps after a drain are soon [source]")
     interval_s: float = Field(5.0, gt=0, description="seconds of engine time between two steps of the law [source]")
     fresh_s: float = Field(15.0, gt=0, description="agents that end in a longer gap between readings do not count [source]")
-    ceiling: int | None = Field(None, ge=1, description="greatest limit; none: --max-agents [open; the source has 1024]")
     first: int | None = Field(None, ge=1, description="limit before the first reading; none: see longest_tokens [source]")
     longest_tokens: int = Field(
         32_768, ge=1, description="the first limit is the pool over this; the source takes the model's longest context [open]"
     )
     floor: int = Field(1, ge=1, description="least limit [source]")
+    ceiling: int | None = Field(None, ge=1, description="greatest limit; none: --max-agents [open; the source has 1024]")
     fallback: int = Field(64, ge=1, description="fixed limit where the engine tells nothing about its cache [open]")
 
-    @field_validator("first", "floor")
-    @classmethod
-    def _within_ceiling(cls, value: int | None, info: ValidationInfo) -> int | None:
-        ceiling = info.data.get("ceiling")
-        if value is not None and ceiling is not None and value > ceiling:
-            raise ValueError(f"should not be above ceiling, which is {ceiling}")
-        return value
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.ceiling is not None and self.floor > self.ceiling:  # its default is 1
+            raise ValueError(f"floor: should not be above ceiling, which is {self.ceiling} (got {self.floor})")
+        return self
 
 
 class Turnover(Admission):
