@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from forked import PIPE, Program, concur
@@ -130,6 +131,12 @@ def test_a_history_in_which_all_failed_is_told(tmp_path, job):
     run(tmp_path, job, "failed", "--agent", f"{failing}:solve", code=1)
     told = run(tmp_path, job, "next", *FORECAST, "--history", "failed")
     assert "failed: tells nothing of this job's tasks: none of its rollouts had a reply and no error" in told
+
+
+def test_a_history_without_counts_is_not_told_as_failed(tmp_path):
+    columns = {"id": ["t0"], "status": ["completed"], "context_tokens": pa.array([None], pa.int64())}
+    pq.write_table(pa.table(columns), tmp_path / "results.parquet")
+    assert "or its engine counted no tokens" in hints.why_nothing(str(tmp_path))
 
 
 def test_so_it_is_by_simulations(tmp_path, earlier):

@@ -48,7 +48,7 @@ def why_nothing(history: str) -> str:
     from concur_batch.results.contexts import contexts  # noqa: PLC0415 - pyarrow, only where there is a history
 
     if next(contexts(Path(history)), None) is None:
-        return "none of its rollouts had a reply and no error"
+        return "none of its rollouts had a reply and no error, or its engine counted no tokens"
     return "there is none of the same id that had a reply and no error"
 
 
