@@ -22,21 +22,22 @@ def _plain_type(source: str) -> str:
     return re.sub(r"_(Epoch|Seconds)\b", "float", source).replace("Message", "object").replace("|", "or")
 
 
-def _table(kind: type[records.Record]) -> list[str]:
-    lines = [f"### `{kind.__struct_config__.tag}`", "", inspect.getdoc(kind) or "", ""]
+def _table(kind: type[msgspec.Struct]) -> list[str]:
+    lines = [f"### `{kind.__struct_config__.tag or kind.__name__}`", "", inspect.getdoc(kind) or "", ""]
     fields = re.findall(r"^    (\w+): ([^=#\n]+?)(?: = ([^#\n]+?))?(?:\s+# (.*))?$", inspect.getsource(kind), flags=re.MULTILINE)
     if fields:
         lines += ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
+    written = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     for name, kind_of, default, comment in fields:
         default_of = f"`{default.strip()}`" if default else ""
-        lines.append(f"| `{name}` | {_plain_type(kind_of)} | {default_of} | {comment.replace('|', 'or')} |")
+        lines.append(f"| `{written[name]}` | {_plain_type(kind_of)} | {default_of} | {comment.replace('|', 'or')} |")
     return [*lines, ""]
 
 
 def tables() -> str:
-    """All kinds, in the order of `AnyRecord`."""
-    kinds = [info.cls for info in msgspec.inspect.type_info(records.AnyRecord).types]  # type: ignore[attr-defined]
-    kinds.sort(key=lambda kind: list(vars(records).values()).index(kind))
+    """All kinds and what stands in their fields, in the order of the code."""
+    classes = [value for value in vars(records).values() if inspect.isclass(value) and issubclass(value, msgspec.Struct)]
+    kinds = [kind for kind in classes if kind is not records.Record]
     return "\n".join(line for kind in kinds for line in _table(kind))
 
 

@@ -215,7 +215,7 @@ class RolloutReturned(Record, tag="rollout_returned"):
 
 
 class ErrorInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False, rename={"error_class": "class"}):
-    """Why a rollout has status `error`."""
+    """Why a rollout has status `error`, in `rollout_finished`."""
 
     error_class: str  # input | context_length | engine | engine_down | tool | sandbox | agent | internal
     message: str
@@ -223,10 +223,10 @@ class ErrorInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False, rena
 
 
 class CutOff(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
-    """What calls took to which no end came."""
+    """What calls took to which no end came, in `rollout_finished`."""
 
     model_s: float = 0.0
-    tool_s: float = 0.0
+    tool_s: float = 0.0  # also what of it was waiting
     wait_s: float = 0.0
     retry_s: float = 0.0
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 from journals import reply, segment, start
-from report_runs import Recorded, decided, hostile, opening, ordinary, sampled
+from report_runs import Recorded, decided, end, hostile, opening, ordinary, sampled
 
 from concur_batch import records as r
 from concur_batch.report.run import RunReport
@@ -89,6 +89,24 @@ def test_what_is_under_way_is_seen_and_counted():
         [0, 13.0, 3.0, "(under way)"],
     ]
     assert again["lives"]["phases"]["tool"] == [[1, 3.0, 8.0, "shell (cut off)"]]
+
+
+def test_what_the_end_of_an_agent_cuts_off_is_drawn():
+    """A model call, one that was given up before, and a tool call; a call whose end was recorded is drawn already."""
+    records = [
+        *opening(4),
+        *(start(f"{name}#0", place, t=1.0) for place, name in enumerate("abcd")),
+        r.ToolStarted(t=3.0, rollout="b#0", step=0, n=1, tool="shell", hash="h"),
+        reply("d#0", 1, 1, t=9.0, model_s=8.0),
+        end("a#0", 9.0, "timeout", cut_off=r.CutOff(model_s=8.0)),
+        end("b#0", 9.0, "timeout", cut_off=r.CutOff(tool_s=6.0)),
+        end("c#0", 9.0, cut_off=r.CutOff(model_s=1.0, wait_s=1.0)),
+        end("d#0", 9.5),
+    ]
+    assert report(*records).view(columns=50, most_spans=100)["lives"]["phases"] == {
+        "model": [[0, 1.0, 8.0, "(cut off)"], [2, 7.0, 2.0, "(cut off)"], [3, 1.0, 8.0]],
+        "tool": [[1, 3.0, 6.0, "shell (cut off)"]],
+    }
 
 
 def test_time_without_an_engine_is_waiting():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
+
+import msgspec
 
 from concur_batch import records as r
 from concur_batch.report.reservoir import Reservoir
@@ -130,10 +132,14 @@ class Lives:
         if life is not None:
             life.back(at)
 
-    def finished(self, record: r.RolloutFinished, at: float) -> None:
-        """Over."""
+    def finished(self, record: r.RolloutFinished, at: float, under_way: Iterable[Span] = ()) -> None:
+        """Over. `under_way`: what it was at until then; it has no record of its own where it was cut off."""
         life = self._lives.get(record.rollout)
         if life is not None:
+            if record.cut_off is not None and life.paused_at is None:
+                earliest = at - sum(msgspec.structs.astuple(record.cut_off))  # what was cut off before is not under way
+                for span in under_way:
+                    life.add(span._replace(start=max(span.start, earliest)))
             life.back(at)
             life.ended, life.status = at, record.status
 

@@ -85,7 +85,7 @@ class RunReport:
             r.ToolFinished: (self.tools.call, lives.tool),
             r.RolloutPaused: (lines.paused, lives.paused),
             r.RolloutReturned: (lines.back, lives.returned),
-            r.RolloutFinished: (lines.back, lives.finished, failures.finished),
+            r.RolloutFinished: (lines.back, self._finished, failures.finished),
         }
         positions: dict[type[r.Record], Callable[[Any, int], None]] = {
             r.RolloutStarted: self.choice.started,
@@ -104,6 +104,10 @@ class RunReport:
 
     def _started(self, record: r.RolloutStarted, _: float) -> None:
         self._admission_s += record.t
+
+    def _finished(self, record: r.RolloutFinished, at: float) -> None:
+        live = self.state.live.get(record.rollout)
+        self.lives.finished(record, at, () if live is None else spans(self.state, live, "cut off", at))
 
     def _under_way(self, word: str) -> dict[str, list[Span]]:
         """What those agents are at that are drawn as lines."""

@@ -9,12 +9,12 @@ from concur_batch.state import RunState
 from concur_batch.state.live import LiveRollout
 
 
-def spans(state: RunState, live: LiveRollout, word: str = "under way") -> Iterator[Span]:
-    """In seconds of work, up to the newest record: tool calls that have not come back, else a pause, or the model call.
+def spans(state: RunState, live: LiveRollout, word: str = "under way", now: float | None = None) -> Iterator[Span]:
+    """In seconds of work, up to `now`, or else the newest record: tool calls that have not come back, else a pause, or the model call.
 
     Between its calls an agent is taken to be in the next model call; while the engine is away, to wait for it.
     """
-    now, before = state.elapsed, state.elapsed_before
+    now, before = state.elapsed if now is None else now, state.elapsed_before
     if live.paused:
         yield Span("paused", before + live.since, now)
     elif live.tools:
