@@ -1,5 +1,6 @@
 import datetime
 import decimal
+import math
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,12 +53,19 @@ def test_a_field_of_a_struct_that_is_nan_is_absent_as_a_column_is(parquet):
     found = rows(
         parquet(
             [
-                {"limits": {"max_steps": 2.0}, "turns": [{"tokens": 1.0}]},
-                {"limits": {"max_steps": nan}, "turns": [{"tokens": nan}]},
+                {"limits": {"max_steps": 2.0}, "script": [{"tokens": 1.0}]},
+                {"limits": {"max_steps": nan}, "script": [{"tokens": nan}]},
             ]
         )
     )
-    assert found == [{"limits": {"max_steps": 2.0}, "turns": [{"tokens": 1.0}]}, {"limits": {}, "turns": [{}]}]
+    assert found == [{"limits": {"max_steps": 2.0}, "script": [{"tokens": 1.0}]}, {"limits": {}, "script": [{}]}]
+
+
+@pytest.mark.parametrize("column", ["metadata", "target", "ours"])
+def test_a_nan_in_what_is_handed_on_stays(parquet, column):
+    (found,) = rows(parquet([{column: {"score": float("nan"), "note": None}}]))
+    assert list(found[column]) == ["score"]
+    assert math.isnan(found[column]["score"])
 
 
 def test_other_types_become_plain_json(parquet):

@@ -22,6 +22,7 @@ _EXPECTED = {
     **dict.fromkeys(("sampling", "extra_body", "limits", "metadata", "body"), _OBJECT),
     **dict.fromkeys(("expected_tokens", "n", "seed"), _WHOLE),
 }
+_CHECKED = frozenset({"sampling", "extra_body", "limits", "body", "tools", "script"})  # of these, what structs hold is ours
 
 
 def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator[Located | Fault]:
@@ -59,17 +60,17 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
         yield Fault(name, "", f"cannot be read as Parquet ({reason}); write it again, or give JSONL")
 
 
-def without_nulls(value: Any) -> Any:
-    """The same value with every field of its structs left out that is null or NaN; such items of lists stay."""
+def without_nulls(value: Any, *, nan: bool = False) -> Any:
+    """The same value with every null field of its structs left out, with `nan` also those that are NaN; such items of lists stay."""
     if type(value) is dict:
-        return {key: without_nulls(item) for key, item in value.items() if not _is_null(item)}
+        return {key: without_nulls(item, nan=nan) for key, item in value.items() if not (item is None or (nan and _is_nan(item)))}
     if type(value) is list:
-        return [without_nulls(item) for item in value]
+        return [without_nulls(item, nan=nan) for item in value]
     return value
 
 
-def _is_null(value: Any) -> bool:
-    return value is None or (type(value) is float and value != value)  # noqa: PLR0124 - pandas writes NaN for null
+def _is_nan(value: Any) -> bool:
+    return type(value) is float and value != value  # noqa: PLR0124 - pandas writes NaN for null
 
 
 class _NoValue(Exception):
@@ -82,17 +83,20 @@ class _NoValue(Exception):
 
 
 def _values(column: Any, name: str) -> list[Any]:
-    """A column as plain JSON values; dates, decimals and bytes become text, NaN and nested nulls are absent."""
+    """A column as plain JSON values; dates, decimals and bytes become text, NaN and nested nulls are absent. So is a NaN within what is
+    ours to check; in what is handed on as it is, it may mean something.
+    """
     import pyarrow.types as t  # noqa: PLC0415
 
     values = _python_values(column, name)
     if t.is_floating(column.type):
-        return [None if _is_null(value) else value for value in values]
+        return [None if _is_nan(value) else value for value in values]
     if t.is_map(column.type):
         values = [None if value is None else dict(value) for value in values]
     if not _is_plain(column.type):
         values = msgspec.to_builtins(values, str_keys=True, enc_hook=str)
-    return without_nulls(values) if _has_nested_nulls(column) else values
+    nan = name in _CHECKED
+    return without_nulls(values, nan=nan) if _has_nested_nulls(column, nan=nan) else values
 
 
 def _python_values(column: Any, name: str) -> list[Any]:
@@ -121,15 +125,17 @@ def _is_plain(kind: Any) -> bool:
     return bool(_is_text(kind) or t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind))
 
 
-def _has_nested_nulls(array: Any) -> bool:
-    """Whether a struct in it may have a field that is null or NaN; asked once per batch, and spares the walk over most of them."""
+def _has_nested_nulls(array: Any, *, nan: bool) -> bool:
+    """Whether a struct in it may have a field that is null, with `nan` also one that is NaN; asked once per batch, and spares the walk over most of them."""
     import pyarrow.types as t  # noqa: PLC0415
 
     if t.is_struct(array.type):
         fields = [array.field(i) for i in range(array.type.num_fields)]
-        return any(field.null_count or t.is_floating(field.type) or _has_nested_nulls(field) for field in fields)
+        return any(
+            field.null_count or (nan and t.is_floating(field.type)) or _has_nested_nulls(field, nan=nan) for field in fields
+        )
     if _is_list(array.type):
-        return _has_nested_nulls(array.values)
+        return _has_nested_nulls(array.values, nan=nan)
     return bool(t.is_map(array.type))
 
 
