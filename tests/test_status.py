@@ -20,6 +20,7 @@ class Process:
     host: str = "node1"
     pid: int = 4711
     alive: bool | None = True
+    taken: float = 0.0
 
 
 def rollout(task, *after, index=0):
@@ -153,6 +154,13 @@ def test_a_run_is_starting_until_the_process_that_holds_it_has_written(before):
     assert (status["condition"], status["drain_cause"], status["running"], status["live"]) == ("starting", None, 0, True)
     assert "runs/first is starting" in printed(state, resuming)
     state.apply(r.SegmentStarted(t=0.0, epoch=1.8e9, host="node1", pid=4712, version="0"))
+    assert status_dict(state, RUN, resuming)["condition"] == "running"
+
+
+def test_a_process_of_the_same_name_and_number_is_another_if_it_took_the_run_later():
+    state, resuming = fold([*STORY, r.DrainStarted(t=5.0, cause="SIGINT")]), Process(taken=1.75e9)
+    assert status_dict(state, RUN, resuming)["condition"] == "starting"
+    state.apply(r.SegmentStarted(t=0.0, epoch=1.8e9, host="node1", pid=4711, version="0"))
     assert status_dict(state, RUN, resuming)["condition"] == "running"
 
 

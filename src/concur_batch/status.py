@@ -37,6 +37,11 @@ class Holder(Protocol):
         """None: on another host, not to be seen from here."""
         ...
 
+    @property
+    def taken(self) -> float:
+        """Since when it holds the lock, in seconds since 1970 by its own clock; 0: it does not tell."""
+        ...
+
 
 def condition(state: RunState, holder: Holder | None, *, has_results: bool = False) -> str:
     """The run in one word.
@@ -46,8 +51,9 @@ def condition(state: RunState, holder: Holder | None, *, has_results: bool = Fal
     else how that one ended: `finished`, `drained`, `stopped`, `engine`, `failed`.
     """
     if holder is not None:
-        if state.segment is None or (state.segment.host, state.segment.pid) != (holder.host, holder.pid):
-            return STARTING
+        newest = state.segment
+        if newest is None or (newest.host, newest.pid) != (holder.host, holder.pid) or newest.epoch < holder.taken:
+            return STARTING  # a container that is started again may have the same name and number
         return "draining" if state.draining else "running"
     if not state.has_begun:
         return LOST if has_results else EMPTY

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -64,6 +65,17 @@ def test_a_holder_on_another_host_needs_take_over(tmp_path):
     lock.acquire(take_over=True)
     lock.release()
     assert holder_of(tmp_path) is None
+
+
+def test_a_holder_says_since_when(tmp_path):
+    before = time.time()
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+        assert before <= holder_of(tmp_path).taken <= time.time()
+        content = json.loads((tmp_path / "lock").read_text())
+        del content["taken"]  # as an earlier version wrote it
+        (tmp_path / "lock").write_text(json.dumps(content))
+        assert holder_of(tmp_path).taken == 0
 
 
 def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -23,6 +24,7 @@ class _Content(msgspec.Struct, kw_only=True):
     host: str
     pid: int
     started: float  # of the process, seconds since 1970: a pid may be given again
+    taken: float = 0.0  # when, likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Holder:
     host: str
     pid: int
     alive: bool | None
+    taken: float  # seconds since 1970 by the holder's clock; 0 of one that does not tell
 
 
 class RunLock:
@@ -56,7 +59,7 @@ class RunLock:
             _check_free(fd, self._path, take_over=take_over)
             me = psutil.Process()
             os.ftruncate(fd, 0)
-            content = _Content(host=socket.gethostname(), pid=me.pid, started=me.create_time())
+            content = _Content(host=socket.gethostname(), pid=me.pid, started=me.create_time(), taken=time.time())
             os.pwrite(fd, msgspec.json.encode(content), 0)
         except BaseException:
             os.close(fd)
@@ -108,13 +111,13 @@ def _read(path: Path) -> Holder | None:
     except (OSError, msgspec.DecodeError):
         return None
     if content.host != socket.gethostname():
-        return Holder(content.host, content.pid, None)
+        return Holder(content.host, content.pid, None, content.taken)
     try:
         process = psutil.Process(content.pid)
         alive = abs(process.create_time() - content.started) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         alive = False
-    return Holder(content.host, content.pid, alive)
+    return Holder(content.host, content.pid, alive, content.taken)
 
 
 def _refusal(directory: Path, holder: Holder | None) -> str:
