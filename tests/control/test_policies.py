@@ -35,6 +35,7 @@ def test_aimd_takes_parameters():
         ("aimd", {"alhpa": 3}, "did you mean alpha"),
         ("aimd", {"beta": 2}, "controller.beta"),
         ("forecast", {"miss_low": 0.5}, "controller.miss_low: should not be above miss_high, which is 0.1"),
+        ("forecast", {"miss_high": 0.01}, "^controller.miss_high: should not be below miss_low, which is 0.02 [(]got 0.01[)]$"),
         ("aimd", {"u_low": 0.9}, "^controller.u_low: should not be above u_high, which is 0.5 [(]got 0.9[)]$"),
         ("aimd", {"u_low": 0.9, "u_high": 0.1}, "controller.u_low: should not be above u_high, which is 0.1"),
         ("aimd", {"u_high": 0.1}, "^controller.u_high: should not be below u_low, which is 0.2 [(]got 0.1[)]$"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ForecastParameters(BaseModel):
@@ -39,10 +41,10 @@ class ForecastParameters(BaseModel):
     )
     fallback: int = Field(64, ge=1, description="fixed window where the engine tells nothing about its cache")
 
-    @field_validator("miss_low")
-    @classmethod
-    def _below_high(cls, value: float, info: ValidationInfo) -> float:
-        high = info.data.get("miss_high", 1.0)
-        if value > high:
-            raise ValueError(f"should not be above miss_high, which is {high:g}")
-        return value
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.miss_low > self.miss_high:
+            if "miss_low" in self.model_fields_set:
+                raise ValueError(f"miss_low: should not be above miss_high, which is {self.miss_high:g} (got {self.miss_low:g})")
+            raise ValueError(f"miss_high: should not be below miss_low, which is {self.miss_low:g} (got {self.miss_high:g})")
+        return self
