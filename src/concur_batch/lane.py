@@ -97,8 +97,6 @@ class Lane:
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self._seen = engine.capabilities  # as recorded
-        self._first_model = {model} if engine.capabilities.lists(model) else set[str]()
-        self._answered = set[str]()  # models that it listed and has answered for
         self._uncounted = False  # a reply has come without token counts
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned, unfit=self._unfit)
         self._misses = 0  # failed readings in a row
@@ -224,8 +222,6 @@ class Lane:
                 presence.lose(str(error))
             else:
                 self._touches.answered(request)
-                if self.engine.capabilities.lists(request.model):
-                    self._answered.add(request.model)
                 uncounted = not self._uncounted and reply.prompt_tokens == reply.completion_tokens == 0
                 self._uncounted = self._uncounted or uncounted
                 if uncounted or self.helps != self._announced:  # one of them has just been refused
@@ -286,12 +282,12 @@ class Lane:
                 rest.deadline.suspend()
 
     def _unfit(self) -> str | None:
-        """Why what stands there now cannot go on: it serves another model. Its answers would be another's, as servers do not check the name."""
-        can = self.engine.capabilities
-        wanted = " and ".join(model for model in sorted(self._answered or self._first_model) if not can.lists(model))
-        if not can.models or not wanted:
+        """Why what stands there now cannot go on: it serves other models. Its answers would be theirs, as servers do not check the name."""
+        can, before = self.engine.capabilities, self._seen.models
+        if not can.models or not before or any(map(can.lists, before)):
             return None
-        return f"{self.name} serves {', '.join(can.models)} now, and this run uses {wanted}: start it with {wanted} again"
+        served = ", ".join(before)
+        return f"{self.name} serves {', '.join(can.models)} now, and served {served} before: start it with {served} again"
 
     def _returned(self) -> None:
         """Another server may stand there now."""

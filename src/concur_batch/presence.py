@@ -162,20 +162,28 @@ class Presence:
         self._back.set_result(None)
 
     async def _is_back(self) -> bool:
-        """Ready, and where it was away, still of use: else another server stands there, which is told once."""
+        """Ready, and where it was away, known to be of use: else another server stands there, which is told once."""
         if not await self._engine.ready():
+            if self.in_its_place:
+                self.in_its_place = False
+                self._tell(f"{self._engine.name} does not answer any more")
             return False
         if not self._away:
             return True
-        with contextlib.suppress(Exception):  # it says ready: what it can do is then what it could before
+        try:
             await self._engine.probe()
+        except Exception:  # noqa: BLE001 - it has to say what it is, as at the start
+            return False
         unfit = self._unfit()
         self.in_its_place = unfit is not None
         if unfit is not None and unfit != self.lost:
-            self.lost = unfit
             _log.warning(unfit)
-            self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=unfit))
+            self._tell(unfit)
         return unfit is None
+
+    def _tell(self, why: str) -> None:
+        self.lost = why
+        self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=why))
 
     def _leave(self) -> None:
         self._away = True

@@ -46,6 +46,14 @@ def test_sglang_without_loads():
     assert probe(routes).statistics == "loads"
 
 
+def test_loads_that_fail_at_first_are_read_later_where_the_old_source_is_open():
+    routes = sglang_routes()
+    del routes["/metrics"]
+    routes["/v1/loads"] = says("busy", status=503)
+    routes["/get_load"] = says('[{"dp_rank": 0, "num_reqs": 1, "num_waiting_reqs": 0, "num_tokens": 7, "ts_tic": 1.0}]')
+    assert probe(routes).statistics == "loads"
+
+
 def test_old_sglang_by_the_old_name():
     routes = sglang_routes()
     routes["/get_server_info"] = routes.pop("/server_info")

@@ -9,7 +9,7 @@ from concur_batch import records as r
 from concur_batch.agent.replay import History
 from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.scripted import ScriptedEngine
-from concur_batch.errors import EngineBusy, EngineDown, RunDirectoryError
+from concur_batch.errors import EngineBusy, EngineDown, EngineSilent, RunDirectoryError
 from concur_batch.presence import EngineGone
 from concur_batch.results.summary import summarise
 from concur_batch.state import fold
@@ -103,7 +103,7 @@ def test_another_model_in_its_place_is_told_once_and_the_right_one_waited_for():
     stage = Stage(engine, tasks(2)).run()
     assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
     _lost, other = stage.of(r.EngineLost)
-    assert other.message == "scripted serves x, y now, and this run uses m: start it with m again"
+    assert other.message == "scripted serves x, y now, and served m before: start it with m again"
     (back,) = stage.of(r.EngineReturned)
     assert 90.0 <= back.t < 92.0
     assert not [x for x in stage.of(r.Sampled) if other.t < x.t < back.t and x.capacity_tokens]
@@ -126,7 +126,7 @@ def test_what_an_engine_is_when_it_returns_is_recorded_where_that_has_changed(th
 def test_another_model_for_good_ends_the_run_resumable():
     engine = Replaced(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), delay_s=2.0)
     stage = Stage(engine, tasks(2), wait_s=60)
-    said = "scripted: did not return within 60 s after this: serves x now, and this run uses m: start it with m again"
+    said = "scripted: did not return within 60 s after this: serves x now, and served m before: start it with m again"
     with pytest.raises(EngineGone, match=said):
         stage.run()
     stage.records.append(r.SegmentFinished(t=70.0, cause="engine"))
@@ -143,7 +143,7 @@ def test_another_model_for_good_ends_the_run_resumable():
         (lists("m", "n"), lists("n", "m"), None, True),
         (lists("m", "n"), lists("m"), None, True),
         (lists("m", "lora"), lists("m", "lora"), "lora", True),
-        (lists("m", "lora"), lists("m"), "lora", False),
+        (lists("m", "lora"), lists("m"), "lora", True),
         (lists("m", "n"), lists("n"), "n", True),
         (lists("m"), lists("x"), "m:lora", False),
         (lists("m"), lists("m"), "m:lora", True),
@@ -159,8 +159,33 @@ def test_what_is_wanted_of_an_engine_that_returns(own, other, model, goes_on):
         stage.run()
         assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
     else:
-        with pytest.raises(EngineGone, match="and this run uses"):
+        with pytest.raises(EngineGone, match="and served"):
             stage.run()
+
+
+def test_a_server_that_does_not_say_what_it_is_has_not_returned():
+    class Mute(Replaced):
+        async def probe(self):
+            if asyncio.get_running_loop().time() < 60.0:
+                raise EngineSilent("mute")
+            return await super().probe()
+
+    engine = Mute(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), 90.0, delay_s=2.0)
+    stage = Stage(engine, tasks(2)).run()
+    (back,) = stage.of(r.EngineReturned)
+    assert 90.0 <= back.t < 92.0
+
+
+def test_what_stood_in_its_place_is_told_when_it_is_gone():
+    class Gone(Replaced):
+        async def ready(self):
+            return await super().ready() and not 40.0 <= asyncio.get_running_loop().time() < 90.0
+
+    stage = Stage(Gone(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), 90.0, delay_s=2.0), tasks(2)).run()
+    assert [x.message.partition(" ")[2] for x in stage.of(r.EngineLost)][1:] == [
+        "serves x now, and served m before: start it with m again",
+        "does not answer any more",
+    ]
 
 
 def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():

@@ -210,6 +210,8 @@ class History:
     def __init__(self) -> None:
         self.ended: dict[str, Ended] = {}
         self.unfinished: dict[str, Past] = {}
+        self.models: dict[str, None] = {}
+        """What tasks that name none were run with, in the order taken up."""
         self._lost: dict[str, float] = {}  # engine that is away -> since t
         self._time = 0.0  # t of the newest record
 
@@ -236,6 +238,8 @@ class History:
             case r.RolloutStarted():
                 self.ended.pop(x.rollout, None)
                 self.unfinished[x.rollout] = Past(started=x, engine=x.engine, since=x.t, seen=x.t)
+            case r.EngineSeen() if x.model:
+                self.models.setdefault(x.model)
             case r.EngineLost():
                 self._lost.setdefault(x.engine, x.t)
             case r.EngineReturned():

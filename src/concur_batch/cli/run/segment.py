@@ -12,7 +12,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     engines = parts.engines(config)
     try:
         await probe_all(engines, config)
-        served = [(engine, _model(engine, config, _models_before(batch.state))) for engine in engines]
+        served = [(engine, _model(engine, config, batch.history)) for engine in engines]
         agents = Agents(config)
         await agents.prepare(served, batch.run_dir, resumed=bool(segments(batch.run_dir)))
         batch.settle()
@@ -196,7 +197,6 @@ def _record_start(recorder: Recorder, batch: Batch) -> None:
 
 def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
     """A segment's first records, and what the user has to know before it runs."""
-    before = _models_before(batch.state)
     _record_start(recorder, batch)
     console = Console(stderr=True, highlight=False)
     console.print(f"run directory: {batch.run_dir}", markup=False, soft_wrap=True)
@@ -206,8 +206,8 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
             console.print(f"engine: {_simulated(lane.name, batch.config)}", markup=False, soft_wrap=True)
         if lane.note is not None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
-        if lane.model and before and lane.model not in before.values():
-            console.print(f"note: {_other_model(lane, before)}", markup=False, soft_wrap=True)
+    for note in _other_models(lanes, batch.history):
+        console.print(f"note: {note}", markup=False, soft_wrap=True)
     commands = batch.job.uses_tool(("shell", "python"), batch.toolbox.offered)
     for warning in batch.toolbox.warnings if commands else ():
         console.print(f"note: {warning}", markup=False, soft_wrap=True)
@@ -259,29 +259,33 @@ def _mend(error: EngineDown) -> str:
     return "start it, correct --engine, or wait longer with --set engine.start_wait_s=600"
 
 
-def _model(engine: Engine, config: Config, before: Mapping[str, str]) -> str:
-    """What to ask for where a task names no model: as `before`, where it serves that. Raises InputError for one that is not served."""
+def _model(engine: Engine, config: Config, history: History) -> str:
+    """What to ask for where a task names no model: as before, where it serves that. Raises InputError for one that is not served."""
     served, wanted = engine.capabilities.models, config.engine.model
     if wanted is None:
-        known = (before.get(engine.name, ""), *before.values())
-        return next(filter(engine.capabilities.lists, known), served[0] if served else "")
+        begun = [model for model, _ in _begun(history).most_common() if model in history.models]
+        known = [*begun, *history.models]
+        return next(filter(engine.capabilities.lists, known), "") or next(iter(served or known), "")
     if served and not engine.capabilities.lists(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
 
 
-def _models_before(state: RunState) -> dict[str, str]:
-    """What earlier segments asked each engine for, last."""
-    return {name: view.seen.model for name, view in state.all_engines.items() if view.seen is not None and view.seen.model}
+def _begun(history: History) -> Counter[str]:
+    """The models that unfinished rollouts began with."""
+    return Counter(past.started.model for past in history.unfinished.values() if past.started.model)
 
 
-def _other_model(lane: Lane, before: Mapping[str, str]) -> str:
-    """What to say where a run goes on with a model that it did not have so far."""
-    so_far = " and ".join(sorted(set(before.values())))
-    return (
-        f"{lane.name} serves {lane.model}, and so far this run used {so_far}: its results will hold answers of both; if that is not "
-        f"meant, stop it, and go on where {so_far} is served"
-    )
+def _other_models(lanes: Sequence[Lane], history: History) -> Iterator[str]:
+    """What to say of rollouts that go on with a model that they did not begin with."""
+    engines = [lane.engine.capabilities for lane in lanes]
+    if not all(can.models for can in engines):
+        return  # one does not tell
+    for model, count in _begun(history).items():
+        if model in history.models and not any(can.lists(model) for can in engines):
+            rollouts = "1 rollout" if count == 1 else f"{count} rollouts"
+            others = " or ".join(dict.fromkeys(lane.model for lane in lanes))
+            yield f"{rollouts} began with {model}, which is not served now, and will go on with {others}; if that is not meant, stop, and resume where {model} is served"
 
 
 # The process -----------------------------------------------------------------------------------------------------------
