@@ -117,6 +117,10 @@ def test_it_is_given_once_in_one_place(tmp_path):
         ([], "[sampling.extra_body]\nseed = 9\n", {"CONCUR_RUN_SEED": "5"}, 5),
         (["sampling.seed=none"], "[sampling]\nseed = 9\n", {}, 0),
         (["sampling.seed=none"], "[run]\nseed = 9\n", {}, 9),
+        (["sampling.extra_body=none"], "[sampling.extra_body]\nseed = 9\n", {}, 0),
+        (["sampling.extra_body={}"], "[sampling.extra_body]\nseed = 9\n", {}, 0),
+        (["sampling.extra_body=none"], "[sampling]\nseed = 9\n", {}, 9),
+        (["sampling.seed=0"], "[sampling]\nseed = 9\n", {}, 0),
     ],
 )
 def test_of_several_places_the_later_counts(sets, file, env, seed, tmp_path):

@@ -97,6 +97,7 @@ class Lane:
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self._seen = engine.capabilities  # as recorded
+        self._models = engine.capabilities.models  # as listed last, by what is taken for this engine
         self._uncounted = False  # a reply has come without token counts
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned, unfit=self._unfit)
         self._misses = 0  # failed readings in a row
@@ -106,6 +107,11 @@ class Lane:
     def name(self) -> str:
         """The engine's."""
         return self.engine.name
+
+    def model_for(self, begun_with: str) -> str:
+        """What to ask for where nobody names a model: that which a rollout began with, unless the engine says that it serves others."""
+        can = self.engine.capabilities
+        return begun_with if begun_with and (can.lists(begun_with) or not can.models) else self.model
 
     @property
     def standing(self) -> int:
@@ -224,7 +230,7 @@ class Lane:
                 self._touches.answered(request)
                 uncounted = not self._uncounted and reply.prompt_tokens == reply.completion_tokens == 0
                 self._uncounted = self._uncounted or uncounted
-                if uncounted or self.helps != self._announced:  # one of them has just been refused
+                if (uncounted or self.helps != self._announced) and not presence.away:  # one of them has just been refused
                     self._record_engine()
                 return Completed(reply, clock() - sent - retry_s, effort.wait_s, effort.retries, lost_s + retry_s)
             finally:
@@ -283,7 +289,7 @@ class Lane:
 
     def _unfit(self) -> str | None:
         """Why what stands there now cannot go on: it serves other models. Its answers would be theirs, as servers do not check the name."""
-        can, before = self.engine.capabilities, self._seen.models
+        can, before = self.engine.capabilities, self._models
         if not can.models or not before or any(map(can.lists, before)):
             return None
         served = ", ".join(before)
@@ -291,8 +297,8 @@ class Lane:
 
     def _returned(self) -> None:
         """Another server may stand there now."""
-        self._misses = 0
-        if self.engine.capabilities != self._seen:
+        self._misses, self._models = 0, self.engine.capabilities.models or self._models
+        if self.engine.capabilities != self._seen or self.helps != self._announced:
             self._record_engine()
 
     # Control ---------------------------------------------------------------------------------------------------------
@@ -366,7 +372,7 @@ class Lane:
         self._in_flight.resize(limit)
 
     async def _reading(self) -> EngineStats | None:
-        if self.presence.in_its_place:  # another's
+        if self.presence.away:  # what answers may be another server
             return None
         try:
             async with asyncio.timeout(self._options.poll_timeout_s):

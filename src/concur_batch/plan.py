@@ -81,8 +81,9 @@ def _rollout(
     seed = (task.seed if task.seed is not None else defaults.seed) + k if past is None else past.started.seed
     sampling = {"seed": seed, **setting.sampling}  # that of a run which an earlier version began may have one: it goes on with it
     name = task.agent or defaults.agent
+    begun_with = past.started.model if past is not None else ""
     return Rollout(
-        setting=replace(setting, rollout=rollout_id(task.id, k), seed=seed, sampling=sampling),
+        setting=replace(setting, rollout=rollout_id(task.id, k), seed=seed, sampling=sampling, begun_with=begun_with),
         k=k,
         agent=find_agent(name),
         agent_name=name,

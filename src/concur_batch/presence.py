@@ -69,7 +69,7 @@ class Presence:
         self._on_return = on_return
         self._unfit = unfit
         self.lost: str | None = None  # why, from the first sign on until it is ready
-        self.in_its_place = False  # stands another server, which is not asked for anything
+        self._in_its_place = False  # stands another server
         self.generation = 0  # how often the engine has come back: its cache was then empty
         self._away = False  # lost, and when one looked it was not ready
         self._calls: dict[_Call, None] = {}  # under way, in the order made
@@ -95,6 +95,11 @@ class Presence:
         if not isinstance(error, EngineDown | EngineBusy | EngineFailed):
             return False
         return self.lost is not None or isinstance(error, EngineDown) or not await self._engine.ready()
+
+    @property
+    def away(self) -> bool:
+        """It was found not to be there, and has not returned."""
+        return self._away
 
     @contextlib.contextmanager
     def call(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
@@ -164,25 +169,29 @@ class Presence:
     async def _is_back(self) -> bool:
         """Ready, and where it was away, known to be of use: else another server stands there, which is told once."""
         if not await self._engine.ready():
-            if self.in_its_place:
-                self.in_its_place = False
+            if self._in_its_place:
+                self._in_its_place = False
                 self._tell(f"{self._engine.name} does not answer any more")
             return False
         if not self._away:
             return True
         try:
             await self._engine.probe()
-        except Exception:  # noqa: BLE001 - it has to say what it is, as at the start
+        except Exception as error:  # noqa: BLE001 - it has to say what it is, as at the start
+            self._tell(f"{self._engine.name} is ready and does not say what it is ({error or type(error).__name__})")
             return False
         unfit = self._unfit()
-        self.in_its_place = unfit is not None
-        if unfit is not None and unfit != self.lost:
-            _log.warning(unfit)
+        self._in_its_place = unfit is not None
+        if unfit is not None:
             self._tell(unfit)
         return unfit is None
 
     def _tell(self, why: str) -> None:
+        """Why it is still away; once."""
+        if why == self.lost:
+            return
         self.lost = why
+        _log.warning(why)
         self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=why))
 
     def _leave(self) -> None:

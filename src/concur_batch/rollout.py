@@ -183,7 +183,7 @@ def _started(rollout: Rollout, lane: Lane, now: float) -> r.RolloutStarted:
         seed=setting.seed,
         attempt=rollout.attempt,
         agent=rollout.agent_name,
-        model=setting.model or lane.model,
+        model=setting.model or lane.model_for(setting.begun_with),
         messages=[] if past is not None else list(task.messages),
         metadata={} if past is not None else task.metadata,
         target=None if past is not None else task.target,

@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from laws import FILL, POOL, agent, law, lived, roster, sample, sampled
 
 from concur_batch.control.base import UNLIMITED, Limit, Sample
@@ -78,6 +79,18 @@ def test_while_calls_are_under_way_and_nothing_is_heard_the_limit_stays():
     heard = it.update(sample(60.0))
     assert cut.tokens < heard.tokens <= cut.tokens + 0.011 * POOL
     assert heard.reason == "grow"
+
+
+def test_what_was_prefilled_while_nothing_was_heard_took_all_that_time():
+    prefilled = {"prefill_tokens": 2000, "prefill_busy_seconds": None}
+    for silent in (True, False):
+        it = law()
+        sampled(it, 1, 10, **prefilled)
+        list(it.yielding(roster(int(FILL * POOL), [agent(n, 9000, calls=1) for n in range(10)])))
+        for second in range(10, 40):
+            it.update(Sample(engine="e", time=float(second)) if silent else sample(float(second), **prefilled))
+        limit = it.update(sample(40.0, **prefilled | ({"prefill_tokens": 31 * 2000} if silent else {})))
+        assert limit.keep_s == pytest.approx(POOL / 2000)
 
 
 def test_a_server_that_tells_nothing_of_itself_is_not_waited_for():

@@ -163,6 +163,40 @@ def test_what_is_wanted_of_an_engine_that_returns(own, other, model, goes_on):
             stage.run()
 
 
+def test_a_server_that_lists_nothing_does_not_make_another_the_right_one():
+    class InTurns(Flaky):
+        """Away twice; it lists m, nothing, x."""
+
+        def away(self):
+            now = asyncio.get_running_loop().time()
+            return 3.0 <= now < 10.0 or 30.0 <= now < 40.0
+
+        async def probe(self):
+            now = asyncio.get_running_loop().time()
+            self.capabilities = lists("m") if now < 5.0 else lists() if now < 35.0 else lists("x")
+            return self.capabilities
+
+    engine = InTurns(turns(*["again"] * 40), 0.0, 0.0, capabilities=lists("m"), delay_s=2.0)
+    with pytest.raises(EngineGone, match="serves x now, and served m before"):
+        Stage(engine, tasks(1), wait_s=60).run()
+
+
+def test_a_reply_that_the_old_server_still_gives_does_not_make_the_other_the_right_one():
+    class Late(Replaced):
+        async def complete(self, request):
+            late = request.rollout == "t0#0" and not self.requests
+            answer = await super().complete(request)
+            if late:
+                await asyncio.sleep(40.0)
+            return answer
+
+    engine = Late(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x", priority=True), 90.0, delay_s=1.0)
+    stage = Stage(engine, tasks(2)).run()
+    (back,) = stage.of(r.EngineReturned)
+    assert back.t >= 90.0
+    assert not [x for x in stage.of(r.EngineSeen) if 30.0 < x.t < 90.0]
+
+
 def test_a_server_that_does_not_say_what_it_is_has_not_returned():
     class Mute(Replaced):
         async def probe(self):

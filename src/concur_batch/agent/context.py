@@ -195,7 +195,7 @@ class Context:
             step=step,
             n=n,
             request_id=f"{setting.rollout}/{n}",
-            model=setting.model or self._lane.model,
+            model=setting.model or self._lane.model_for(setting.begun_with),
             messages=messages,
             tools=(setting.offered if tools is None else self._schemas(tools)) or None,
             sampling=bounded,

@@ -210,13 +210,17 @@ class History:
     def __init__(self) -> None:
         self.ended: dict[str, Ended] = {}
         self.unfinished: dict[str, Past] = {}
-        self.models: dict[str, None] = {}
-        """What tasks that name none were run with, in the order taken up."""
+        self.models: dict[str, str] = {}
+        """Engine -> what it was asked for by tasks that name no model, once it has answered; the newest last."""
+        self._asked: dict[str, str] = {}
         self._lost: dict[str, float] = {}  # engine that is away -> since t
         self._time = 0.0  # t of the newest record
 
     def apply(self, x: Record) -> None:
         """Take one record in; records must come in the journal's order."""
+        if isinstance(x, r.ReplyReceived) and x.engine in self._asked:
+            self.models.pop(x.engine, None)
+            self.models[x.engine] = self._asked.pop(x.engine)
         match x:
             case (
                 r.ReplyReceived()
@@ -238,8 +242,8 @@ class History:
             case r.RolloutStarted():
                 self.ended.pop(x.rollout, None)
                 self.unfinished[x.rollout] = Past(started=x, engine=x.engine, since=x.t, seen=x.t)
-            case r.EngineSeen() if x.model:
-                self.models.setdefault(x.model)
+            case r.EngineSeen():
+                self._asked[x.engine] = x.model
             case r.EngineLost():
                 self._lost.setdefault(x.engine, x.t)
             case r.EngineReturned():

@@ -20,6 +20,7 @@ class Setting:
     rollout: str
     seed: int
     model: str  # "": what the engine serves
+    begun_with: str = ""  # the model of an earlier segment, where none is named: asked for again by an engine that may have it
     sampling: dict[str, Any]
     limits: Limits
     offered: list[dict[str, Any]]  # schemas of the tools that a model call offers unless told otherwise

@@ -49,7 +49,8 @@ OPTIONS = {
 }
 _CONTROLLER = ("controller", "name")
 _SEED = ("run", "seed")
-_SEEDS = (("sampling", "seed"), ("sampling", "extra_body", "seed"))
+_FURTHER = ("sampling", "extra_body")
+_SEEDS = (("sampling", "seed"), (*_FURTHER, "seed"))
 _LONG = {f"{PREFIX}{section}_{key}".upper(): (section, key) for section, key in KEYS}
 
 
@@ -71,15 +72,19 @@ def _seeded(layers: Iterable[Sequence[Given]]) -> list[list[Given]]:
     """
     found: list[list[Given]] = []
     taken: list[Given] = []  # from `sampling`
+    further: list[Given] = []  # of these, from its `extra_body`
     for one in layers:
         told = [given for given in one if given.path in _SEEDS]
         if any(given.value is None for given in told):
             found = [[given for given in before if given not in taken] for before in found]
+        elif any(given.path == _FURTHER for given in one):  # empty as a whole
+            found = [[given for given in before if given not in further] for before in found]
         own = [given for given in one if given.path == _SEED]
         seeds = [given for given in told if given.value is not None]
         if len(own + seeds) > 1:
             places = " and ".join(f"{given.dotted} ({given.source})" for given in own + seeds)
             raise InputError(f"{places} are one and the same; give one of the two.")
+        further += [replace(given, path=_SEED) for given in seeds if given.path != _SEEDS[0]]
         seeds = [replace(given, path=_SEED) for given in seeds]
         taken += seeds
         found.append([given for given in one if given not in told] + seeds)

@@ -61,7 +61,7 @@ class Forecast(Admission):
         self._limited: tuple[int, float] | None = None  # the last limit on tokens, and the pool that it was of
         self._limit: Limit | None = None  # the last, as it was told
         self._calls = 0  # under way
-        self._tells = False  # the engine has been read once
+        self._read: float | None = None  # when the engine was last read: its counters tell of all that came since
         self._cycle = Cycle()
         self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
         self._aside = self._light = False  # nobody is held back; because that is harmless
@@ -85,8 +85,7 @@ class Forecast(Admission):
 
     def update(self, sample: Sample) -> Limit:
         """The limit from now on, in tokens. While calls are under way and an engine that tells of itself is not heard of, it stays."""
-        self._tells = self._tells or sample.is_read
-        if self._limit is not None and self._tells and self._calls and not sample.is_read and not sample.prompt_tokens:
+        if self._limit is not None and self._read is not None and self._calls and not sample.is_read and not sample.prompt_tokens:
             self._sampled = sample.time
             return self._limit._replace(reason="no-evidence")
         self._limit = self._decided(sample)
@@ -94,7 +93,10 @@ class Forecast(Admission):
 
     def _decided(self, sample: Sample) -> Limit:
         interval_s = 1.0 if self._sampled is None else max(0.0, sample.time - self._sampled)
+        read_s = interval_s if self._read is None else max(0.0, sample.time - self._read)
         self._sampled = sample.time
+        if sample.is_read:
+            self._read = sample.time
         self._frees_ended, self._host_tokens = sample.frees_ended, sample.host_tokens
         if sample.evicted_tokens != 0:  # or it is not told
             self._evicted = sample.time
@@ -105,7 +107,7 @@ class Forecast(Admission):
         self._under_way.sampled(sample, pool)
         if pool is not None:
             self._kinds.whole.pool_tokens = pool
-        self._prefill.sampled(sample, interval_s)
+        self._prefill.sampled(sample, read_s)
         self._company.sampled(sample, interval_s, self._prefill.fixed_s if self._p.together else 0.0)
         self._patience.sampled(pool, self._prefill.per_token_s, interval_s)
         self._look_for_strain(sample)

@@ -80,9 +80,8 @@ async def _with_statistics(can: Capabilities, ask: _Ask) -> Capabilities:
     elif told is not None:
         source = "metrics"
     else:
-        old = (
-            await ask(GET_LOAD) if loads is not None else None
-        )  # one that fails now may be open later; one that hangs is left alone
+        again = loads is not None and (loads.status in (404, 429) or loads.status >= 500)  # it may be open later
+        old = await ask(GET_LOAD) if again else None
         source = "loads" if old is not None and from_get_load(read_json(old), None) is not None else "replies"
     resident = "sglang:" in text  # the kv_* gauges themselves appear only after the first batch
     return replace(can, statistics=source, resident=resident)

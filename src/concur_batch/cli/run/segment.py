@@ -263,29 +263,28 @@ def _model(engine: Engine, config: Config, history: History) -> str:
     """What to ask for where a task names no model: as before, where it serves that. Raises InputError for one that is not served."""
     served, wanted = engine.capabilities.models, config.engine.model
     if wanted is None:
-        begun = [model for model, _ in _begun(history).most_common() if model in history.models]
-        known = [*begun, *history.models]
-        return next(filter(engine.capabilities.lists, known), "") or next(iter(served or known), "")
+        before = [*reversed(history.models.values())]
+        if engine.name in history.models:
+            before.insert(0, history.models[engine.name])
+        known = before if not served else [model for model in before if engine.capabilities.lists(model)]
+        return next(iter(known or served), "")
     if served and not engine.capabilities.lists(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
 
 
-def _begun(history: History) -> Counter[str]:
-    """The models that unfinished rollouts began with."""
-    return Counter(past.started.model for past in history.unfinished.values() if past.started.model)
-
-
 def _other_models(lanes: Sequence[Lane], history: History) -> Iterator[str]:
     """What to say of rollouts that go on with a model that they did not begin with."""
     engines = [lane.engine.capabilities for lane in lanes]
-    if not all(can.models for can in engines):
-        return  # one does not tell
-    for model, count in _begun(history).items():
-        if model in history.models and not any(can.lists(model) for can in engines):
+    begun = Counter(past.started.model for past in history.unfinished.values())
+    for model, count in begun.items():
+        if model in history.models.values() and not any(can.lists(model) or not can.models for can in engines):
             rollouts = "1 rollout" if count == 1 else f"{count} rollouts"
             others = " or ".join(dict.fromkeys(lane.model for lane in lanes))
-            yield f"{rollouts} began with {model}, which is not served now, and will go on with {others}; if that is not meant, stop, and resume where {model} is served"
+            yield (
+                f"{rollouts} began with {model}, which no engine lists now, and will go on with {others}, unless the row names it; "
+                f"if that is not meant, stop, and resume where {model} is served"
+            )
 
 
 # The process -----------------------------------------------------------------------------------------------------------
