@@ -113,11 +113,9 @@ class Presence:
             if self._away and deadline is not None:
                 deadline.resume()
 
-    async def until_back(self, rollout: str, deadline: Deadline | None) -> float:
-        """Wait for a lost engine; the seconds it took."""
+    async def until_back(self, rollout: str, deadline: Deadline | None) -> None:
+        """Wait for a lost engine."""
         assert self._back is not None
-        clock = asyncio.get_running_loop().time
-        started = clock()
         self._parked[rollout] += 1
         if deadline is not None:
             deadline.suspend()
@@ -129,7 +127,6 @@ class Presence:
                 del self._parked[rollout]
             if deadline is not None:
                 deadline.resume()
-        return clock() - started
 
     async def close(self) -> None:
         """End the watch."""

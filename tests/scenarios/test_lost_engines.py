@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from msgspec import structs
 from stage import Stage, after, drain, finals, stop, tasks, turns
 
 from concur_batch import records as r
@@ -161,6 +162,17 @@ def test_what_is_wanted_of_an_engine_that_returns(own, other, model, goes_on):
     else:
         with pytest.raises(EngineGone, match="and served"):
             stage.run()
+
+
+@pytest.mark.parametrize(("listed", "asked"), [(("m", "b"), "b"), (("m",), "m"), ((), "b")])
+def test_a_resumed_rollout_asks_for_the_model_that_it_began_with(listed, asked):
+    stage = Stage(ScriptedEngine(turns("once", "once"), delay_s=2.0), tasks(1))
+    stage.run(after(3.0, stop))
+    stage.records = [structs.replace(x, model="b") if isinstance(x, r.RolloutStarted) else x for x in stage.records]
+    stage.engine = ScriptedEngine(turns("once", "once"), delay_s=2.0, capabilities=lists(*listed))
+    stage.run()
+    assert {request.model for request in stage.engine.requests} == {asked}
+    assert stage.of(r.RolloutStarted)[-1].model == asked
 
 
 def test_a_server_that_lists_nothing_does_not_make_another_the_right_one():
