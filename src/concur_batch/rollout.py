@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import msgspec
 
 from concur_batch import records as r
-from concur_batch.agent.base import Agent
+from concur_batch.agent.base import Agent, TellsPrompt
 from concur_batch.agent.context import Context
 from concur_batch.agent.replay import Past
 from concur_batch.agent.setting import Setting, Spent
@@ -64,8 +64,10 @@ class Rollout:
         task = self.setting.task
         calls = () if self.past is None else self.past.calls.values()
         known = [call.prompt_tokens + call.completion_tokens for call in calls if isinstance(call, r.ReplyReceived)]
-        if known or not task.messages:
-            return max(known, default=0)
+        if known:
+            return max(known)
+        if isinstance(self.agent, TellsPrompt):
+            return self.agent.prompt_tokens(task)
         return sum(len(run) for message in task.messages for text in _texts(message.get("content")) for run in _sizes.text(text))
 
     @property

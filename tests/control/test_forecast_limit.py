@@ -14,7 +14,7 @@ def test_sixteen_until_the_first_sample_and_fewer_in_a_small_pool():
     assert law().first == Limit(agents=16, reason="first")
     assert law(max_agents=3).first.agents == 3
     assert Forecast(ForecastParameters(), 1024, 32_768).first.agents == 8
-    assert Forecast(ForecastParameters(), 1024, 500).first.agents == 4
+    assert Forecast(ForecastParameters(), 1024, 500).first.agents == 8  # the most, where their prompts are short enough
 
 
 def test_the_limit_is_a_share_of_the_pool():

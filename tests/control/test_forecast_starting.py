@@ -15,17 +15,27 @@ def begun(it, tokens, limit_agents, active=(), **more):
     return len(there)
 
 
-def test_before_the_first_sample_as_many_as_have_room_to_grow_by_their_prompts():
-    def before(pool, prompt_tokens):
-        it = Forecast(ForecastParameters(), 1024, pool)
-        return begun(it, UNLIMITED, it.first.agents, prompt_tokens=prompt_tokens)
+def before(pool, prompt_tokens):
+    """How many begin before the first sample."""
+    it = Forecast(ForecastParameters(), 1024, pool)
+    return begun(it, UNLIMITED, it.first.agents, prompt_tokens=prompt_tokens)
 
+
+def test_before_the_first_sample_as_many_as_have_room_to_grow_by_their_prompts():
     assert before(800_000, 3_500) == 800_000 // (3_500 + 8_192)
     assert before(800_000, 30_000) == 800_000 // (30_000 + 8_192)
     assert before(800_000, 100_000) == 16  # as it would be if nothing were known of prompts
     assert before(800_000, 0) == 16
     assert before(None, 3_500) == 16  # nor of the pool
     assert before(32_768, 3_500) == 8
+
+
+def test_a_small_pool_is_taken_to_hold_eight_agents_whose_prompts_are_no_more_than_their_part_of_it():
+    assert before(20_000, 1_000) == 8
+    assert before(20_000, 2_500) == 8
+    assert before(20_000, 3_000) == 6
+    assert before(20_000, 10_000) == 4  # as it would be if nothing were known of prompts
+    assert before(20_000, 0) == 4
 
 
 def test_after_the_first_sample_unheard_agents_are_as_large_as_their_prompts_and_no_smaller_than_usual():

@@ -72,6 +72,15 @@ def test_the_verdict_names_what_is_off():
     )
 
 
+def test_controllers_are_compared_within_each_round():
+    runs = [
+        {"controller": name, "run": number, "makespan_s": seconds}
+        for number, found in enumerate(({"fixed:8": 10.0, "forecast": 8.0}, {"forecast": 25.0, "fixed:8": 20.0}))
+        for name, seconds in found.items()
+    ]
+    assert judge.compared(runs) == ["forecast: 1.000 times as fast as fixed:8 (0.800-1.250, round by round)"]
+
+
 def test_a_drawn_load_is_a_trace(tmp_path):
     lines = behaviour_load.drawn(tmp_path / "load.jsonl").read_text().splitlines()
     assert len(lines) == behaviour_load.DRAWN.agents

@@ -7,6 +7,7 @@ from stage import Stage, Tools, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.agent.react import react
+from concur_batch.agent.recorded import Replay, Scale
 from concur_batch.agent.replay import History
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.plan import Defaults, Retry, plan
@@ -41,6 +42,20 @@ def test_admission_is_told_how_long_the_first_prompt_is():
         == 10
     )
     assert view("") == 0  # an agent with rows of its own: nobody knows
+
+
+def test_a_replay_tells_the_length_that_was_recorded():
+    row = {
+        "input_prompt_length": 900,
+        "num_turns": 0,
+        "assistant_response_length": [],
+        "tool_call_output_length": [],
+        "tool_call_latency": [],
+        "final_assistant_response_length": 5,
+    }
+    job = [replace(tasks(1)[0], messages=(), fields=row)]
+    (rollout,) = plan(job, Defaults(), Tools(), lambda _: Replay(Scale(tokens=0.5)), History(), Retry())
+    assert rollout.view(0).prompt_tokens == 450
 
 
 def test_of_a_resumed_agent_it_is_told_the_context():

@@ -34,7 +34,6 @@ DRAWN = WorkloadParameters(
     most_tool_s=4.0,
     most_private_tokens=6000,
 )
-SEED = 0
 
 
 def row(trace: AgentTrace) -> dict[str, object]:
@@ -56,9 +55,9 @@ def write(traces: Iterable[AgentTrace], path: Path) -> Path:
     return path
 
 
-def drawn(path: Path, agents: int = DRAWN.agents) -> Path:
+def drawn(path: Path, agents: int = DRAWN.agents, seed: int = 0) -> Path:
     """The load as it is meant."""
-    return write(generate(dataclasses.replace(DRAWN, agents=agents), SEED), path)
+    return write(generate(dataclasses.replace(DRAWN, agents=agents), seed), path)
 
 
 def sent(run_directory: Path) -> list[AgentTrace]:

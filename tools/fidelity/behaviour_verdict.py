@@ -81,6 +81,18 @@ def order_kept(policies: Sequence[Policy]) -> tuple[int, int]:
     return kept, len(told)
 
 
+def compared(runs: Sequence[Figures]) -> list[str]:
+    """How fast each controller was beside the first, round by round: geometric mean, least and most."""
+    times = {(run["controller"], run["run"]): run["makespan_s"] for run in runs}
+    first, *others = dict.fromkeys(controller for controller, _ in times)
+    lines = []
+    for name in others:
+        ratios = [times[first, number] / seconds for (controller, number), seconds in times.items() if controller == name]
+        mean = statistics.geometric_mean(ratios)
+        lines.append(f"{name}: {mean:.3f} times as fast as {first} ({min(ratios):.3f}-{max(ratios):.3f}, round by round)")
+    return lines
+
+
 def windows(policies: Sequence[Policy]) -> dict[int, Policy]:
     """The sweep."""
     return {int(each.name.partition(":")[2]): each for each in policies if each.name.startswith("fixed:")}

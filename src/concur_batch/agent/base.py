@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import reprlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload, runtime_checkable
 
 from concur_batch.task import Task
 
@@ -24,6 +24,15 @@ class Agent(Protocol):
 
     def __call__(self, task: Task, ctx: Context, /) -> Awaitable[str | None]:
         """Run one rollout."""
+        ...
+
+
+@runtime_checkable
+class TellsPrompt(Protocol):
+    """An agent that makes its prompts itself and knows beforehand how long the first will be."""
+
+    def prompt_tokens(self, task: Task) -> int:
+        """Tokens of the first call."""
         ...
 
 

@@ -57,11 +57,18 @@ class Replay:
         self._scale = scale or Scale()
         self.wording: Wording | None = None
 
+    def prompt_tokens(self, task: Task) -> int:
+        """Of its first call."""
+        return self._trace(task).prompt_tokens
+
+    def _trace(self, task: Task) -> AgentTrace:
+        return scaled(trace_of(task.fields, self._scale.shared_tokens), self._scale.tokens, self._scale.time)
+
     async def __call__(self, task: Task, ctx: Context) -> str | None:
         """The whole conversation. Returns the last reply's text."""
         wording = self.wording
         assert wording is not None
-        trace = scaled(trace_of(task.fields, self._scale.shared_tokens), self._scale.tokens, self._scale.time)
+        trace = self._trace(task)
         key = f"{task.id}/{ctx.seed}"  # no other rollout has it
         messages = _opening(trace, wording, key)
         prompts, returned = trace.prompts(), _Returned()

@@ -14,7 +14,7 @@ _FIRST_TOKENS = 4096.0  # of an agent that has not been heard of
 _PRIOR_STEPS = 8.0  # what the prior of the growth counts for
 _LEAST_GROWTH = 64.0
 _MOST_PRIOR_GROWTH = 1_800.0  # what public traces of coding agents show (TraceLab); a long first prompt tells nothing of steps
-_LEAST_PER_POOL = 8.0  # agents of the usual length, until they show otherwise: who has a small pool runs small agents on it
+LEAST_PER_POOL = 8  # agents of the usual length, until they show otherwise: who has a small pool runs small agents on it
 _MEMORY = 0.995  # of tool calls: the last 200 or so
 _MOST_KINDS = 64
 _MOST_SHARED = 256  # first prompts that are remembered
@@ -143,7 +143,7 @@ class Kind:
     def _grow(self) -> None:
         if self._whole is None:
             own = self.first_tokens - self.shared_tokens
-            fitting = (self.pool_tokens / _LEAST_PER_POOL - own) / USUAL
+            fitting = (self.pool_tokens / LEAST_PER_POOL - own) / USUAL
             prior = min(own, _MOST_PRIOR_GROWTH, max(_LEAST_GROWTH, fitting))
         else:
             prior = self._whole.growth_tokens

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from itertools import chain
+from math import fsum
 
 from concur_batch.control.base import AgentView
-from concur_batch.control.kinds import Kind
+from concur_batch.control.kinds import LEAST_PER_POOL, Kind
 
-_LEAST_FIRST = 4  # agents, however small the pool
+_LEAST_FIRST = 4  # agents, however small the pool and whatever their prompts
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample, whatever its prompt
-_ROOM_TOKENS = 8_192  # of the pool, for each agent that begins unheard; before the first sample its prompt besides
+_ROOM_TOKENS = 8_192  # of the pool, for each agent that begins unheard; before the first sample its prompt besides, but no more than it is taken to come to in a small pool
 _AHEAD = 10  # steps, beyond which nothing is foreseen until the first agent has ended
 _AHEAD_SMALL = 6  # the same in a small batch
 _SMALL = 4 / 3  # times as many agents as would fit by then: a batch of no more is small
@@ -24,18 +25,20 @@ class Start:
         self.first = first if pool_tokens is None else min(first, max(_LEAST_FIRST, pool_tokens // _FIRST_TOKENS))
         """Agents before the first sample, whatever their prompts."""
         self._pool_tokens = pool_tokens or 0
+        self._small = self._pool_tokens / LEAST_PER_POOL  # what an agent is taken to come to, at most
 
     @property
     def most(self) -> int:
         """Agents before the first sample, however short their prompts."""
-        return max(self.first, self._pool_tokens // _ROOM_TOKENS)
+        return max(self.first, self._pool_tokens // _ROOM_TOKENS, LEAST_PER_POOL if self._pool_tokens else 0)
 
     def has_room(self, agent: AgentView, active: Collection[AgentView]) -> bool:
         """Before the first sample: whether this one may begin, too. Beyond the first few, if the prompts of all leave room for growth."""
         if len(active) < self.first:
             return True
         prompts = [view.prompt_tokens for view in chain((agent,), active)]
-        return all(prompts) and sum(prompts) + _ROOM_TOKENS * len(prompts) <= self._pool_tokens
+        grown = fsum(max(prompt, min(prompt + _ROOM_TOKENS, self._small)) for prompt in prompts)
+        return all(prompts) and grown <= self._pool_tokens
 
     def too_many(self, agent: AgentView, active: Collection[AgentView], whole: Kind, pool_tokens: float | None) -> bool:
         """Whether this one has to wait until more have been heard. Agents start in waves, each at most three times as many as before, so that
