@@ -123,6 +123,9 @@ class Gate:
 
     async def boundary(self, view: AgentView) -> Passage:
         """Before each model call: returns at once, or after a pause."""
+        if view.tool_started is not None:
+            self._admission.tool_ended(view, (self._clock() if view.tools else view.tool_back) - view.tool_started)
+            view.tool_started = None
         if self._may_continue(view):
             view.last_boundary = self._clock()
             return Passage()
@@ -181,6 +184,7 @@ class Gate:
     def ended(self, view: AgentView, conversation: int = 1) -> None:
         """It is over, whether it has been answered or not."""
         view.calls -= 1
+        self._looks_away(view)
         self._returns.ended(view.conversations, conversation, self._clock())
         self._weigh(view)
 
@@ -234,16 +238,18 @@ class Gate:
 
     def tool_began(self, view: AgentView) -> None:
         """The agent has called a tool."""
-        if not view.tools:
-            view.tool_started, view.touched = self._clock(), None
         view.tools += 1
+        self._looks_away(view)
 
     def tool_ended(self, view: AgentView) -> None:
-        """One of its tools has come back."""
+        """One of its tools has come back. It may call others before it goes on."""
         view.tools -= 1
-        if not view.tools and view.tool_started is not None:
-            self._admission.tool_ended(view, self._clock() - view.tool_started)
-            view.tool_started = None
+        view.tool_back = self._clock()
+
+    def _looks_away(self, view: AgentView) -> None:
+        """From here on its KV is unused, if it is in a tool call and no model call is under way."""
+        if view.tools and not view.calls and view.tool_started is None:
+            view.tool_started, view.touched = self._clock(), None
 
     def _yield(self, view: AgentView) -> None:
         if self._draining or self._held is not None or view.calls or not view.tools or view.rollout not in self._roster.active:

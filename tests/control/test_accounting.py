@@ -109,7 +109,7 @@ def test_one_told_off_yields_in_its_next_tool_call():
     law = accounting()
     agents = busy(30, 60)
     assert list(law.yielding(roster(70, agents))) == []
-    agents[0].calls, agents[0].tool_started = 0, 1.0
+    agents[0].calls, agents[0].tools, agents[0].tool_started = 0, 1, 1.0
     assert list(law.yielding(roster(70, agents, now=1.0))) == agents[:1]
 
 

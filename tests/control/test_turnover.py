@@ -53,6 +53,13 @@ def test_half_a_turnover_is_half_a_step():
     assert limit.agents in (124, 125)
 
 
+def test_more_than_can_be_reckoned_with_grows_it_to_the_most():
+    law = turnover(growth=10.0)
+    law.update(sample(5, active=0, running=0))
+    end(law, 400)
+    assert law.update(sample(10, active=40)).agents == 1024
+
+
 def test_time_alone_does_not_grow_it():
     law = turnover()
     assert {law.update(sample(t)).agents for t in range(5, 500, 5)} == {40}

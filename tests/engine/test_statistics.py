@@ -49,6 +49,9 @@ def test_loads_of_two_ranks_add_up_and_shares_are_those_of_the_fullest():
     data["loads"][0]["token_usage"], data["loads"][1]["token_usage"] = 0.25, 0.75
     stats = from_loads(data)
     assert (stats.capacity_tokens, stats.locked, stats.prefill_tokens_total) == (40000, 0.75, 80)
+    busy_us = [load["total_prefill_busy_us"] for load in data["loads"]]
+    assert all(busy_us)
+    assert stats.prefill_busy_seconds_total == pytest.approx(sum(busy_us) / 2e6)  # they work side by side
     assert stats.epoch == 1795199305.8967562
 
 

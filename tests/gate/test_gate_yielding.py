@@ -59,7 +59,7 @@ def test_it_may_end_while_it_is_away():
         gate.resize(gate.limit)
         return gate.active, gate.paused, gate.committed_tokens, law.heard
 
-    assert run_virtual(story()) == (0, 0, 0, [(0, 0.0), (0, "ended")])
+    assert run_virtual(story()) == (0, 0, 0, [(0, "ended")])
 
 
 def test_leaving_this_segment_only_is_no_end():
@@ -86,9 +86,48 @@ def test_several_tools_at_once_are_one_call():
         assert law.heard == []
         assert agent.tool_started == 0.0
         gate.tool_ended(agent)
+        await asyncio.sleep(5)
+        await gate.boundary(agent)
         return law.heard, agent.tool_started, agent.tools
 
     assert run_virtual(story()) == ([(0, 9.0)], None, 0)
+
+
+def test_tools_one_after_the_other_are_one_call():
+    async def story():
+        law = Impatient()
+        gate, _, _ = gate_of(1, law)
+        agent = view(0)
+        gate.start(agent)
+        for seconds in (4, 2):
+            gate.tool_began(agent)
+            await asyncio.sleep(seconds)
+            gate.tool_ended(agent)
+        assert law.heard == []
+        await gate.boundary(agent)
+        return law.heard
+
+    assert run_virtual(story()) == [(0, 6.0)]
+
+
+def test_a_tool_beside_which_the_agent_makes_calls_keeps_it_from_its_cache_only_in_between():
+    async def story():
+        law = Impatient()
+        gate, _, _ = gate_of(1, law)
+        agent = view(0)
+        gate.start(agent)
+        gate.tool_began(agent)
+        await asyncio.sleep(3)
+        await gate.boundary(agent)
+        gate.began(agent, 2)
+        await asyncio.sleep(10)
+        gate.ended(agent, 2)
+        await asyncio.sleep(5)
+        gate.tool_ended(agent)
+        await gate.boundary(agent)
+        return law.heard
+
+    assert run_virtual(story()) == [(0, 3.0), (0, 5.0)]
 
 
 def test_one_that_waits_for_a_reply_too_keeps_its_slot():
@@ -163,4 +202,4 @@ def test_who_is_touched_is_so_from_then_on_and_nobody_once_draining():
         await asyncio.sleep(60)
         return found, agent.touched, gate.touched()
 
-    assert run_virtual(story()) == ([[], ["a#0"], []], None, [])
+    assert run_virtual(story()) == ([[], ["a#0"], []], 12.0, [])

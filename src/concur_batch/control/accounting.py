@@ -144,4 +144,4 @@ class Accounting(Admission):
 
 def _is_idle(agent: AgentView) -> bool:
     """In a tool call, and in no model call beside it."""
-    return agent.tool_started is not None and not agent.calls
+    return agent.tools > 0 and not agent.calls

@@ -115,7 +115,8 @@ class AgentView:
     last_boundary: float = 0.0
     calls: int = 0  # model calls under way
     tools: int = 0  # tool calls under way
-    tool_started: float | None = None  # since when there is always one; None: not in a tool call
+    tool_started: float | None = None  # since when it has done nothing but call tools; None: it has not since its last model call
+    tool_back: float = 0.0  # when the last one came back
     touched: float | None = None  # when its KV was last touched in these tool calls
     paused_since: float | None = None  # later by the time for which a person has held admission since
 
@@ -161,7 +162,9 @@ class Admission(Protocol):
         return None
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:
-        """The agent's tools have all come back, `seconds` after the first was called; the view still tells when that was."""
+        """The agent goes on from its tools, which have taken it `seconds` with no model call under way; the view still tells since when.
+        Not called where it ends with them.
+        """
         return None
 
     def ended(self, agent: AgentView, roster: Roster) -> None:

@@ -63,7 +63,7 @@ class Forecast(Admission):
         self._calls = 0  # under way
         self._read: float | None = None  # when the engine was last read: its counters tell of all that came since
         self._cycle = Cycle()
-        self._overdue: dict[str, int] = {}  # rollout -> step whose tool call has been counted before it is back
+        self._overdue: dict[str, float] = {}  # rollout -> beginning of the tool calls that have been counted before they are back
         self._aside = self._light = False  # nobody is held back; because that is harmless
         self._harmless = parameters.harmless  # the load that is taken to be, until it proves not to be
         self._strained = 0.0  # share of the last samples in which nobody was held back and the engine fell behind
@@ -256,8 +256,10 @@ class Forecast(Admission):
         for view in roster.active.values():
             if view.tool_started is None or roster.now - view.tool_started <= long_s:
                 continue
-            if self._overdue.get(view.rollout) != view.steps:
-                self._overdue[view.rollout] = view.steps
+            if view.calls:
+                continue
+            if self._overdue.get(view.rollout) != view.tool_started:
+                self._overdue[view.rollout] = view.tool_started
                 self._patience.overdue()
             if not self._aside:
                 yield view
@@ -279,18 +281,26 @@ class Forecast(Admission):
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:
         """Learn how long tools take."""
-        if self._overdue.pop(agent.rollout, None) != agent.steps:
+        self._kinds.tool_ended(agent, long=self._were_long(agent, seconds))
+
+    def _were_long(self, agent: AgentView, seconds: float) -> bool:
+        """A step has ended with tools that took it so long."""
+        overdue = self._overdue.pop(agent.rollout, None)
+        if overdue is None or overdue != agent.tool_started:
             self._patience.ended(seconds)
         held_s = seconds if self._patience.break_even_s is None else min(seconds, self._patience.break_even_s)
         self._passed(0.0 if agent.tool_started is None else max(0.0, agent.tool_started - agent.last_boundary), held_s, seconds)
-        self._kinds.tool_ended(agent, long=held_s < seconds)
+        return held_s < seconds
 
     def ended(self, agent: AgentView, roster: Roster) -> None:
         """Learn how long agents live. Its KV is dead from now on; an engine that knows it lets it go first."""
         self._ended = True
-        self._overdue.pop(agent.rollout, None)
         self._kinds.ended(agent)
-        self._passed(max(0.0, roster.now - agent.last_boundary))
+        if agent.tool_started is None:
+            self._passed(max(0.0, roster.now - agent.last_boundary))
+        elif not agent.tools:
+            self._were_long(agent, max(0.0, agent.tool_back - agent.tool_started))
+        self._overdue.pop(agent.rollout, None)
         if not self._frees_ended:
             self._room.left(roster.now, own_tokens(agent, self._kinds.of(agent)))
 

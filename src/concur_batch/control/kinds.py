@@ -152,8 +152,8 @@ class Kind:
 
 
 def own_tokens(agent: AgentView, kind: Kind) -> float:
-    """Of this agent's context, what it has brought: not what its first prompt found in the cache, of all agents or of its siblings."""
-    return max(0.0, float(agent.context_tokens - max(kind.shared_tokens, agent.shared_tokens)))
+    """Of what all its conversations need, what it has brought: not what its first prompt found in the cache, of all agents or of its siblings."""
+    return max(0.0, agent.context_tokens + agent.other_tokens - max(kind.shared_tokens, agent.shared_tokens))
 
 
 _Group = tuple[str, int | None]

@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.base import Admission, AgentView, Limit, Roster, Sample
 
+_MOST_TURNOVER = 64.0  # of one step: beyond, the power need not be a number, and the limit is at its ceiling in any case
+
 
 class TurnoverParameters(BaseModel):
     """All constants. [source]: prime-rl's code, whose polls are our steps; [open]: our choice."""
@@ -133,7 +135,7 @@ class Turnover(Admission):
             self._trim_in = p.trim_steps
             return "trim"
         if kv <= p.grow_below and not queued and not sample.held_back and active >= p.binding * int(self._limit):
-            self._limit = self._clamp(self._limit * p.growth**turnover)
+            self._limit = self._clamp(self._limit * p.growth ** min(turnover, _MOST_TURNOVER))
         return moved
 
     def _shrink(self, agents: float) -> None:

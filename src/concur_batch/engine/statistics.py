@@ -1,6 +1,6 @@
 """What SGLang tells of itself, from text and dicts to our words. Pure; releases from 0.5.8 on.
 
-Shares are those of the fullest data-parallel rank, token counts are summed over ranks. Of tensor- and pipeline-parallel
+Shares are those of the fullest data-parallel rank, token counts are summed over ranks, busy seconds are the mean of ranks, which work side by side. Of tensor- and pipeline-parallel
 ranks all report the same pool, so they are never summed.
 
 What comes out has the types it says, whatever came in: records are read back strictly, and one number of another type would
@@ -81,14 +81,14 @@ def from_loads(data: Any) -> EngineStats | None:
     loads = data.get("loads") if isinstance(data, dict) else None
     if not isinstance(loads, list) or not loads or not all(isinstance(load, dict) for load in loads):
         return None
-    busy_us = _sum(load.get("total_prefill_busy_us") for load in loads)
+    busy_us = _numbers(load.get("total_prefill_busy_us") for load in loads)
     stats = EngineStats(
         capacity_tokens=_count(_pool(load, "memory") for load in loads),
         locked=_share(load.get("token_usage") for load in loads),
         running_requests=_count(load.get("num_running_reqs") for load in loads),
         queued_requests=_count(load.get("num_waiting_reqs") for load in loads),
         prefill_tokens_total=_count(load.get("total_prefill_uncached_tokens") for load in loads),
-        prefill_busy_seconds_total=None if busy_us is None else busy_us / 1e6,
+        prefill_busy_seconds_total=sum(busy_us) / len(busy_us) / 1e6 if busy_us else None,
         epoch=_max(load.get("timestamp") for load in loads),
     )
     return None if replace(stats, capacity_tokens=None, epoch=None) == EngineStats() else stats
