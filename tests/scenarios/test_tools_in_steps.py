@@ -54,8 +54,7 @@ def test_tools_one_after_the_other_are_one_step(steps):
         messages = [{"role": "user", "content": "?"}]
         for _ in range(2):
             messages.append((await ctx.complete(messages)).message)
-            for tool in range(5):
-                messages.append((await ctx.call("look", {"at": tool})).message)
+            messages += [(await ctx.call("look", {"at": tool})).message for tool in range(5)]
         return "done"
 
     engine = ScriptedEngine(lambda request: reply("?", prompt_tokens=100), delay_s=1.0)
