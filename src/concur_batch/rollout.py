@@ -133,7 +133,7 @@ async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.E
             raise
         return "cancelled", None, None  # by the agent itself, not by us
     except BaseExceptionGroup as group:
-        return _of_group(rollout, group)
+        return _of_group(rollout, context, group)
     except ConcurError as error:
         return "error", None, _info(error)
     except GeneratorExit:
@@ -146,18 +146,23 @@ async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.E
     return "completed", output, None
 
 
-def _of_group(rollout: Rollout, group: BaseExceptionGroup[BaseException]) -> tuple[str, str | None, r.ErrorInfo | None]:
+def _of_group(
+    rollout: Rollout, context: Context, group: BaseExceptionGroup[BaseException]
+) -> tuple[str, str | None, r.ErrorInfo | None]:
     """Several calls at once, some of which failed: the first of the weightiest kind tells the end."""
-    flat = list(_leaves(group))
-    for fatal in flat:
-        if isinstance(fatal, RunDirectoryError | EngineGone | asyncio.CancelledError):
-            raise fatal
+    flat, task = list(_leaves(group)), asyncio.current_task()
+    stopped = task is None or task.cancelling() > 0
+    for leaf in flat:
+        if isinstance(leaf, RunDirectoryError | EngineGone) or (stopped and isinstance(leaf, asyncio.CancelledError)):
+            raise leaf
     for leaf in flat:
         if isinstance(leaf, LimitReached):
             return leaf.status, None, None
         if isinstance(leaf, ContextLengthExceeded):
             return "context_length", None, None
-    error = flat[0]
+    error = next((leaf for leaf in flat if not isinstance(leaf, asyncio.CancelledError)), None)
+    if error is None:  # as a single one: by the agent itself, unless its time was over
+        return "timeout" if context.wall_time.expired else "cancelled", None, None
     if isinstance(error, ConcurError):
         return "error", None, _info(error)
     _log.error(f"rollout %s: {AGENT_RAISED}", rollout.id, exc_info=error)

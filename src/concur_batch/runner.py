@@ -10,6 +10,7 @@ from typing import Any
 from concur_batch import records as r
 from concur_batch.control.base import AgentView
 from concur_batch.control.steering import Steering
+from concur_batch.errors import AgentError
 from concur_batch.lane import Lane
 from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
@@ -45,6 +46,7 @@ class Runner:
         self._done = asyncio.Event()
         self._fed = False
         self._at_once = False  # it ends by `stop`
+        self._cancelling = False  # whoever is left is being cancelled
         self._draining: str | None = None
         self._fatal: BaseException | None = None
         self._lag: dict[str, float] = {}  # per lane, and for the process: worst lateness since it was last taken
@@ -110,6 +112,7 @@ class Runner:
             await self._done.wait()
         finally:
             complete = self._fed and not self._agents
+            self._cancelling = True
             tasks = [*watchers, *self._agents]
             for task in tasks:
                 task.cancel()
@@ -197,7 +200,10 @@ class Runner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._agents.discard(task)
-        if not task.cancelled() and task.exception() is not None:
+        if task.cancelled():
+            if not self._cancelling:  # it would be neither ended nor under way
+                self._fail(AgentError(f"rollout {task.get_name()}: its agent cancelled the task that it runs in"))
+        elif task.exception() is not None:
             self._fail(task.exception())
         self._room.set()
         self._check()

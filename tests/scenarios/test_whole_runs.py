@@ -198,50 +198,6 @@ def test_an_agent_that_asks_for_several_replies_or_a_stream_is_told(asked, told)
     assert len(stage.engine.requests) == (0 if told else 1)
 
 
-def test_an_agent_that_cancels_itself_has_a_terminal_record():
-    async def gone(task, ctx):
-        raise asyncio.CancelledError
-
-    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"gone": gone}, agent="gone").run()
-    assert stage.of(r.RolloutFinished)[0].status == "cancelled"
-
-
-def test_a_limit_cannot_be_swallowed_by_an_agent():
-    async def stubborn(task, ctx):
-        messages = ctx.prompt
-        while True:
-            try:
-                messages.append((await ctx.complete(messages)).message)
-            except Exception:
-                continue
-
-    stage = Stage(ScriptedEngine(turns(*["wait"] * 9)), tasks(1), agents={"s": stubborn}, agent="s", limits=Limits(max_steps=3))
-    assert stage.run().of(r.RolloutFinished)[0].status == "max_steps"
-
-
-@pytest.mark.parametrize(("limits", "status"), [(Limits(max_steps=3), "max_steps"), (Limits(timeout_s=20), "timeout")])
-def test_nor_by_one_that_catches_everything(limits, status):
-    """It would go round without ever waiting, and the event loop with it."""
-
-    async def stubborn(task, ctx):
-        messages = ctx.prompt
-        while True:
-            try:
-                messages.append((await ctx.complete(messages)).message)
-            except:  # noqa: E722
-                continue
-
-    async def well_behaved(task, ctx):
-        await ctx.complete(ctx.prompt)
-
-    agents = {"stubborn": stubborn, "well": well_behaved}
-    stage = Stage(ScriptedEngine(turns(*["wait"] * 99), delay_s=3.0), [], agents=agents, limits=limits)
-    stage.job = [*tasks(2, agent="stubborn"), *tasks(4, agent="well")[2:]]
-    stage.run()
-    assert stage.complete
-    assert [x.status for x in sorted(stage.of(r.RolloutFinished), key=lambda x: x.rollout)] == [status] * 2 + ["completed"] * 2
-
-
 def test_branches_that_reach_a_limit_together_clean_up():
     cleaned = []
 

@@ -1,0 +1,95 @@
+"""Agents that cancel what they should not, and agents that will not be cancelled."""
+
+import asyncio
+
+import pytest
+from stage import Stage, tasks, turns
+
+from concur_batch import records as r
+from concur_batch.engine.scripted import ScriptedEngine
+from concur_batch.errors import AgentError, LimitReached
+from concur_batch.task import Limits
+
+
+def test_an_agent_that_cancels_itself_has_a_terminal_record():
+    async def gone(task, ctx):
+        raise asyncio.CancelledError
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"gone": gone}, agent="gone").run()
+    assert stage.of(r.RolloutFinished)[0].status == "cancelled"
+
+
+CUT = asyncio.CancelledError()
+
+
+@pytest.mark.parametrize(
+    ("failures", "status"),
+    [
+        ([CUT], "cancelled"),
+        ([CUT, ValueError("odd")], "error"),
+        ([CUT, BaseExceptionGroup("inner", [LimitReached("max_steps")])], "max_steps"),
+    ],
+)
+def test_a_cancelled_branch_among_others_that_failed_is_no_stop(failures, status):
+    async def collecting(task, ctx):
+        raise BaseExceptionGroup("branches", failures)
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"c": collecting}, agent="c").run()
+    assert stage.complete
+    assert [x.status for x in stage.of(r.RolloutFinished)] == [status]
+
+
+def test_branches_that_were_cancelled_since_the_time_was_over_are_a_timeout():
+    async def collecting(task, ctx):
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError as late:
+            raise BaseExceptionGroup("branches", [late]) from None
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"c": collecting}, agent="c", limits=Limits(timeout_s=5.0)).run()
+    assert [x.status for x in stage.of(r.RolloutFinished)] == ["timeout"]
+
+
+def test_an_agent_that_cancels_the_task_it_runs_in_is_told():
+    async def gone(task, ctx):
+        asyncio.current_task().cancel()
+        await asyncio.sleep(1)
+
+    with pytest.raises(AgentError, match="t0#0: its agent cancelled the task"):
+        Stage(ScriptedEngine(turns()), tasks(1), agents={"gone": gone}, agent="gone").run()
+
+
+def test_a_limit_cannot_be_swallowed_by_an_agent():
+    async def stubborn(task, ctx):
+        messages = ctx.prompt
+        while True:
+            try:
+                messages.append((await ctx.complete(messages)).message)
+            except Exception:
+                continue
+
+    stage = Stage(ScriptedEngine(turns(*["wait"] * 9)), tasks(1), agents={"s": stubborn}, agent="s", limits=Limits(max_steps=3))
+    assert stage.run().of(r.RolloutFinished)[0].status == "max_steps"
+
+
+@pytest.mark.parametrize(("limits", "status"), [(Limits(max_steps=3), "max_steps"), (Limits(timeout_s=20), "timeout")])
+def test_nor_by_one_that_catches_everything(limits, status):
+    """It would go round without ever waiting, and the event loop with it."""
+
+    async def stubborn(task, ctx):
+        messages = ctx.prompt
+        while True:
+            try:
+                messages.append((await ctx.complete(messages)).message)
+            except:  # noqa: E722
+                continue
+
+    async def well_behaved(task, ctx):
+        await ctx.complete(ctx.prompt)
+
+    agents = {"stubborn": stubborn, "well": well_behaved}
+    stage = Stage(ScriptedEngine(turns(*["wait"] * 99), delay_s=3.0), [], agents=agents, limits=limits)
+    stage.job = [*tasks(2, agent="stubborn"), *tasks(4, agent="well")[2:]]
+    stage.run()
+    assert stage.complete
+    assert [x.status for x in sorted(stage.of(r.RolloutFinished), key=lambda x: x.rollout)] == [status] * 2 + ["completed"] * 2
