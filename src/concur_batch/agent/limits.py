@@ -16,12 +16,16 @@ _SLOW_S = 1.0
 
 
 class WallTime:
-    """The limit on a rollout's wall time; suspended while it is paused or its engine is away. Used as a context manager."""
+    """The limit on a rollout's wall time; suspended while it is paused or its engine is away. Used as a context manager.
+
+    It stands still as long as anything has it suspended: several calls at once may wait.
+    """
 
     def __init__(self, seconds: float | None) -> None:
         self._left = seconds
         self._timeout = asyncio.timeout(None)
-        self._since: float | None = None  # None: suspended
+        self._suspended = 1  # times more than resumed; the first until it is entered
+        self._since = 0.0
 
     @property
     def expired(self) -> bool:
@@ -44,14 +48,15 @@ class WallTime:
 
     def suspend(self) -> None:
         """Stop the clock. Once it has run out it is left alone: the rollout may take a while to end."""
-        if self._left is not None and self._since is not None and not self._timeout.expired():
+        self._suspended += 1
+        if self._suspended == 1 and self._left is not None and not self._timeout.expired():
             self._left -= asyncio.get_running_loop().time() - self._since
-            self._since = None
             self._timeout.reschedule(None)
 
     def resume(self) -> None:
-        """Let it run on."""
-        if self._left is not None and self._since is None and not self._timeout.expired():
+        """Let it run on, unless it has been suspended more often."""
+        self._suspended -= 1
+        if self._suspended == 0 and self._left is not None and not self._timeout.expired():
             self._since = asyncio.get_running_loop().time()
             self._timeout.reschedule(self._since + max(0.0, self._left))
 
