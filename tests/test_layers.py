@@ -9,7 +9,20 @@ ROOT = Path(__file__).resolve().parent.parent / "src"
 PURE = ("control", "records", "state", "task", "errors", "recorder", "held", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
 SHARED = ("own_code",)  # of use to the flow and to edges; touches files
-FLOW = ("runner", "rollout", "plan", "lane", "lane_records", "presence", "gate", "in_flight", "retry", "touches", "agent")
+FLOW = (
+    "runner",
+    "rollout",
+    "plan",
+    "lane",
+    "lane_records",
+    "presence",
+    "gate",
+    "in_flight",
+    "rests",
+    "retry",
+    "touches",
+    "agent",
+)
 EDGES = (
     "engine",
     "toolbox",

@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from concur_batch.in_flight import InFlight
 from concur_batch.lane_records import Helps, decided, sampled, seen
 from concur_batch.presence import Deadline, EngineGone, Presence
 from concur_batch.recorder import Recorder
+from concur_batch.rests import Rests
 from concur_batch.retry import Effort, backoff_s, complete_with_retries
 from concur_batch.touches import Touches
 
@@ -55,12 +55,6 @@ class Completed(NamedTuple):
     wait_s: float  # for others to begin with, request limit, engine away
     retries: int
     retry_s: float
-
-
-@dataclass(slots=True, eq=False)
-class _Rest:
-    rollout: str
-    deadline: Deadline | None
 
 
 class Lane:
@@ -93,7 +87,7 @@ class Lane:
         self._steering = Steering()
         self.gate = Gate(engine.name, policy.admission, self._decided, recorder, on_room, self._clock, starting)
         self._touches = Touches(engine)
-        self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed, self._touches.begin)
+        self._in_flight = InFlight(self._decided, self._clock, lambda: engine.capabilities.speed, self._touch)
         self.meter = CacheMeter(engine.name)
         self._announced = Helps(sessions=False, priority=False)
         self._seen = engine.capabilities  # as recorded
@@ -101,7 +95,7 @@ class Lane:
         self._uncounted = False  # a reply has come without token counts
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned, unfit=self._unfit)
         self._misses = 0  # failed readings in a row
-        self._resting: dict[_Rest, None] = {}  # calls that wait to be made, or to be made again
+        self._rests = Rests()
 
     @property
     def name(self) -> str:
@@ -116,7 +110,7 @@ class Lane:
     @property
     def standing(self) -> int:
         """Agents that stand still: no tool of theirs runs, and all their calls wait: at a boundary, for the engine, or to be made (again)."""
-        waiting = self.presence.waiting + Counter(rest.rollout for rest in self._resting)
+        waiting = self.presence.waiting + self._rests.waiting
         return sum(self.gate.stands(rollout, waiting[rollout]) for rollout in self.gate.paused_rollouts | waiting.keys())
 
     def committed_share(self) -> float:
@@ -183,7 +177,7 @@ class Lane:
         `effort` is kept up meanwhile, for whoever cuts the call off.
         """
         clock = asyncio.get_running_loop().time
-        in_flight, presence, effort = self._in_flight, self.presence, effort or Effort()
+        presence, effort = self.presence, effort or Effort()
         broken: EngineError | None = None  # how the last attempt broke off, `broken_s` after it was sent
         broken_s, breaks = 0.0, 0
         while True:
@@ -200,13 +194,9 @@ class Lane:
                 else:
                     effort.retries += broken is not None
             self._touches.calls(request.rollout)
-            if not in_flight.took():
-                asked = clock()
-                try:
-                    with self._at_rest(request.rollout, deadline):
-                        await in_flight.acquire()
-                finally:
-                    effort.wait_s += clock() - asked
+            if not await self._turn(request.rollout, deadline, effort):
+                broken, broken_s = None, 0.0
+                continue
             sent, lost_s = clock(), effort.retry_s
             try:
                 with presence.call(request.rollout, deadline):
@@ -234,7 +224,22 @@ class Lane:
                     self._record_engine()
                 return Completed(reply, clock() - sent - retry_s, effort.wait_s, effort.retries, lost_s + retry_s)
             finally:
-                in_flight.release()
+                self._in_flight.release()
+
+    async def _turn(self, rollout: str, deadline: Deadline | None, effort: Effort) -> bool:
+        """Wait until this call may begin. False: it has not, as the engine was found to be away meanwhile."""
+        if not self._in_flight.took():
+            clock = asyncio.get_running_loop().time
+            asked = clock()
+            try:
+                with self._rests.rest(rollout, deadline), self.presence.call(rollout, deadline):
+                    await self._in_flight.acquire()
+            finally:
+                effort.wait_s += clock() - asked
+        if self.presence.lost is None:
+            return True
+        self._in_flight.release()
+        return False
 
     def _retried(self, request: Request, effort: Effort, since: float, number: int, error: EngineError, pause_s: float) -> None:
         """Tell of the coming retry. `since`: when it would have been sent, had all that was lost been lost at once."""
@@ -260,32 +265,17 @@ class Lane:
         """Between two attempts of a call: a boundary, too, where a drain finds the agent."""
         began = asyncio.get_running_loop().time()
         try:
-            with self._at_rest(rollout, deadline):
+            with self._rests.rest(rollout, deadline):
                 await asyncio.sleep(seconds)
                 await self.gate.pass_unless_draining()
         finally:
             effort.retry_s += asyncio.get_running_loop().time() - began
 
-    @contextlib.contextmanager
-    def _at_rest(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
-        rest = _Rest(rollout, deadline)
-        self._resting[rest] = None
-        if self.gate.draining and deadline is not None:
-            deadline.suspend()
-        try:
-            yield
-        finally:
-            del self._resting[rest]
-            if self.gate.draining and deadline is not None:
-                deadline.resume()
-
     def drain(self) -> None:
         """Nobody makes another call; the wait for those who still do is nobody's time."""
         self.gate.drain()
         self._in_flight.drain()
-        for rest in self._resting:
-            if rest.deadline is not None:
-                rest.deadline.suspend()
+        self._rests.drain()
 
     def _unfit(self) -> str | None:
         """Why what stands there now cannot go on: it serves other models. Its answers would be theirs, as servers do not check the name."""
@@ -318,9 +308,13 @@ class Lane:
             limit = self._steering.in_force(self._decided, self._max_agents)
             self.gate.resize(limit)
             self._in_flight.resize(limit)
-            alone = self.presence.lost is None and self._touches.begin()
+            alone = self._touch()
             if self.presence.lost is None:
                 self._touches.want(self.gate.touched())
+
+    def _touch(self) -> bool:
+        """Begin the touches that are wanted, while the engine is there. Whether there were any."""
+        return self.presence.lost is None and self._touches.begin()
 
     def _sample(
         self,

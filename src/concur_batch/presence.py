@@ -103,9 +103,11 @@ class Presence:
 
     @contextlib.contextmanager
     def call(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
-        """Around a call that is under way."""
+        """Around a call that is under way, or waits for others to begin."""
         call = _Call(rollout, deadline)
         self._calls[call] = None
+        if self._away and deadline is not None:
+            deadline.suspend()
         try:
             yield
         finally:

@@ -65,6 +65,16 @@ def test_waiting_for_the_engine_is_not_the_rollouts_time():
     assert stage.of(r.RolloutFinished)[0].status == "completed"
 
 
+def test_whose_turn_comes_while_the_engine_is_away_waits_too():
+    engine = Flaky(turns("once", "once"), since=3.0, until=90.0, delay_s=2.0)
+    stage = Stage(engine, tasks(4), controller="requests:1", limits=Limits(timeout_s=60)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    replies = stage.of(r.ReplyReceived)
+    assert len(engine.requests) == len(replies) + 1  # only the one that broke off was sent again
+    assert all(x.wait_s + x.model_s + x.retry_s <= x.t for x in replies)
+    assert [x.rollout for x in replies][:4] == [f"t{i}#0" for i in range(4)]
+
+
 def test_an_engine_that_stays_away_ends_the_run_resumable():
     engine = Flaky(turns("once", "once"), since=3.0, until=1e9, delay_s=2.0)
     stage = Stage(engine, tasks(4), wait_s=60)

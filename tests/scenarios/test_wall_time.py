@@ -34,6 +34,12 @@ class Hung(ScriptedEngine):
         return EngineFailed("no answer") if self.hangs() else EngineStats()
 
 
+def test_waiting_for_others_to_be_answered_by_an_engine_that_is_away_is_nobodys_time():
+    stage = Stage(Hung(1.0, 101.0, delay_s=2.0), tasks(3), controller="requests:1", limits=Limits(timeout_s=30.0)).run()
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+    assert max(x.wait_s for x in stage.of(r.ReplyReceived)) > 100
+
+
 def test_a_branch_that_waits_no_longer_does_not_start_the_clock_for_another():
     async def hedge(task, ctx):
         async def branch(i, patience_s):
