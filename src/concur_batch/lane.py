@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -202,7 +202,7 @@ class Lane:
                 with presence.call(request.rollout, deadline):
                     reply, _, retry_s = await complete_with_retries(
                         self.engine,
-                        request,
+                        replace(request, request_id=f"{request.request_id}+{breaks}") if breaks else request,
                         self._random,
                         attempts=self._options.attempts,
                         on_retry=partial(self._retried, request, effort, sent - lost_s),

@@ -9,7 +9,7 @@ from stage import Stage, after, drain, finals, stop, tasks, turns
 from concur_batch import records as r
 from concur_batch.agent.replay import History
 from concur_batch.engine.base import Capabilities, EngineStats
-from concur_batch.engine.scripted import ScriptedEngine
+from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import EngineBusy, EngineDown, EngineSilent, RunDirectoryError
 from concur_batch.presence import EngineGone
 from concur_batch.results.summary import summarise
@@ -261,6 +261,12 @@ def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():
     assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
     assert len(stage.of(r.EngineLost)) == len(stage.of(r.EngineReturned)) == 1
     assert len(stage.engine.requests) == 9
+
+
+def test_every_attempt_has_a_request_id_of_its_own_also_after_a_loss():
+    outcomes = iter([EngineDown("reset"), EngineBusy("full"), EngineDown("reset"), reply("x")])
+    stage = Stage(ScriptedEngine(lambda request: next(outcomes)), tasks(1)).run()
+    assert [q.request_id for q in stage.engine.requests] == ["t0#0/1", "t0#0/1+1", "t0#0/1+1~1", "t0#0/1+2"]
 
 
 def test_dropped_connections_with_a_ready_engine_are_tried_again_and_then_an_error():

@@ -124,6 +124,7 @@ def test_answers_a_turn_as_the_engine_in_process_does(turn, template, sampling):
     [
         ("0badcafe-17-t#0/3", Turn(), ("t#0", 2)),
         ("0badcafe-17-a/b-c#1/12~2", Turn(), ("a/b-c#1", 2)),
+        ("0badcafe-17-a/b-c#1/12+2~1", Turn(), ("a/b-c#1", 2)),
         ("t#0/3", Turn(), ("t#0", 2)),
         ("mine", Turn(), ("mine", 2)),
         ("0badcafe-17-t#0/4", Turn(step=3), ("t#0", 3)),

@@ -19,7 +19,7 @@ from concur_batch.task import Message, ScriptedTurn
 
 # NONCE-SERIAL-ROLLOUT/CALL~RETRY, as our own adapter makes them; the first part may be missing. Calls are not only those of the
 # model, so the step does not follow from their number.
-_RID = re.compile(r"(?:[0-9a-f]{8}-\d+-)?(?P<rollout>.+)/\d+(?:~\d+)?")
+_RID = re.compile(r"(?:[0-9a-f]{8}-\d+-)?(?P<rollout>.+)/\d+(?:[+~]\d+)*")
 
 
 @dataclass(slots=True, kw_only=True)
