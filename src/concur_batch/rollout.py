@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import msgspec
@@ -87,8 +87,13 @@ def _texts(content: object) -> Iterator[str]:
             yield text
 
 
-async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, recorder: Recorder) -> None:
-    """Run it with a slot of `lane` already taken. Raises what ends the whole run (journal, lost engine), and CancelledError."""
+async def live(
+    rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, recorder: Recorder, stopping: Callable[[], bool]
+) -> None:
+    """Run it with a slot of `lane` already taken. Raises what ends the whole run (journal, lost engine), and CancelledError.
+
+    `stopping`: whether whoever is left is being cancelled.
+    """
     started = recorder.now()
     setting, past = rollout.setting, rollout.past
     tools = toolbox.open(rollout.id, setting.seed, rollout.attempt)
@@ -97,7 +102,7 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
         recorder.write(_started(rollout, lane, started))
         context = Context(setting, lane, view, tools, recorder, past)
         try:
-            status, output, error = await _run(rollout, context)
+            status, output, error = await _run(rollout, context, stopping)
         finally:
             await context.close()
         context.settle()
@@ -117,10 +122,13 @@ async def live(rollout: Rollout, lane: Lane, view: AgentView, toolbox: Toolbox, 
                 await lane.engine.close_session(rollout.id)
 
 
-async def _run(rollout: Rollout, context: Context) -> tuple[str, str | None, r.ErrorInfo | None]:
+async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool]) -> tuple[str, str | None, r.ErrorInfo | None]:
+    def over() -> bool:
+        return context.wall_time.expired or stopping()
+
     try:
         async with context.wall_time:
-            output = await context.leash.hold(rollout.agent(rollout.setting.task, context))
+            output = await context.leash.hold(rollout.agent(rollout.setting.task, context), over)
     except LimitReached as limit:
         return limit.status, None, None
     except ContextLengthExceeded:

@@ -139,7 +139,7 @@ class Runner:
             self._order += 1
             lane.gate.start(view)
             task = asyncio.get_running_loop().create_task(
-                live(rollout, lane, view, self._toolbox, self._recorder), name=rollout.id
+                live(rollout, lane, view, self._toolbox, self._recorder, lambda: self._cancelling), name=rollout.id
             )
             self._agents.add(task)
             task.add_done_callback(self._ended)

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from stage import Stage, tasks, turns
+from stage import Stage, after, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine
@@ -93,3 +93,73 @@ def test_nor_by_one_that_catches_everything(limits, status):
     stage.run()
     assert stage.complete
     assert [x.status for x in sorted(stage.of(r.RolloutFinished), key=lambda x: x.rollout)] == [status] * 2 + ["completed"] * 2
+
+
+async def sleeps(task, ctx):
+    while True:
+        try:
+            await asyncio.sleep(3600)
+        except:  # noqa: E722
+            continue
+
+
+async def calls(task, ctx):
+    while True:
+        try:
+            await ctx.call("look", {"at": task.id})
+        except:  # noqa: E722
+            continue
+
+
+async def ends(task, ctx):
+    return "done"
+
+
+@pytest.mark.parametrize("agent", [sleeps, calls])
+def test_one_that_swallows_the_end_of_its_time_is_left(agent, caplog):
+    limits = Limits(timeout_s=7.0)
+    stage = Stage(ScriptedEngine(turns()), tasks(3), agents={"a": agent}, agent="a", max_agents=2, limits=limits).run()
+    assert stage.complete
+    ends = stage.of(r.RolloutFinished)
+    assert [x.status for x in ends] == ["timeout"] * 3
+    assert all(7.0 < x.wall_s <= 17.0 for x in ends)
+    assert stage.tools.running == 0
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.split(":")[0] for text in told] == ["rollout t0#0", "rollout t1#0", "rollout t2#0"]
+
+
+@pytest.mark.parametrize("agent", [sleeps, calls])
+def test_one_that_swallows_a_stop_is_left_and_resumes(agent, caplog):
+    stage = Stage(ScriptedEngine(turns()), tasks(2), agents={"a": agent}, agent="a").run(after(3.0, stop))
+    assert stage.complete is False
+    assert stage.of(r.RolloutFinished) == []
+    assert {record.getMessage().split(":")[0] for record in caplog.records} == {"rollout t0#0", "rollout t1#0"}
+    stage.agents = {"a": ends}
+    assert [x.status for x in stage.run().of(r.RolloutFinished)] == ["completed"] * 2
+
+
+def test_one_that_cleans_up_in_time_is_not_left(caplog):
+    async def tidy(task, ctx):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await ctx.call("look", {"at": "the end"})
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"t": tidy}, agent="t", limits=Limits(timeout_s=7.0)).run()
+    assert [(x.status, x.wall_s) for x in stage.of(r.RolloutFinished)] == [("timeout", 8.0)]
+    assert len(stage.of(r.ToolFinished)) == 1
+    assert caplog.records == []
+
+
+def test_one_that_gives_up_waiting_itself_is_not_left():
+    async def patient(task, ctx):
+        for _ in range(3):
+            try:
+                async with asyncio.timeout(2):
+                    await asyncio.sleep(3600)
+            except TimeoutError:
+                await asyncio.sleep(8)
+        return "done"
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"p": patient}, agent="p", limits=Limits(timeout_s=60.0)).run()
+    assert [(x.status, x.wall_s) for x in stage.of(r.RolloutFinished)] == [("completed", 30.0)]

@@ -76,9 +76,9 @@ class Context:
         self._recorder = recorder
         self._past = PastCalls(past.calls if past is not None else {})
         self._callable = setting.offered_names  # by the model: what the last model call offered
-        self.leash = Leash()
         self._told: Counter[asyncio.Task[Any] | None] = Counter()  # how often each of its tasks was told that a limit is reached
         self._calling: dict[asyncio.Task[Any], None] = {}  # the tasks in which calls are under way
+        self.leash = Leash(self._calling)
         self._over = False
         self._talk = Conversation(setting.task.messages)
         self._generation = lane.presence.generation
@@ -101,19 +101,21 @@ class Context:
         Else such a call would write behind the rollout's last record, or take a slot that nobody gives back.
         """
         self._over = True
-        if self._calling:
-            for task in self._calling:
+        own = asyncio.current_task()  # in a call still, where it was left there
+        if left := [task for task in self._calling if task is not own]:
+            for task in left:
                 task.cancel()
-            await asyncio.wait(list(self._calling), timeout=_LEAVE_S)
+            await asyncio.wait(left, timeout=_LEAVE_S)
 
     def settle(self) -> None:
         """It is over for good: what earlier segments did counts also where the agent has not asked for it again."""
         for call in self._past.left():
             self.spent.past(call)
 
-    def _begin(self) -> asyncio.Task[Any]:
+    async def _begin(self) -> asyncio.Task[Any]:
         """This task waits for a slot, the engine or a tool from now on, until it is taken out of `_calling`."""
-        if self._over:
+        if self._over or self.leash.torn:
+            await asyncio.sleep(0)  # an agent that only goes on calling is left here
             raise AgentError("a call was made after the agent had returned; await all that it begins")
         task = asyncio.current_task()
         assert task is not None
@@ -141,7 +143,7 @@ class Context:
             self._spend_failed(past)
             raise errors.named(past.error, past.message)
         await self._check_limits(messages)
-        task = self._begin()
+        task = await self._begin()
         try:
             returned = await self._boundary()
             step, number = self.spent.steps + 1, self._talk.number(messages)
@@ -306,7 +308,7 @@ class Context:
             output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
         else:
             gate, view = self._lane.gate, self._view
-            task = self._begin()
+            task = await self._begin()
             try:
                 recorder.write(started)
                 gate.tool_began(view)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import logging
+from collections.abc import Awaitable, Callable, Container
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -12,7 +13,9 @@ from concur_batch.held import hold
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _SLOW_S = 1.0
+_LEAVE_S = 5.0  # for an agent to end in, once cancelled
 
 
 class WallTime:
@@ -62,15 +65,21 @@ class WallTime:
 
 
 class Leash:
-    """Holds an agent's work while it is awaited, and leaves it where it stands once `let_go` was called.
+    """Holds an agent's work while it is awaited, and leaves it where it stands once `let_go` was called, or where it goes on though it
+    was cancelled for good.
 
     Nothing that is raised in it ends an agent that catches whatever there is and calls again (`except:` in a loop); it would go
     round for ever, and the event loop with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, calling: Container[asyncio.Task[Any]]) -> None:
+        self.torn = False
+        """The work has gone on for too long: no call is made any more."""
+        self._calling = calling  # tasks that are in a call of ours: that is not left halfway
         self._task: asyncio.Task[Any] | None = None
         self._limit: LimitReached | None = None
+        self._over: Callable[[], bool] = lambda: False
+        self._patience: asyncio.TimerHandle | None = None
 
     async def let_go(self, limit: LimitReached) -> None:
         """`limit` is what ends the work, at once. From a task that the agent has started it cannot be; that task is slowed down."""
@@ -80,7 +89,28 @@ class Leash:
         self._limit = limit
         await asyncio.sleep(0)
 
-    async def hold(self, work: Awaitable[T]) -> T:
-        """What the work comes to."""
-        self._task = asyncio.current_task()
-        return await hold(work, lambda: self._limit)
+    async def hold(self, work: Awaitable[T], over: Callable[[], bool]) -> T:
+        """What the work comes to. `over`: whether its task has been cancelled for good; then it may clean up, for a while."""
+        self._task, self._over = asyncio.current_task(), over
+        try:
+            return await hold(work, self._look)
+        finally:
+            if self._patience is not None:
+                self._patience.cancel()
+            if self.torn and self._task is not None:
+                self._task.uncancel()
+
+    def _look(self) -> BaseException | None:
+        if self._patience is None and self._over():
+            self._patience = asyncio.get_running_loop().call_later(_LEAVE_S, self._tear)
+        return asyncio.CancelledError() if self.torn and self._task not in self._calling else self._limit
+
+    def _tear(self) -> None:
+        assert self._task is not None
+        _log.warning(
+            "rollout %s: its agent goes on though it was cancelled %g s ago; it is left where it stands",
+            self._task.get_name(),
+            _LEAVE_S,
+        )
+        self.torn = True
+        self._task.cancel()  # whatever the work waits for now
