@@ -24,7 +24,7 @@ def _said(sampling: dict[str, Any]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The limits on steps and tokens, held against what has been spent."""
+    """The limits on steps and tokens, held against what has been spent: by all replies that the journal has."""
 
     limits: Limits
     spent: Spent
@@ -42,6 +42,10 @@ class Budget:
             return "token_budget"
         most = limits.context_length or model_tokens
         return "context_length" if most is not None and context_tokens >= most else None
+
+    def may_be_full(self, under_way: int) -> bool:
+        """Whether another call may be a step too many: it is, unless one of those under way fails."""
+        return self.limits.max_steps is not None and self.spent.steps + under_way >= self.limits.max_steps
 
     @property
     def bounds_replies(self) -> bool:

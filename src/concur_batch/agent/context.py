@@ -83,7 +83,12 @@ class Context:
         self._talk = Conversation(setting.task.messages)
         self._generation = lane.presence.generation
         self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
-        self._budget = Budget(setting.limits, self.spent)
+        self._budget = Budget(setting.limits, Spent())
+        for call in self._past.left():
+            if isinstance(call, r.ReplyReceived):
+                self._budget.spent.reply(call)  # whether or not the agent has asked for it again
+        self._under_way = 0  # model calls, from the boundary to the reply
+        self._one_ended = asyncio.Event()
 
     @property
     def workspace(self) -> Path:
@@ -143,9 +148,15 @@ class Context:
             self._spend_failed(past)
             raise errors.named(past.error, past.message)
         await self._check_limits(messages)
+        while self._budget.may_be_full(self._under_way):
+            self._one_ended.clear()
+            await self._one_ended.wait()
+            await self._check_limits(messages)
         task = await self._begin()
+        self._under_way += 1
         try:
             returned = await self._boundary()
+            await self._check_limits(messages)  # of calls made at once, others may have been answered meanwhile
             step, number = self.spent.steps + 1, self._talk.number(messages)
             request = self._request(messages, tools, sampling, step, n)
             kept = self._lane.gate.began(self._view, number) and not returned
@@ -162,6 +173,8 @@ class Context:
                 self._lane.gate.ended(self._view, number)
         finally:
             del self._calling[task]
+            self._under_way -= 1
+            self._one_ended.set()
         record = self._take_reply(done, key, request, number, kept=kept)
         await self._end_with(self._budget.ended(record, sampling))
         return done.reply
@@ -221,6 +234,7 @@ class Context:
         self._unforced, self._generation = True, lane.presence.generation
         record = call_records.replied(done, request, talk, t=self._recorder.now(), engine=lane.name, key=key, unforced=unforced)
         self._recorder.write(record)
+        self._budget.spent.reply(record)
         self._tell(reply, number)
         lane.meter.reply(
             prompt=reply.prompt_tokens,
