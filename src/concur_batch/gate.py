@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from concur_batch.control.base import Admission, AgentView, Limit, Roster
 from concur_batch.control.conversations import Returns
@@ -16,11 +16,14 @@ from concur_batch.recorder import Recorder
 from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 
 
-class Passage(NamedTuple):
-    """How an agent came past a boundary."""
+@dataclass(slots=True, eq=False)
+class _Pause:
+    """Of one agent: all its calls that come to a boundary meanwhile wait in it."""
 
-    paused_s: float = 0.0  # seconds of the loop
-    returned: bool = False  # it had no slot for a while, so others may have taken its place in the cache
+    began: float  # seconds of the loop
+    back: asyncio.Event = field(default_factory=asyncio.Event)  # it has a slot again
+    calls: int = 0  # that wait
+    told: bool = False  # that it is over
 
 
 class Gate:
@@ -48,7 +51,7 @@ class Gate:
         self._roster = Roster(limit=limit)
         self._returns = Returns()
         self._unheard = 0  # of the active agents, those that have made no step yet
-        self._waits: dict[str, asyncio.Future[None]] = {}  # of the paused agents, until they return
+        self._pauses: dict[str, _Pause] = {}  # of the paused agents, until they return
         self._draining = False
         self._held: float | None = None  # since when a person lets nobody in
 
@@ -121,49 +124,54 @@ class Gate:
         self._asked = None
         self._take(view)
 
-    async def boundary(self, view: AgentView) -> Passage:
+    async def boundary(self, view: AgentView) -> None:
         """Before each model call: returns at once, or after a pause."""
         if view.tool_started is not None:
             self._admission.tool_ended(view, (self._clock() if view.tools else view.tool_back) - view.tool_started)
             view.tool_started = None
         if self._may_continue(view):
             view.last_boundary = self._clock()
-            return Passage()
-        while view.rollout in self._waits:  # another call of the same agent waits already: it pauses once
-            await asyncio.wait({self._waits[view.rollout]})
-            if self._may_continue(view):
-                return Passage()
-        return await self._pause(view)
+            return
+        pause = self._pauses.get(view.rollout) or self._pause(view)
+        pause.calls += 1
+        try:
+            await pause.back.wait()
+        finally:
+            pause.calls -= 1
+            if not pause.told and (pause.back.is_set() or not pause.calls):
+                self._over(view, pause)
 
-    async def _pause(self, view: AgentView) -> Passage:
-        started = self._recorder.now()
+    def _pause(self, view: AgentView) -> _Pause:
+        """It is without a slot until its turn comes, which may be at once."""
+        pause = _Pause(self._recorder.now())
         view.paused_since = self._clock()
         if view.rollout in self._roster.active:
             self._drop(view)
         yielded = self._roster.away.pop(view.rollout, None) is not None
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._roster.paused[view.rollout], self._waits[view.rollout] = view, future
+        self._roster.paused[view.rollout], self._pauses[view.rollout] = view, pause
         if yielded:
             self._settle()
-        if not future.done():
+        if not pause.back.is_set():
             reason = "drain" if self._draining else "yield" if yielded else "limit"
             self._recorder.write(
-                RolloutPaused(t=started, rollout=view.rollout, engine=self._engine, step=view.steps, reason=reason)
+                RolloutPaused(t=pause.began, rollout=view.rollout, engine=self._engine, step=view.steps, reason=reason)
             )
             self._settle()
-        try:
-            await future
-        except asyncio.CancelledError:
-            if self._waits.get(view.rollout) is future:  # else it has returned in the same moment, and `leave` follows
-                del self._roster.paused[view.rollout], self._waits[view.rollout]
-            raise
+        return pause
+
+    def _over(self, view: AgentView, pause: _Pause) -> None:
+        """Its pause is over, as the first of the calls in it knows, or nobody waits in it any more."""
+        pause.told = True
+        if not pause.back.is_set():
+            del self._roster.paused[view.rollout], self._pauses[view.rollout]
+            return
         now = self._recorder.now()
         view.last_boundary, view.paused_since = self._clock(), None
-        paused_s = round(now - started, 6)
+        paused_s = round(now - pause.began, 6)
+        view.paused_s += paused_s
         self._recorder.write(
             RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s)
         )
-        return Passage(paused_s, returned=True)
 
     def leave(self, view: AgentView, *, ended: bool = True) -> None:
         """The agent goes; `ended` False: only from this segment. Once."""
@@ -313,8 +321,7 @@ class Gate:
             if not self._admission.may_start(view, roster):
                 return
             del roster.paused[view.rollout]
-            future = self._waits.pop(view.rollout)
-            if not future.done():
-                self._take(view)
-                future.set_result(None)
+            self._take(view)
+            view.returns += 1
+            self._pauses.pop(view.rollout).back.set()
         self._on_room()

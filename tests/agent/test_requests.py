@@ -15,17 +15,17 @@ def test_a_growing_history_is_told_by_call_numbers():
     prompt = [user("a")]
     talk, messages = Conversation(prompt), list(prompt)
     first = reply("one", prompt_tokens=100, completion_tokens=10)
-    assert talk.extend(messages, first, 1) == (0, 0, 1, [])
+    assert talk.extend(messages, first, 1) == (0, 0, 1, [], 0)
     observation = {"role": "tool", "tool_call_id": "x", "content": "seen"}
     talk.know(observation, 2)
     messages += [first.message, observation, user("go on")]
-    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")])
+    assert talk.extend(messages, reply("two"), 3) == (110, 1, 2, [2, user("go on")], 0)
 
 
 def test_another_conversation_has_no_known_history():
     talk = Conversation([user("a")])
     talk.extend([user("a"), user("b")], reply("one", prompt_tokens=100), 1)
-    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")])
+    assert talk.extend([user("a"), user("c")], reply("two"), 2) == (0, 0, 1, [user("c")], 0)
 
 
 def numbers(*requests):
@@ -78,7 +78,7 @@ def test_base_and_new_always_give_the_request_back(requests):
     for n, texts in enumerate(requests, start=1):
         messages = [user(text) for text in texts]
         answer = reply(f"answer {n}")
-        _, after, base, new = talk.extend(messages, answer, n)
+        _, after, base, new, _ = talk.extend(messages, answer, n)
         rebuilt = sent[after][:base] + [known[entry] if isinstance(entry, int) else entry for entry in new]
         assert rebuilt == messages
         known[n] = answer.message
@@ -92,7 +92,7 @@ def test_branches_each_store_only_what_is_new():
             n += 1
             answer = reply(f"answer {n}", prompt_tokens=100 * n)
             number = talk.number(branch)
-            history, after, _, new = talk.extend(branch, answer, n, number)
+            history, after, _, new, _ = talk.extend(branch, answer, n, number)
             assert after == (n - 20 if step else 0)
             assert history == (100 * (n - 20) + 5 if step else 0)
             assert len(new) == 1

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch.control.base import Limit
-from concur_batch.gate import Passage
 from concur_batch.records import RolloutPaused, RolloutReturned
 from concur_batch.virtual import run_virtual
 
@@ -18,9 +17,10 @@ def test_a_boundary_within_the_limit_does_not_wait():
         gate, records, _ = gate_of()
         agent = view(0)
         gate.start(agent)
-        return await gate.boundary(agent), records
+        await gate.boundary(agent)
+        return agent.returns, agent.paused_s, records
 
-    assert run_virtual(story()) == (Passage(), [])
+    assert run_virtual(story()) == (0, 0.0, [])
 
 
 def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first():
@@ -35,7 +35,8 @@ def test_when_the_limit_shrinks_the_newest_pauses_and_the_oldest_returns_first()
         await asyncio.sleep(5)
         assert [wait.done() for wait in waits] == [True, True, False]
         gate.leave(agents[1])
-        assert await waits[2] == Passage(10.0, returned=True)
+        await waits[2]
+        assert [(agent.returns, agent.paused_s) for agent in agents] == [(0, 0.0), (1, 5.0), (1, 10.0)]
         return [type(record) for record in records]
 
     assert run_virtual(story()) == [RolloutPaused, RolloutPaused, RolloutReturned, RolloutReturned]
@@ -92,7 +93,8 @@ def test_a_token_limit_pauses_by_contexts():
             gate.start(agent)
             gate.replied(agent, prompt_tokens=400, completion_tokens=0, cached_tokens=None)
         assert gate.committed_tokens == 1200
-        assert await gate.boundary(agents[0]) == Passage()
+        await gate.boundary(agents[0])
+        assert agents[0].returns == 0
         waiting = asyncio.create_task(gate.boundary(agents[2]))
         await asyncio.sleep(1)
         assert not waiting.done()
@@ -157,7 +159,8 @@ def test_two_calls_of_one_agent_pause_once():
         await asyncio.sleep(4)
         assert (gate.active, gate.paused) == (1, 1)
         gate.leave(first)
-        assert sorted(await asyncio.gather(*calls)) == [Passage(), Passage(), Passage(4.0, returned=True)]
+        await asyncio.gather(*calls)
+        assert (second.returns, second.paused_s, second.last_boundary, second.paused_since) == (1, 4.0, 4.0, None)
         return len(records)
 
     assert run_virtual(story()) == 2

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch.control.base import Limit
-from concur_batch.gate import Passage
 from concur_batch.records import RolloutPaused, RolloutReturned
 from concur_batch.virtual import run_virtual
 
@@ -25,14 +24,15 @@ def test_held_nobody_starts_or_returns_and_the_active_go_on():
         gate.steer(Limit(agents=5), held=True)
         room.clear()
         gate.resize(Limit(agents=9))
-        assert await gate.boundary(first) == Passage()
+        await gate.boundary(first)
         gate.leave(first)
         await asyncio.sleep(100)
         assert not waiting.done()
         assert not gate.has_room(view(99))
         assert not room.is_set()
         gate.steer(Limit(agents=9), held=False)
-        assert await waiting == Passage(101.0, returned=True)
+        await waiting
+        assert [(agent.returns, agent.paused_s) for agent in (first, second)] == [(0, 0.0), (1, 101.0)]
         assert room.is_set()
         assert gate.has_room(view(99))
         return told(records)
@@ -55,7 +55,8 @@ def test_the_time_for_which_it_was_held_is_no_waiting_for_room():
         now = asyncio.get_running_loop().time()
         waited = [now - agent.paused_since for agent in (agents[2], agents[1])]
         gate.resize(Limit(agents=3))
-        assert await asyncio.gather(*waits) == [Passage(2010.0, returned=True), Passage(1000.0, returned=True)]
+        await asyncio.gather(*waits)
+        assert [agents[n].paused_s for n in (2, 1)] == [2010.0, 1000.0]
         return waited
 
     assert run_virtual(story()) == [10.0, 0.0]
@@ -104,8 +105,9 @@ def test_everybody_gets_through_whatever_a_person_does(seed, count, hands):
 
         async def live(agent):
             for step in range(4):
-                passage = await gate.boundary(agent)
-                assert not (passage.returned and held)
+                before = agent.returns
+                await gate.boundary(agent)
+                assert not (agent.returns > before and held)
                 await asyncio.sleep(rng.random())
                 gate.replied(agent, prompt_tokens=100 * (step + 1), completion_tokens=0, cached_tokens=None)
             gate.leave(agent)

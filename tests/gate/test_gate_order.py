@@ -12,8 +12,12 @@ def one_paused(admission, waits):
     gate, _, room = gate_of(1, admission, lambda: bool(waits))
     first, other = view(0), view(1)
     gate.start(other)
-    paused = asyncio.create_task(gate.boundary(first))
-    return gate, room, other, paused
+
+    async def pause():
+        await gate.boundary(first)
+        return first.paused_s
+
+    return gate, room, other, asyncio.create_task(pause())
 
 
 def test_paused_agents_come_before_new_ones_unless_admission_says_otherwise():
@@ -46,7 +50,7 @@ def test_once_no_new_one_waits_the_paused_return():
         await asyncio.sleep(1)
         assert not paused.done()
         gate.leave(new)
-        return (await paused).paused_s
+        return await paused
 
     assert run_virtual(story()) == 2.0
 
@@ -72,7 +76,7 @@ def test_a_new_one_that_starts_elsewhere_holds_nobody_back():
         assert not paused.done()
         room.clear()
         gate.pass_over()
-        assert (await paused).paused_s == 2.0
+        assert await paused == 2.0
         assert room.is_set()
         room.clear()
         gate.pass_over()  # it knows of none

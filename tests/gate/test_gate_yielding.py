@@ -4,7 +4,6 @@ import asyncio
 
 from gates import Attentive, Impatient, gate_of, told, view, yielded
 
-from concur_batch.gate import Passage
 from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 from concur_batch.virtual import run_virtual
 
@@ -26,8 +25,9 @@ def test_with_room_it_returns_without_a_pause():
         gate, law, records, _, (agent,) = yielded()
         await asyncio.sleep(30)
         gate.tool_ended(agent)
-        assert await gate.boundary(agent) == Passage(0.0, returned=True)
-        assert await gate.boundary(agent) == Passage()
+        await gate.boundary(agent)
+        await gate.boundary(agent)
+        assert (agent.returns, agent.paused_s) == (1, 0.0)
         assert (gate.active, gate.committed_tokens, law.heard) == (1, 100, [(0, 30.0)])
         return told(records)
 
@@ -45,7 +45,8 @@ def test_without_room_it_waits_and_says_why():
         assert (gate.active, gate.paused_rollouts) == (1, {agent.rollout})
         assert not gate.has_room(view(2))
         gate.leave(other)
-        assert await waiting == Passage(7.0, returned=True)
+        await waiting
+        assert (agent.returns, agent.paused_s) == (1, 7.0)
         return told(records)
 
     assert run_virtual(story()) == [(RolloutYielded, None), (RolloutPaused, "yield"), (RolloutReturned, 7.0)]
@@ -177,7 +178,8 @@ def test_two_calls_of_one_that_was_away_wait_once():
         calls = [asyncio.create_task(gate.boundary(agent)) for _ in range(2)]
         await asyncio.sleep(3)
         gate.leave(other)
-        assert sorted(await asyncio.gather(*calls)) == [Passage(), Passage(3.0, returned=True)]
+        await asyncio.gather(*calls)
+        assert (agent.returns, agent.paused_s) == (1, 3.0)
         return told(records)
 
     assert run_virtual(story()) == [(RolloutYielded, None), (RolloutPaused, "yield"), (RolloutReturned, 3.0)]

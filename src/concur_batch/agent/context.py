@@ -42,6 +42,8 @@ _PRIORITIES = 10
 
 _TOLD = 10  # who goes on calling after a limit was raised so often will not be ended by raising it
 
+_EARLIER = -1  # breaks of the stride by the end of an earlier process: it ended with one
+
 _LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
 
 _Run = Callable[[str, str | dict[str, Any]], Awaitable[ToolOutput]]
@@ -80,9 +82,7 @@ class Context:
         self._calling: dict[asyncio.Task[Any], None] = {}  # the tasks in which calls are under way
         self.leash = Leash(self._calling)
         self._over = False
-        self._talk = Conversation(setting.task.messages)
-        self._generation = lane.presence.generation
-        self._unforced = past is None  # the next call's misses speak about the limit: nothing broke its stride
+        self._talk = Conversation(setting.task.messages, self._breaks if past is None else _EARLIER)
         self._budget = Budget(setting.limits, Spent())
         for call in self._past.left():
             if isinstance(call, r.ReplyReceived):
@@ -155,11 +155,12 @@ class Context:
         task = await self._begin()
         self._under_way += 1
         try:
-            returned = await self._boundary()
+            await self._boundary()
+            returns = self._view.returns
             await self._check_limits(messages)  # of calls made at once, others may have been answered meanwhile
             step, number = self.spent.steps + 1, self._talk.number(messages)
             request = self._request(messages, tools, sampling, step, n)
-            kept = self._lane.gate.began(self._view, number) and not returned
+            kept = self._lane.gate.began(self._view, number)
             effort, began = Effort(), self._recorder.now()
             try:
                 done = await self._lane.complete(request, self.wall_time, effort)
@@ -175,7 +176,7 @@ class Context:
             del self._calling[task]
             self._under_way -= 1
             self._one_ended.set()
-        record = self._take_reply(done, key, request, number, kept=kept)
+        record = self._take_reply(done, key, request, number, kept=kept, returns=returns)
         await self._end_with(self._budget.ended(record, sampling))
         return done.reply
 
@@ -184,15 +185,18 @@ class Context:
         self._recorder.write(record)
         self._spend_failed(record)
 
-    async def _boundary(self) -> bool:
-        """Whether it had no slot for a while."""
+    async def _boundary(self) -> None:
         self.wall_time.suspend()
         try:
-            passage = await self._lane.gate.boundary(self._view)
+            await self._lane.gate.boundary(self._view)
         finally:
             self.wall_time.resume()
-        self.spent.paused_s += passage.paused_s
-        return passage.returned
+            self.spent.paused_s = self._view.paused_s
+
+    @property
+    def _breaks(self) -> int:
+        """How often the stride was broken in which the KV of what was sent stays: it had no slot for a while, or its engine came back empty."""
+        return self._view.returns + self._lane.presence.generation
 
     def _request(
         self,
@@ -227,11 +231,13 @@ class Context:
             raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
         return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
-    def _take_reply(self, done: Completed, key: str, request: Request, number: int, *, kept: bool) -> r.ReplyReceived:
+    def _take_reply(
+        self, done: Completed, key: str, request: Request, number: int, *, kept: bool, returns: int
+    ) -> r.ReplyReceived:
+        """`kept`, `returns`: when the call began, whether its conversation's KV should have been there, and how often the agent had returned."""
         reply, lane = done.reply, self._lane
-        talk = self._talk.extend(request.messages, reply, request.n, number)
-        unforced = self._unforced and kept and lane.presence.generation == self._generation
-        self._unforced, self._generation = True, lane.presence.generation
+        talk = self._talk.extend(request.messages, reply, request.n, number, self._breaks)
+        unforced = kept and talk.breaks == returns + lane.presence.generation
         record = call_records.replied(done, request, talk, t=self._recorder.now(), engine=lane.name, key=key, unforced=unforced)
         self._recorder.write(record)
         self._budget.spent.reply(record)
@@ -250,7 +256,7 @@ class Context:
     async def _reply_again(self, past: r.ReplyReceived, messages: list[Message], sampling: dict[str, Any]) -> Reply:
         reply = reply_of(past)
         number = self._talk.number(messages)
-        self._talk.extend(messages, reply, past.n, number)
+        self._talk.extend(messages, reply, past.n, number, _EARLIER)
         self._tell(reply, number)
         self._spend(past)
         if self._past.ends_with(past.n):

@@ -24,12 +24,14 @@ class Extension(NamedTuple):
     after: int
     base: int
     new: list[int | Message]
+    breaks: int  # as of what it goes on from
 
 
 class _Head(NamedTuple):
     messages: list[Message]
     seen_tokens: int  # so many of them the engine has seen
     number: int  # of its conversation
+    breaks: int  # of the rollout's stride, by then
 
 
 def check_asked(messages: object, sampling: dict[str, Any]) -> None:
@@ -61,9 +63,9 @@ def merged(of_task: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
 class Conversation:
     """Messages are appended and never rewritten, so each is encoded once and known by identity from then on."""
 
-    def __init__(self, prompt: Iterable[Message]) -> None:
+    def __init__(self, prompt: Iterable[Message], breaks: int = 0) -> None:
         # The ends of the conversations an agent may go on from, newest last: 0 is the prompt, n what call n was sent and said.
-        self._heads: dict[int, _Head] = {0: _Head(list(prompt), 0, 0)}
+        self._heads: dict[int, _Head] = {0: _Head(list(prompt), 0, 0, breaks)}
         self._numbers = 0
         self._known: dict[int, tuple[int, Message]] = {}  # id(message) -> call number, and the message itself to keep the id
         self._digests: dict[int, tuple[bytes, Message]] = {}
@@ -101,8 +103,8 @@ class Conversation:
         head = self._heads[after]
         return head.seen_tokens if base == len(head.messages) else 0
 
-    def extend(self, messages: list[Message], reply: Reply, n: int, number: int = 0) -> Extension:
-        """Take the reply to call `n` in, which was made in conversation `number`."""
+    def extend(self, messages: list[Message], reply: Reply, n: int, number: int = 0, breaks: int = 0) -> Extension:
+        """Take the reply to call `n` in, which was made in conversation `number`. `breaks`: how often the rollout has lost its stride by now."""
         after, base = self._continued(messages)
         head = self._heads[after]
         whole = base == len(head.messages)
@@ -115,12 +117,12 @@ class Conversation:
         self.know(reply.message, n)
         # A reply's reasoning is left out of the next prompt by chat templates, so the prefix ends before that reply.
         seen = reply.prompt_tokens + (0 if reply.reasoning_tokens else reply.completion_tokens)
-        self._heads[n] = _Head([*messages, reply.message], seen, number)
+        self._heads[n] = _Head([*messages, reply.message], seen, number, breaks)
         if len(self._heads) > _HEADS:
             del self._heads[next(key for key in self._heads if key)]
         if len(self._digests) > 4 * sum(len(head.messages) for head in self._heads.values()) + 64:
             self._forget()  # an agent that makes its messages anew for every call
-        return Extension(head.seen_tokens if whole else 0, after, base, new)
+        return Extension(head.seen_tokens if whole else 0, after, base, new, head.breaks)
 
     def _continued(self, messages: list[Message]) -> tuple[int, int]:
         """The call whose conversation this request goes on from, and how many of its messages stand."""

@@ -119,6 +119,8 @@ class AgentView:
     tool_back: float = 0.0  # when the last one came back
     touched: float | None = None  # when its KV was last touched in these tool calls
     paused_since: float | None = None  # later by the time for which a person has held admission since
+    paused_s: float = 0.0  # in this process, in seconds of the loop
+    returns: int = 0  # how often it got a slot back: others may have taken its place in the cache meanwhile
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
