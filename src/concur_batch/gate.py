@@ -52,7 +52,7 @@ class Gate:
         self._returns = Returns()
         self._unheard = 0  # of the active agents, those that have made no step yet
         self._pauses: dict[str, _Pause] = {}  # of the paused agents, until they return
-        self._draining = False
+        self._draining = self._stopped = False
         self._held: float | None = None  # since when a person lets nobody in
 
     @property
@@ -160,18 +160,23 @@ class Gate:
         return pause
 
     def _over(self, view: AgentView, pause: _Pause) -> None:
-        """Its pause is over, as the first of the calls in it knows, or nobody waits in it any more."""
+        """Its pause is over, as the first of the calls in it knows; or none waits in it any more: it is away until it makes another."""
         pause.told = True
-        if not pause.back.is_set():
+        returned = pause.back.is_set()
+        if not returned:
             del self._roster.paused[view.rollout], self._pauses[view.rollout]
+            self._roster.away[view.rollout] = view
+        view.last_boundary, view.paused_since = self._clock(), None
+        if self._stopped:
             return
         now = self._recorder.now()
-        view.last_boundary, view.paused_since = self._clock(), None
         paused_s = round(now - pause.began, 6)
         view.paused_s += paused_s
         self._recorder.write(
-            RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s)
+            RolloutReturned(t=now, rollout=view.rollout, engine=self._engine, step=view.steps, paused_s=paused_s, slot=returned)
         )
+        if not returned:
+            self._settle()
 
     def leave(self, view: AgentView, *, ended: bool = True) -> None:
         """The agent goes; `ended` False: only from this segment. Once."""
@@ -278,6 +283,10 @@ class Gate:
     def drain(self) -> None:
         """From now on nobody continues past a boundary, nobody starts and nobody returns."""
         self._draining = True
+
+    def stop(self) -> None:
+        """Everybody is cancelled now. Whoever is paused gives up nothing by that: its pause lasts until it is resumed."""
+        self._stopped = True
 
     async def pass_unless_draining(self) -> None:
         """Returns at once, or never."""

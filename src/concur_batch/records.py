@@ -208,12 +208,13 @@ class RolloutYielded(Record, tag="rollout_yielded"):
 
 
 class RolloutReturned(Record, tag="rollout_returned"):
-    """Holds a slot again."""
+    """Holds a slot again. Or it waits for one no longer: its call was cancelled, by the agent itself."""
 
     rollout: str
     engine: str
     step: int
     paused_s: float
+    slot: bool = True  # False: it is without one until its next model call, as after a yield
 
 
 class ErrorInfo(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False, rename={"error_class": "class"}):

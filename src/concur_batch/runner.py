@@ -113,6 +113,8 @@ class Runner:
         finally:
             complete = self._fed and not self._agents
             self._cancelling = True
+            for lane in lanes:
+                lane.gate.stop()
             tasks = [*watchers, *self._agents]
             for task in tasks:
                 task.cancel()

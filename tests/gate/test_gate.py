@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from gates import gate_of, started, view
+from gates import gate_of, started, told, view
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -187,6 +187,51 @@ def test_a_cancelled_pause_leaves_the_other_call_waiting():
         return gate.active, gate.paused, gate.committed_tokens
 
     assert run_virtual(story()) == (0, 0, 0)
+
+
+def test_who_gives_a_pause_up_is_away_and_holds_nobody_back():
+    """The second is too large to return beside the first; the third, which is behind it, is not."""
+
+    async def story():
+        gate, records, _ = gate_of(agents=9, tokens=1000)
+        agents = [view(order) for order in range(3)]
+        for agent, tokens in zip(agents, (500, 800, 400), strict=True):
+            gate.start(agent)
+            gate.replied(agent, prompt_tokens=tokens, completion_tokens=0, cached_tokens=None)
+        waits = [asyncio.create_task(gate.boundary(agent)) for agent in agents[:0:-1]]
+        await asyncio.sleep(2)
+        assert (gate.active, gate.paused, gate.committed_tokens) == (1, 2, 500)
+        waits[1].cancel()
+        await waits[0]
+        assert (gate.active, gate.paused, gate.begun, gate.committed_tokens) == (2, 0, 3, 900)
+        assert [(agent.returns, agent.paused_s, agent.paused_since) for agent in agents[1:]] == [(0, 2.0, None), (1, 2.0, None)]
+        again = asyncio.create_task(gate.boundary(agents[1]))
+        await asyncio.sleep(1)
+        assert gate.paused_rollouts == {agents[1].rollout}
+        for agent in agents[::2]:
+            gate.leave(agent)
+        await again
+        gate.leave(agents[1])
+        assert (gate.begun, gate.committed_tokens) == (0, 0)
+        return [(record.rollout, record.slot) for record in records if isinstance(record, RolloutReturned)]
+
+    assert run_virtual(story()) == [("a#1", False), ("a#2", True), ("a#1", True)]
+
+
+def test_one_that_returns_as_its_call_is_cancelled_has_its_slot():
+    async def story():
+        gate, records, _, (first, second) = started(2, agents=2)
+        gate.resize(Limit(agents=1))
+        waiting = asyncio.create_task(gate.boundary(second))
+        await asyncio.sleep(1)
+        gate.leave(first)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await gate.boundary(second)
+        assert (gate.active, second.paused_since) == (1, None)
+        return told(records)
+
+    assert run_virtual(story()) == [(RolloutPaused, "limit"), (RolloutReturned, 1.0)]
 
 
 def test_returning_and_being_cancelled_at_once_counts_once():

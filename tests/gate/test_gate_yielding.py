@@ -160,6 +160,7 @@ def test_draining_nobody_yields_and_who_is_away_pauses_for_it():
         waiting = asyncio.create_task(gate.boundary(away))
         await asyncio.sleep(50)
         assert not waiting.done()
+        gate.stop()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         gate.leave(away, ended=False)

@@ -127,7 +127,7 @@ def _of_pause(x: r.RolloutPaused | r.RolloutYielded | r.RolloutReturned) -> Part
         return _note(f"paused ({x.reason})")
     if isinstance(x, r.RolloutYielded):
         return _note("gave its slot up during a long tool call")
-    return _note(f"went on after {duration(x.paused_s)}")
+    return _note(f"{'went on' if x.slot else 'gave up waiting'} after {duration(x.paused_s)}")
 
 
 def _of_end(x: r.RolloutFinished, said: str) -> Part:

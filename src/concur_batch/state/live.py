@@ -27,7 +27,7 @@ class LiveRollout:
     step: int = 0
     context_tokens: int = 0
     paused: bool = False
-    yielded: bool = False  # in a tool call, without a slot
+    yielded: bool = False  # without a slot, and not waiting for one: in a tool call
     tools: dict[int, RunningTool] = field(default_factory=dict)  # by n
     retrying: dict[int, Tried] = field(default_factory=dict)  # its model calls of which an attempt has failed, by n
     newest: int = 0  # n of the newest call that has come to its end, or of a tool call that has begun

@@ -317,7 +317,7 @@ class RunState:
     def _rollout_returned(self, x: r.RolloutReturned) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            self._place(live, paused=False, yielded=False)
+            self._place(live, paused=False, yielded=not x.slot)
             live.since = x.t
         self.totals.paused_s += x.paused_s
 
