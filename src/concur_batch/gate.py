@@ -202,9 +202,16 @@ class Gate:
         self._weigh(view)
 
     def replied(
-        self, view: AgentView, *, prompt_tokens: int, completion_tokens: int, cached_tokens: int | None, conversation: int = 1
+        self,
+        view: AgentView,
+        *,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int | None,
+        conversation: int = 1,
+        replayed: bool = False,
     ) -> None:
-        """A reply has told the agent's context."""
+        """A reply has told the agent's context; `replayed`: one to an earlier process."""
         context_tokens = prompt_tokens + completion_tokens
         if view.rollout in self._roster.active:
             self._roster.committed_tokens += context_tokens - view.context_tokens
@@ -217,7 +224,7 @@ class Gate:
         before, mine.told = mine.told, self._weigh(view)
         view.growth_tokens = round(mine.told - before)
         view.steps += 1
-        self._admission.replied(view)
+        self._admission.replied(view, replayed=replayed)
 
     def seniority(self, view: AgentView) -> float:
         """The share of the active agents that were first admitted after this one, 0..1."""

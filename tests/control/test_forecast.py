@@ -145,12 +145,12 @@ def test_an_endless_call_that_comes_back_counts_once():
     assert sampled(it, 10, 20).reason != "step-aside"  # 7 of 15; twice they would be 14 of 22
 
 
-def begun_together(**parameters):
-    """The last limit of a minute with 20 replies a second, by an engine whose prefills take 20 ms and 30 µs for each token."""
-    it, rng = lived(law(**parameters)), random.Random(0)
+def begun_together(*, replayed=False, **parameters):
+    """The last limit of a minute with 20 replies a second, all from a journal if `replayed`, by an engine whose prefills take 20 ms and 30 µs for each token."""
+    it, rng = lived(law(**parameters), count=0 if replayed else 20), random.Random(0)
     for time in range(1, 60):
         for n in range(20):
-            it.replied(agent(n, 2000, 3, growth_tokens=300))
+            it.replied(agent(n, 2000, 3, growth_tokens=300), replayed=replayed)
         tokens = [rng.randrange(20, 2000) for _ in range(rng.randrange(10, 30))]
         busy = {
             "prefill_tokens": sum(tokens),
@@ -170,6 +170,19 @@ def test_calls_begin_together_where_prefills_are_dear():
 
 def test_calls_begin_alone_where_that_is_asked_for():
     assert begun_together(together=False)[-2:] == (1, 0.0)
+
+
+def test_what_a_resumed_run_takes_from_its_journal_is_no_reply_of_the_engines_and_shows_what_agents_are_like():
+    again = begun_together(replayed=True)
+    assert (again.together, again.hold_s) == (1, 0.0)
+    one, other = law(), law()
+    for n in range(20):
+        for step in (1, 2):
+            one.replied(agent(n, 1000 * step, step, growth_tokens=1000), replayed=True)
+            other.replied(agent(n, 1000 * step, step, growth_tokens=1000))
+    crowd = roster(active=[agent(n, 2000, 2) for n in range(3)])
+    fits = [[it.may_start(agent(99, size), crowd) for size in range(0, 60_000, 1000)] for it in (one, other, law())]
+    assert fits[0] == fits[1] != fits[2]
 
 
 # Whatever comes ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 from concur_batch import records as r
 from concur_batch.agent.react import react
 from concur_batch.agent.replay import History
-from concur_batch.control.policies import make_policy
+from concur_batch.control.policies import Policy, make_policy
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import RunDirectoryError
 from concur_batch.lane import Lane, LaneOptions
@@ -92,6 +92,7 @@ class Stage:
     job: list
     controller: str = "off"
     parameters: dict = field(default_factory=dict)
+    policy: Policy | None = None  # in place of the controller's
     max_agents: int = 1024
     pool_tokens: int | None = None  # as the policy is told beforehand
     n: int = 1
@@ -142,7 +143,7 @@ class Stage:
         lanes = [
             Lane(
                 engine,
-                make_policy(self.controller, self.parameters, self.max_agents, self.pool_tokens),
+                self.policy or make_policy(self.controller, self.parameters, self.max_agents, self.pool_tokens),
                 "m",
                 LaneOptions(wait_s=self.wait_s, attempts=3, sessions=self.sessions, priority=self.priority),
                 recorder,

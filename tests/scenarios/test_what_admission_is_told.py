@@ -1,14 +1,17 @@
 """What admission knows of an agent before its first call."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import pytest
-from stage import Stage, Tools, tasks, turns
+from stage import Stage, Tools, after, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.agent.react import react
 from concur_batch.agent.recorded import Replay, Scale
 from concur_batch.agent.replay import History
+from concur_batch.control.admission import SlotAdmission
+from concur_batch.control.fixed import off
+from concur_batch.control.policies import Policy
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.plan import Defaults, Retry, plan
 from concur_batch.task import Limits
@@ -56,6 +59,27 @@ def test_a_replay_tells_the_length_that_was_recorded():
     job = [replace(tasks(1)[0], messages=(), fields=row)]
     (rollout,) = plan(job, Defaults(), Tools(), lambda _: Replay(Scale(tokens=0.5)), History(), Retry())
     assert rollout.view(0).prompt_tokens == 450
+
+
+@dataclass(frozen=True)
+class Listens(SlotAdmission):
+    heard: list = field(default_factory=list)
+
+    def replied(self, agent, *, replayed=False):
+        self.heard.append((agent.rollout, agent.steps, replayed))
+
+
+def test_it_is_told_which_replies_a_resumed_run_takes_from_its_journal():
+    stage = Stage(ScriptedEngine(turns(*["wait"] * 3), delay_s=2.0), tasks(2))
+    heard = []
+    for meanwhile in (after(7.0, stop), None):
+        listens = Listens()
+        stage.policy = Policy("p", off(), listens)
+        stage.run(meanwhile)
+        heard.append(sorted(listens.heard))
+    rollouts = ("t0#0", "t1#0")
+    assert heard[0] == [(rollout, step, False) for rollout in rollouts for step in (1, 2)]
+    assert heard[1] == [(rollout, step, step <= 2) for rollout in rollouts for step in (1, 2, 3, 4)]
 
 
 def test_of_a_resumed_agent_it_is_told_the_context():

@@ -257,19 +257,20 @@ class Context:
         reply = reply_of(past)
         number = self._talk.number(messages)
         self._talk.extend(messages, reply, past.n, number, _EARLIER)
-        self._tell(reply, number)
+        self._tell(reply, number, replayed=True)
         self._spend(past)
         if self._past.ends_with(past.n):
             await self._end_with(self._budget.ended(past, sampling))
         return reply
 
-    def _tell(self, reply: Reply, conversation: int) -> None:
+    def _tell(self, reply: Reply, conversation: int, *, replayed: bool = False) -> None:
         self._lane.gate.replied(
             self._view,
             prompt_tokens=reply.prompt_tokens,
             completion_tokens=reply.completion_tokens,
             cached_tokens=reply.cached_tokens,
             conversation=conversation,
+            replayed=replayed,
         )
 
     def _spend(self, x: r.ReplyReceived) -> None:

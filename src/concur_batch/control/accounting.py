@@ -117,7 +117,7 @@ class Accounting(Admission):
                 self._leaving.add(agent.rollout)
         return gone
 
-    def replied(self, agent: AgentView) -> None:
+    def replied(self, agent: AgentView, *, replayed: bool = False) -> None:  # noqa: ARG002 - contexts are what they are
         """A first reply tells how large first contexts are."""
         if agent.steps == 1:
             self._first_contexts += agent.context_tokens

@@ -161,8 +161,10 @@ class Admission(Protocol):
         """Of the active agents in tool calls, those whose KV is touched now, so that it is not the oldest. Asked after every sample."""
         return ()
 
-    def replied(self, agent: AgentView) -> None:
-        """A model call has been answered; the view tells what the agent is now."""
+    def replied(self, agent: AgentView, *, replayed: bool = False) -> None:
+        """A model call has been answered; the view tells what the agent is now. `replayed`: in an earlier process, so that it says
+        what agents are like, and nothing of the engine.
+        """
         return None
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:

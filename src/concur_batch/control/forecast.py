@@ -274,9 +274,10 @@ class Forecast(Admission):
             if view.tool_started is not None and not view.calls and (view.touched or view.tool_started) <= before:
                 yield view
 
-    def replied(self, agent: AgentView) -> None:
-        """Learn how contexts grow and that it goes on."""
-        self._company.replied()
+    def replied(self, agent: AgentView, *, replayed: bool = False) -> None:
+        """Learn how contexts grow and that it goes on; and, of one that is not replayed, how often the engine replies."""
+        if not replayed:
+            self._company.replied()
         self._kinds.replied(agent)
 
     def tool_ended(self, agent: AgentView, seconds: float) -> None:
