@@ -99,6 +99,26 @@ def test_a_message_keeps_only_what_goes_back_into_the_history():
     assert reply.finish_reason == "tool_calls"
 
 
+@pytest.mark.parametrize("name", ["reasoning", "refusal"])
+def test_what_is_said_besides_keeps_its_name_where_it_is_text(name):
+    for told in ({"text": "Hm."}, ["Hm."], 7, "", None):
+        assert read_reply(completion({"content": "x", name: told}), "r").message == {"role": "assistant", "content": "x"}
+    assert read_reply(completion({"content": "x", name: "Hm."}), "r").message == {
+        "role": "assistant",
+        "content": "x",
+        name: "Hm.",
+    }
+
+
+def test_tool_calls_keep_what_only_their_server_knows():
+    function = {"name": "look", "arguments": "{}"}
+    signed = {"extra_content": {"google": {"thought_signature": "s1gn"}}}
+    calls = [{"id": "a", "function": function, "index": 0, "note": None} | signed, {"id": "b", "function": function}]
+    told = read_reply(completion({"content": None, "tool_calls": calls}), "r").message["tool_calls"]
+    whole = {"type": "function", "function": function}
+    assert told == [{"id": "a"} | whole | signed, {"id": "b"} | whole]
+
+
 def test_mends_sloppy_tool_calls():
     calls = [{"function": {"name": "a", "arguments": {"x": 1}}}, {"function": {"name": None, "arguments": None}}]
     message = read_reply(completion({"content": "", "tool_calls": calls}), "t#0/3").message

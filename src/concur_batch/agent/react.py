@@ -15,7 +15,7 @@ GO = "Carry out the plan."
 
 
 async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every agent gets its task
-    """Until an answer without tool calls, or a `finish` call. Returns the answer's text."""
+    """Until an answer without tool calls, or a `finish` call. Returns the answer's text, or that of a refusal."""
     messages = ctx.prompt
     if ctx.plan_first:
         await _plan(messages, ctx)
@@ -24,7 +24,8 @@ async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every
         messages.append(reply.message)
         calls = reply.message.get("tool_calls")
         if not calls:
-            return _text(reply.message.get("content"))
+            text = _text(reply.message.get("content"))
+            return text or reply.message.get("refusal") or text
         answer = _finish(calls, reply.message)
         others = [call for call in calls if answer is None or call["function"]["name"] != FINISH]
         if others:

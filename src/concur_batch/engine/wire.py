@@ -61,6 +61,8 @@ class _Message(msgspec.Struct):
     content: str | list[Any] | None = None  # some servers send it in parts
     tool_calls: list[_ToolCall] | None = None
     reasoning_content: str | None = None
+    reasoning: Any = None  # what vLLM and OpenRouter call it; text where it is theirs
+    refusal: Any = None
 
 
 _ABSENT = msgspec.Raw()
@@ -98,7 +100,22 @@ class _Completion(msgspec.Struct):
     prompt_token_ids: msgspec.Raw = _ABSENT  # where vLLM puts them
 
 
+class _WholeMessage(msgspec.Struct):
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class _WholeChoice(msgspec.Struct):
+    message: _WholeMessage
+
+
+class _WholeCalls(msgspec.Struct):
+    """Tool calls with all their fields, also those that only their server knows (Gemini: `extra_content`, and wants it back)."""
+
+    choices: list[_WholeChoice]
+
+
 _decoder = msgspec.json.Decoder(_Completion)
+_whole_calls = msgspec.json.Decoder(_WholeCalls)
 _TokenId: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _token_ids = msgspec.json.Decoder(list[_TokenId])
 
@@ -107,9 +124,10 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     """The reply in a chat completion; None where the bytes are not one. `finish_reason` may be `abort`: no answer."""
     try:
         completion = _decoder.decode(body)
+        if not completion.choices:
+            return None
+        calls = _whole_calls.decode(body).choices[0].message.tool_calls if completion.choices[0].message.tool_calls else None
     except NO_JSON:
-        return None
-    if not completion.choices:
         return None
     choice, usage = completion.choices[0], completion.usage or _NO_USAGE
     prompt_details, completion_details = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -119,7 +137,7 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     if choice.message.tool_calls and finish_reason == "stop":
         finish_reason = "tool_calls"
     return Reply(
-        message=_message(choice.message, request_id),
+        message=_message(choice.message, calls or [], request_id),
         finish_reason=finish_reason,
         prompt_tokens=int(usage.prompt_tokens),
         completion_tokens=int(usage.completion_tokens),
@@ -186,13 +204,16 @@ _LONE = re.compile("[\ud800-\udfff]")
 _NO_USAGE = _Usage()
 
 
-def _message(told: _Message, request_id: str) -> Message:
-    """The message as it goes back into the history: known fields only, none of them null."""
+def _message(told: _Message, whole_calls: list[dict[str, Any]], request_id: str) -> Message:
+    """The message as it goes back into the history, known fields only, and its tool calls with all of theirs; none is null."""
     message: Message = {"role": "assistant"}
     if told.content is not None or not told.tool_calls:
         message["content"] = told.content if told.content is not None else ""
     if told.reasoning_content:
         message["reasoning_content"] = told.reasoning_content
+    for name, text in (("reasoning", told.reasoning), ("refusal", told.refusal)):
+        if text and isinstance(text, str):
+            message[name] = text
     if told.tool_calls:
         message["tool_calls"] = [
             {
@@ -200,9 +221,13 @@ def _message(told: _Message, request_id: str) -> Message:
                 "type": "function",
                 "function": {"name": call.function.name or "", "arguments": _arguments(call.function.arguments)},
             }
-            for i, call in enumerate(told.tool_calls)
+            | {name: value for name, value in whole.items() if value is not None and name not in _WRITTEN}
+            for i, (call, whole) in enumerate(zip(told.tool_calls, whole_calls, strict=True))
         ]
     return message
+
+
+_WRITTEN = frozenset({"id", "type", "function", "index"})  # anew; the last is for putting streams together
 
 
 def _arguments(told: Any) -> str:

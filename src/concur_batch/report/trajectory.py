@@ -8,7 +8,7 @@ from typing import Any
 from concur_batch import records as r
 from concur_batch.report.chosen import Chosen
 from concur_batch.report.tidy import NAME_CHARS, clipped, moment, named
-from concur_batch.results.spoken import as_json, call_of, text_of
+from concur_batch.results.spoken import as_json, call_of, said_in, text_of
 from concur_batch.results.transcript import observation
 from concur_batch.task import Message
 
@@ -106,7 +106,7 @@ class _Told:
         if thought:
             self.add("reasoning", text_of(thought))
         calls = [_call(call) for call in _list(message.get("tool_calls"))[:MOST_CALLS]]
-        self.add(role, text_of(message.get("content")), note=note, bad=bad, calls=calls)
+        self.add(role, said_in(message), note=note, bad=bad, calls=calls)
 
     def add(self, role: str, text: str, *, note: str = "", bad: bool = False, calls: list[tuple[str, str]] | None = None) -> None:
         item: Item = {"role": role}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from concur_batch.results.rows import ResultRow, Usage
-from concur_batch.results.spoken import text_of
+from concur_batch.results.spoken import said_in
 from concur_batch.task import Message, rollout_id
 
 
@@ -38,6 +38,8 @@ def _answer(row: ResultRow) -> Message | None:
         return None
     kept = {key: value for key, value in (last or {}).items() if key != "tool_calls"}
     content = row.output if row.output is not None else kept.get("content")
+    if content and content == kept.get("refusal"):
+        content = None  # as with OpenAI
     return {**kept, "role": "assistant", "content": content}
 
 
@@ -68,7 +70,7 @@ def _usage(usage: Usage) -> dict[str, Any] | None:
 def _logprobs(row: ResultRow) -> Any:
     """Those of the last reply, as long as the answer is what it said and not something that the agent made of it."""
     last = _last_reply(row)
-    if last is None or not row.logprobs or row.output not in (None, text_of(last.get("content"))):
+    if last is None or not row.logprobs or row.output not in (None, said_in(last)):
         return None
     return row.logprobs[-1]
 

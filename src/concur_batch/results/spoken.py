@@ -17,6 +17,11 @@ def text_of(content: Any) -> str:
     return as_json(content)
 
 
+def said_in(message: Any) -> str:
+    """The words of an assistant's message: its content, or why it refuses to answer."""
+    return text_of(message.get("content")) or text_of(message.get("refusal"))
+
+
 def call_of(call: Any) -> tuple[str, Any]:
     """Of a tool call its name and its arguments, as they came. A call without a function: `?`, and all of it."""
     function = call.get("function") if isinstance(call, dict) else None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from concur_batch import records as r
-from concur_batch.results.spoken import call_of, text_of
+from concur_batch.results.spoken import call_of, said_in, text_of
 from concur_batch.results.summary import duration
 from concur_batch.task import Message
 
@@ -45,7 +45,7 @@ def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
                     yield _note("another conversation" if record.after == 0 else f"goes on from call {record.after}")
                 if record.after == 0:
                     yield from prompt.sent(record.base)
-                last, said = record.n, text_of(record.message.get("content"))
+                last, said = record.n, said_in(record.message)
                 yield from (_of_message(message) for message in record.new if not isinstance(message, int))
                 yield _of_reply(record)
             case r.CallFailed():
@@ -149,7 +149,7 @@ def _of_message(message: Message, facts: str = "") -> Part:
         kind=role if role in ("system", "user", "assistant", "tool") else "user",  # type: ignore[arg-type]  # narrowed by the test
         facts=facts or str(message.get("tool_call_id") or ""),
         reasoning=text_of(message.get("reasoning_content") or message.get("reasoning")),
-        content=text_of(message.get("content")),
+        content=said_in(message),
         calls=tuple(_call(one) for one in calls) if isinstance(calls, list) else (),
     )
 
