@@ -132,6 +132,27 @@ def test_a_finish_call_without_its_answer_has_the_text_beside_it(text, arguments
     assert (end.status, end.output) == ("completed", output)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        ('{"answer": "l1\nl2"}', "l1\nl2"),
+        ('{"answer": "x",}', "x"),
+        ('```json\n{"answer": "x"}\n```', "x"),
+        ('{"answer": "forty-two', "forty-two"),
+        ('"{\\"answer\\": \\"x\\"}"', "x"),
+        ('{"answer": {"ä": [1,', '{"ä": [1]}'),
+        ({"answer": {"ä": "é"}}, '{"ä": "é"}'),
+        ('{"result": "x",}', '{"result": "x",}'),
+        ("[1, 2]", "[1, 2]"),
+        ("it is {x: 1}", "it is {x: 1}"),
+    ],
+)
+def test_the_answer_in_a_broken_finish_call_is_repaired_as_other_arguments_are(arguments, output):
+    stage = Stage(ScriptedEngine([reply("beside it", ("finish", arguments))]), tasks(1)).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output) == ("completed", output)
+
+
 def test_a_context_that_the_engine_finds_too_long_is_a_status():
     stage = Stage(ScriptedEngine([ContextLengthExceeded("too long")]), tasks(1)).run()
     assert stage.of(r.RolloutFinished)[0].status == "context_length"

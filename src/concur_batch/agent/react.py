@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from concur_batch.agent.context import Context
+from concur_batch.broken_json import repaired
 from concur_batch.task import Message, Task
 from concur_batch.toolbox.base import FINISH_SPEC
 
@@ -61,12 +62,16 @@ def _finish(calls: list[dict[str, Any]], message: Message) -> str | None:
 
 
 def _answer(text: str) -> str | None:
-    """In the arguments of a `finish` call; text that is no JSON object is itself the answer."""
+    """In the arguments of a `finish` call, broken JSON repaired; text that has none and is no JSON object is itself the answer."""
     try:
         arguments = json.loads(text or "null")
     except (ValueError, RecursionError):
-        return text
+        arguments = text
+    if arguments is None:
+        return None
     if not isinstance(arguments, dict):
-        return None if arguments is None else text
+        arguments = repaired(text) or {}
+        if "answer" not in arguments:
+            return text
     answer = arguments.get("answer")
-    return answer if answer is None or isinstance(answer, str) else json.dumps(answer)
+    return answer if answer is None or isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)

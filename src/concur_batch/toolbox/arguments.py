@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-import json_repair
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from typing_extensions import TypedDict
 
-REPAIRABLE_CHARS = 50_000  # repairing is slow and runs on the event loop
+from concur_batch.broken_json import repaired
+
 SHOWN_FAULTS = 5
 _NONE_GIVEN = ("", "{}", "null")  # what models write where no arguments are needed
 
@@ -69,10 +69,10 @@ class Arguments:
             return Parsed(self._validate(arguments), repaired=False)
         except ValidationError as error:
             fault = error
-        repaired = _repair(arguments, fault) if isinstance(arguments, str) else None
-        if repaired is not None:
+        meant = repaired(arguments) if isinstance(arguments, str) else None
+        if meant is not None:
             try:
-                return Parsed(self._validate(repaired), repaired=True)
+                return Parsed(self._validate(meant), repaired=True)
             except ValidationError as error:
                 fault = error
         raise BadArgumentsError(self._message(fault)) from None
@@ -94,20 +94,3 @@ class Arguments:
             told.append(f"and {len(faults) - SHOWN_FAULTS} more")
         schema = json.dumps(self.schema, ensure_ascii=False)
         return f"The arguments do not fit the tool `{self._tool}`: {'; '.join(told)}.\nExpected, as JSON schema: {schema}"
-
-
-def _repair(text: str, fault: ValidationError) -> dict[str, Any] | None:
-    """The object that was meant by broken JSON, or by a JSON string that holds an object. None: no telling."""
-    if len(text) > REPAIRABLE_CHARS:
-        return None
-    kinds = {item["type"] for item in fault.errors(include_url=False, include_input=False) if not item["loc"]}
-    try:
-        if "json_invalid" in kinds:
-            repaired = json_repair.loads(text, skip_json_loads=True)
-        else:
-            inner = json.loads(text)
-            repaired = json.loads(inner) if isinstance(inner, str) else None
-        json.dumps(repaired, ensure_ascii=False).encode()  # half a surrogate pair could not be written down again
-    except Exception:  # noqa: BLE001  (a heuristic over hostile text: whatever it raises means that it could not)
-        return None
-    return repaired if isinstance(repaired, dict) and repaired else None
