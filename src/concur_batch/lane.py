@@ -142,7 +142,7 @@ class Lane:
         if can.refused:
             notes.append(f"refuses {' and '.join(can.refused)}, so requests go without")
         if self._uncounted:
-            notes.append("its replies tell no token counts, so limits on tokens do not bind")
+            notes.append("some of its replies tell no token counts, and limits on tokens leave them out")
         return "; ".join(notes) or None
 
     @property

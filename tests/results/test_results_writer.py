@@ -84,6 +84,19 @@ def test_tokens_that_nobody_counted_are_not_known(tmp_path):
     assert told == [(None, None, None), (None, 0, 0)]  # the other made no call
 
 
+def test_sums_that_leave_a_reply_out_are_not_known(tmp_path):
+    """Also where an earlier segment had it."""
+    uncounted = {"prompt_tokens": 0, "completion_tokens": 0}
+    sums = {"n_steps": 2, "prompt_tokens": 10, "completion_tokens": 2, "cached_tokens": 4}
+    story = [segment(), start("a#0"), reply("a#0", 1, base=1, **uncounted), segment(EPOCH + 60), start("a#0", resumed=True)]
+    story += [reply("a#0", 2, after=1, base=2, cached_tokens=4), end("a#0", **sums)]
+    write_results(tmp_path, ListJournal([*story, start("b#0", 1), reply("b#0", 1, base=1), end("b#0", **sums | {"n_steps": 1})]))
+    a, b = pq.read_table(tmp_path / "results.parquet").to_pylist()
+    counts = ("prompt_tokens", "cached_tokens", "completion_tokens")
+    assert [[row["usage"][name] for name in counts] for row in (a, b)] == [[None] * 3, [10, 4, 2]]
+    assert a["context_tokens"] == 12
+
+
 def test_an_interrupted_and_resumed_run(tmp_path):
     """Dates come from the segment of each record; whoever did not end has no row."""
     story = [

@@ -97,12 +97,12 @@ def test_what_a_tool_call_waited_is_waiting_and_no_part_of_the_tools_seconds():
 
 
 def test_an_engine_that_counts_no_tokens_is_noted_once():
-    """Limits on tokens cannot bind there."""
+    """Limits on tokens cannot bind there; whether it counts others is not known."""
     stage = Stage(ScriptedEngine([reply("a", prompt_tokens=0, completion_tokens=0)] * 3), tasks(3)).run()
     notes = [x.note for x in stage.of(r.EngineSeen)]
     assert len(notes) == 2
     assert notes[0] is None
-    assert "no token counts" in notes[1]
+    assert "some of its replies tell no token counts" in notes[1]
 
 
 def test_a_finish_call_ends_with_its_answer():

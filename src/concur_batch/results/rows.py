@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Usage(msgspec.Struct, kw_only=True, gc=False):
-    """Tokens, summed over all model calls; None: the engine does not tell."""
+    """Tokens, summed over all model calls; None: the engine does not tell, for one of them or for all."""
 
     prompt_tokens: int | None
     cached_tokens: int | None
@@ -114,7 +114,7 @@ def result_row(rollout: str, trace: Trace, records: Iterable[r.Record]) -> Resul
         finish_reason=end.finish_reason,
         output=end.output,
         n_steps=end.n_steps,
-        usage=_usage(end),
+        usage=_usage(end, told),
         context_tokens=context_tokens,
         error=_failure(end),
         times=_times(end),
@@ -137,11 +137,12 @@ def _per_call(found: list[T]) -> list[T] | None:
     return found if any(one is not None for one in found) else None
 
 
-def _usage(end: r.RolloutFinished) -> Usage:
-    untold = end.n_steps > 0 and end.prompt_tokens == end.completion_tokens == 0  # no prompt is empty
+def _usage(end: r.RolloutFinished, replies: list[r.ReplyReceived]) -> Usage:
+    """Sums that leave a reply out would look like whole ones. No prompt is empty: without a token a reply was not counted."""
+    untold = any(sums.prompt_tokens == sums.completion_tokens == 0 for sums in (*replies, *([end] if end.n_steps else ())))
     return Usage(
         prompt_tokens=None if untold else end.prompt_tokens,
-        cached_tokens=end.cached_tokens,
+        cached_tokens=None if untold else end.cached_tokens,
         completion_tokens=None if untold else end.completion_tokens,
         reasoning_tokens=end.reasoning_tokens,
     )
