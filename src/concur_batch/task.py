@@ -51,7 +51,7 @@ class Task:
     index: int  # position in the job, from 0
     source: str  # "file:line", for messages to people
     messages: tuple[Message, ...] = ()
-    fields: dict[str, Any] = field(default_factory=dict)  # the row itself, only where the agent declares a schema
+    fields: dict[str, Any] = field(default_factory=dict)  # the row as written, only where the agent declares a schema
     tools: tuple[str | dict[str, Any], ...] | None = None  # names or OpenAI function schemas; None: all that --tools brings
     agent: str | None = None  # None: the run's default
     model: str | None = None
