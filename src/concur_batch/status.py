@@ -13,7 +13,7 @@ from rich.text import Text
 from concur_batch.results.labelled import labelled
 from concur_batch.results.summary import counts, duration, engine_summary, iso, limit_path, number, percent, rate
 from concur_batch.results.visible import visible
-from concur_batch.state import EngineView, RunState
+from concur_batch.state import EngineView, Retrying, RunState
 
 LOST, EMPTY, STARTING = "lost", "empty", "starting"
 MAX_ATTEMPTS = 3  # of a rollout, where the run does not say
@@ -126,18 +126,18 @@ def status_dict(
         "miss_rate": state.totals.miss_rate,
         "lag_s": state.lag_s,
         "retries": state.totals.retries,
-        "engines": {name: _engine(view, state.retrying(name) if at_work else 0) for name, view in engines.items()},
+        "engines": {name: _engine(view, state.retrying(name) if at_work else None) for name, view in engines.items()},
         "newest_error": _error(state),
     }
 
 
-def _engine(view: EngineView, retrying: int) -> dict[str, Any]:
+def _engine(view: EngineView, retrying: Retrying | None) -> dict[str, Any]:
     sample = view.sample
     return engine_summary(view) | {
         "locked": sample.locked if sample else None,
         "resident": sample.resident if sample else None,
         "queued_requests": sample.queued_requests if sample else None,
-        "retrying": {"calls": retrying, "message": view.failing} if retrying else None,
+        "retrying": None if retrying is None else retrying._asdict(),
     }
 
 

@@ -125,9 +125,18 @@ def test_attempts_that_failed_stand_among_the_errors_while_the_call_is_tried_aga
     state = fold([OPENED, started(0, "a"), retried(1.0, 1, 1, 1.0), retried(3.0, 1, 2, 3.0)])
     group = state.faults.groups["attempt", "EngineBusy"]
     assert (group.count, group.newest.message) == (2, "http://e: HTTP 503: full")
-    assert (state.retrying("e"), state.retrying("other")) == (1, 0)
+    assert (state.retrying("e"), state.retrying("other")) == ((1, "http://e: HTTP 503: full"), None)
     state.apply(failed(8.0, 1, retries=2, retry_s=8.0))
-    assert state.retrying("e") == 0
+    assert state.retrying("e") is None
+
+
+def test_what_is_told_of_calls_that_are_tried_again_is_of_those_that_still_are():
+    """The newest of them, without the engine's name."""
+    story = [OPENED, started(0, "a"), retried(1.0, 1, 1, 1.0, "e: HTTP 503"), retried(2.0, 3, 1, 1.0, "e: HTTP 500")]
+    state = fold([*story, retried(3.0, 2, 1, 1.0, "e: HTTP 429")])
+    assert state.retrying("e") == (3, "HTTP 429")
+    state.apply(failed(4.0, 2, retries=1, retry_s=4.0))
+    assert state.retrying("e") == (1, "HTTP 500")  # what is before the newest call that ended may have been given up
 
 
 # Waits that the end of a process cuts off
@@ -162,9 +171,9 @@ def test_a_run_that_broke_off_counts_its_waits_and_goes_on_as_before():
 def test_a_call_that_the_agent_gave_up_is_not_tried_again_for_ever():
     """No record tells of that; a later call's does."""
     story = [OPENED, started(1.0, "a"), retried(5.0, 1, 1, 4.0)]
-    assert fold(story).retrying("e") == 1
+    assert fold(story).retrying("e") == (1, "http://e: HTTP 503: full")
     state = fold([*story, r.ToolStarted(t=6.0, rollout="a", step=1, n=2, tool="t", hash="")])
-    assert state.retrying("e") == 0
+    assert state.retrying("e") is None
     state.apply(r.ToolFinished(t=7.0, rollout="a", step=1, n=2, tool="t", output=""))
     state.apply(r.SegmentFinished(t=20.0, cause="drained"))
     assert state.totals.retry_s == 4.0

@@ -48,8 +48,8 @@ def agent(*, schema: type[BaseModel] | None = None) -> Callable[[F], F]: ...
 def agent(function: F | None = None, /, *, schema: type[BaseModel] | None = None) -> F | Callable[[F], F]:
     """Mark a function as an agent.
 
-    `schema`: its rows are checked by this pydantic model in place of `prompt`/`messages` and reach it as `task.fields`, as they are written:
-    without its defaults.
+    `schema`: its rows are checked by this pydantic model in place of `prompt`/`messages`. They reach it as `task.fields`, as they are
+    written, without the model's defaults.
     Raises TypeError where it is none, and for what is no function.
     """
 

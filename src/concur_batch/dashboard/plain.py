@@ -35,8 +35,8 @@ def line(state: RunState, now: float) -> str:
         if engine.lost is not None:
             parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.away}")
         again = state.retrying(engine.name)
-        if again and engine.retried is not None:
-            parts.append(f"{again} call{'s' * (again != 1)} tried again, {name}{engine.failing}")
+        if again is not None:
+            parts.append(f"{again.calls} call{'s' * (again.calls != 1)} tried again, {name}{again.message}")
     hit = state.segment_totals.hit_rate
     if hit is not None:
         parts.append(f"cached {share(hit)}")

@@ -6,6 +6,7 @@ One dictionary entry per ended rollout is kept (its status), so that resume know
 from concur_batch.state.engine import EngineView, Move
 from concur_batch.state.faults import Example, Faults, Group
 from concur_batch.state.live import LiveRollout, RunningTool
+from concur_batch.state.retrying import Retrying
 from concur_batch.state.run import RunState, fold
 from concur_batch.state.timeline import Timeline
 from concur_batch.state.totals import ToolTotals, Totals
@@ -17,6 +18,7 @@ __all__ = [
     "Group",
     "LiveRollout",
     "Move",
+    "Retrying",
     "RunState",
     "RunningTool",
     "Timeline",

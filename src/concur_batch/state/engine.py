@@ -37,7 +37,6 @@ class EngineView:
     name: str
     seen: r.EngineSeen | None = None
     lost: r.EngineLost | None = None  # while it is away
-    retried: r.CallRetried | None = None  # the newest
     sample: r.Sampled | None = None
     decision: r.Decided | None = None
     moved: r.Decided | None = None  # the last decision that changed the limit
@@ -66,7 +65,7 @@ class EngineView:
 
     def took_segment(self) -> None:
         """It has a part in another segment, which has its own zero of time."""
-        self.lost = self.retried = self.sample = self.decision = self.moved = None
+        self.lost = self.sample = self.decision = self.moved = None
         self.samples.clear()
         self.decisions.clear()
         self.moves.clear()
@@ -129,11 +128,6 @@ class EngineView:
     def away(self) -> str:
         """What became of it, without its name; empty while it answers."""
         return "" if self.lost is None else self.lost.message.removeprefix(f"{self.name} ")
-
-    @property
-    def failing(self) -> str:
-        """Why an attempt failed last, without its name; empty where none did."""
-        return "" if self.retried is None else self.retried.message.removeprefix(f"{self.name}: ")
 
     @property
     def queue_share(self) -> float | None:

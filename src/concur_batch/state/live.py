@@ -34,9 +34,9 @@ class LiveRollout:
     taken_up: bool = True  # in the present segment
 
     @property
-    def tries(self) -> int:
+    def tries(self) -> list[Tried]:
         """Model calls that are being tried again. One that the agent has given up, which no record tells, is behind its newest."""
-        return sum(n > self.newest for n in self.retrying) if self.retrying else 0
+        return [tried for n, tried in self.retrying.items() if n > self.newest]
 
     @property
     def phase(self) -> str:

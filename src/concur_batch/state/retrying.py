@@ -12,6 +12,15 @@ class Tried(NamedTuple):
 
     retries: int
     seconds: float
+    t: float = 0.0  # of its newest attempt that failed, and why that did
+    message: str = ""
+
+
+class Retrying(NamedTuple):
+    """Model calls of one engine, and why the newest attempt of them that failed did, without the engine's name."""
+
+    calls: int
+    message: str
 
 
 _NOTHING = Tried(0, 0.0)
@@ -20,7 +29,7 @@ _NOTHING = Tried(0, 0.0)
 def told(calls: dict[int, Tried], x: r.CallRetried) -> Tried:
     """What this adds to what `calls`, a rollout's by n, have told; they are kept up."""
     before = calls.get(x.n, _NOTHING)
-    calls[x.n] = Tried(x.retries, x.retry_s)
+    calls[x.n] = Tried(x.retries, x.retry_s, x.t, x.message)
     return Tried(x.retries - before.retries, x.retry_s - before.seconds)
 
 

@@ -118,9 +118,14 @@ class RunState:
         """Rollouts whose status is `error`."""
         return self.statuses["error"]
 
-    def retrying(self, engine: str) -> int:
-        """Model calls that are being tried again there."""
-        return sum(live.tries for live in self.live.values() if live.engine == engine) if self.finished is None else 0
+    def retrying(self, engine: str) -> retrying.Retrying | None:
+        """The model calls that are being tried again there; None: there is none."""
+        if self.finished is not None:
+            return None
+        tries = [one for live in self.live.values() if live.retrying and live.engine == engine for one in live.tries]
+        if not tries:
+            return None
+        return retrying.Retrying(len(tries), max(tries, key=lambda one: one.t).message.removeprefix(f"{engine}: "))
 
     def failed_with(self, rollout: str) -> str | None:
         """The error class of one that has failed, and not been tried again since."""
@@ -259,7 +264,6 @@ class RunState:
             self.totals.retries += more.retries
             self.totals.retry_s += more.seconds
             live.since = x.t
-        self._engine(x.engine).retried = x
         self.faults.add("attempt", x.error, x.message, x.rollout, self.elapsed_before + x.t)
 
     def _call_failed(self, x: r.CallFailed) -> None:
