@@ -10,6 +10,7 @@ import msgspec
 
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.lines import Located
+from concur_batch.jobs.nanoseconds import has_nanoseconds, python_value
 
 _BATCH_ROWS = 512
 _BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once
@@ -74,7 +75,7 @@ def _is_nan(value: Any) -> bool:
 
 
 class _NoValue(Exception):
-    """Python has no value for what stands here: a date far out, or nanoseconds. `row` counts from 1 within its batch."""
+    """Python has no value for what stands here: a date far out. `row` counts from 1 within its batch."""
 
     def __init__(self, row: int, column: str, kind: Any) -> None:
         super().__init__(f"holds a {kind} that cannot be read as a date or time; write the column as text, or leave it out")
@@ -101,13 +102,13 @@ def _values(column: Any, name: str) -> list[Any]:
 
 def _python_values(column: Any, name: str) -> list[Any]:
     try:
-        values: list[Any] = column.to_pylist()
+        values: list[Any] = [*map(python_value, column)] if has_nanoseconds(column.type) else column.to_pylist()
     except UnicodeDecodeError:
         raise
     except (OverflowError, ValueError):
         for row, value in enumerate(column, start=1):
             try:
-                value.as_py()
+                python_value(value)
             except (OverflowError, ValueError):
                 raise _NoValue(row, name, column.type) from None
         raise
