@@ -68,6 +68,20 @@ def test_a_nan_in_what_is_handed_on_stays(parquet, column):
     assert math.isnan(found[column]["score"])
 
 
+@pytest.mark.parametrize(
+    ("column", "sound", "infinite", "field"),
+    [
+        ("target", 1.0, math.inf, "target"),
+        ("ours", 1.0, -math.inf, "ours"),
+        ("metadata", {"scores": [1.0]}, {"scores": [0.0, math.inf]}, "metadata.scores.1"),
+    ],
+)
+def test_an_infinite_number_is_refused_as_in_json_lines(parquet, column, sound, infinite, field):
+    first, fault, last = read_parquet(parquet([{column: sound}, {column: infinite}, {column: sound}]), "a")
+    assert first.row == last.row == {column: sound}
+    assert str(fault) == f"a:row 2: {field}: is infinite, which is no JSON number; write null or leave the field out"
+
+
 def test_other_types_become_plain_json(parquet):
     table = pa.table(
         {

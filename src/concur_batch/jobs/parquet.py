@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,12 +43,18 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
             yield from faults
             if faults:
                 return
+            may_be_infinite = any(_has_floats(kind) for kind in schema.types)
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 columns = [_values(column, name) for name, column in zip(schema.names, batch.columns, strict=True)]
                 for values in zip(*columns, strict=True):
                     row_number += 1
                     row = {key: value for key, value in zip(schema.names, values, strict=True) if value is not None}
-                    yield Located(row_number, row, b"", 0)
+                    infinite = _infinite(row) if may_be_infinite else None
+                    if infinite is None:
+                        yield Located(row_number, row, b"", 0)
+                    else:
+                        text = "is infinite, which is no JSON number; write null or leave the field out"
+                        yield Fault(f"{name}:row {row_number}", infinite, text)
     except _NoValue as error:
         yield Fault(f"{name}:row {row_number + error.row}", error.column, str(error))
     except UnicodeDecodeError:
@@ -72,6 +79,25 @@ def without_nulls(value: Any, *, nan: bool = False) -> Any:
 
 def _is_nan(value: Any) -> bool:
     return type(value) is float and value != value  # noqa: PLR0124 - pandas writes NaN for null
+
+
+def _has_floats(kind: Any) -> bool:
+    import pyarrow.types as t  # noqa: PLC0415
+
+    if t.is_nested(kind):
+        return any(_has_floats(kind.field(i).type) for i in range(kind.num_fields))
+    return _has_floats(kind.value_type) if t.is_dictionary(kind) else bool(t.is_floating(kind))
+
+
+def _infinite(value: Any) -> str | None:
+    """Where in this a number is that no JSON can hold, dotted; None: nowhere."""
+    if type(value) is float:
+        return "" if math.isinf(value) else None
+    for key, item in value.items() if type(value) is dict else enumerate(value) if type(value) is list else ():
+        found = _infinite(item)
+        if found is not None:
+            return f"{key}.{found}" if found else str(key)
+    return None
 
 
 class _NoValue(Exception):
