@@ -62,6 +62,15 @@ async def breaks_off(http: web.Request) -> web.StreamResponse:
     return response
 
 
+async def packs_nothing(http: web.Request) -> web.StreamResponse:
+    """Says that its body is gzip, which it is not."""
+    body = captured("chat_warm.json").encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+    http.transport.write(head.encode() + body)
+    http.transport.close()
+    return web.Response()
+
+
 async def hangs_up(http: web.Request) -> web.StreamResponse:
     """Cuts the connection without a word."""
     http.transport.abort()

@@ -13,6 +13,7 @@ from chat_server import (
     hangs,
     hangs_up,
     in_turn,
+    packs_nothing,
     request,
     says,
     sglang_routes,
@@ -124,6 +125,7 @@ def test_a_proxy_of_the_environment_does_not_concern_loopback(monkeypatch):
     [
         (hangs_up, EngineDown, "broke the connection before a reply came"),
         (breaks_off, EngineDown, "broke the connection in the middle of a reply"),
+        (packs_nothing, EngineFailed, "sent a reply whose body is not encoded as its header Content-Encoding says"),
         (says(HTML), EngineFailed, "expected a chat completion, but got an HTML page ('It works!')"),
         (says("{}"), EngineFailed, "expected a chat completion, but got '{}'"),
         (says(LATIN), EngineFailed, "expected a chat completion, but got"),

@@ -21,6 +21,7 @@ import aiohttp
 import msgspec
 import openai
 import yarl
+from aiohttp.http_exceptions import ContentEncodingError
 
 from concur_batch import __version__
 from concur_batch.engine.address import Address
@@ -105,8 +106,8 @@ class Transport:
     """Connections to one server, without a limit on their number: how many requests run is the gate's business alone.
 
     Belongs to the event loop that first uses it. Every failure to get a whole answer is raised as an EngineError: EngineDown
-    where no connection came about or it broke, EngineFailed where what answers does not speak HTTP, EngineRefused where it
-    cannot be trusted.
+    where no connection came about or it broke, EngineFailed where what answers does not speak HTTP or names the
+    wrong encoding, EngineRefused where it cannot be trusted.
     """
 
     def __init__(self, address: Address, api_key: str, *, connect_timeout_s: float = 30.0) -> None:
@@ -178,6 +179,8 @@ class Transport:
             return EngineDown(f"{where} cannot be reached: {_unreached(error.os_error)}")
         if isinstance(error, aiohttp.ServerTimeoutError):
             return EngineDown(f"{where} cannot be reached: no connection within {self._limits.sock_connect:g} s")
+        if isinstance(error.__cause__, ContentEncodingError):
+            return EngineFailed(f"{where} sent a reply whose body is not encoded as its header Content-Encoding says")
         if isinstance(error, aiohttp.ClientPayloadError):
             return EngineDown(f"{where} broke the connection in the middle of a reply")
         if isinstance(error, aiohttp.ClientResponseError):
