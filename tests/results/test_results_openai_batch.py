@@ -34,6 +34,14 @@ def test_a_limit_is_a_response_cut_short(status):
     assert answer["response"]["body"]["concur"]["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"), [("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "stop"), (None, "stop")]
+)
+def test_what_cut_an_answer_short_is_told(told, expected):
+    answer = line(start("a#0"), reply("a#0", 1, base=1), end("a#0", finish_reason=told))
+    assert ChatCompletion.model_validate(answer["response"]["body"]).choices[0].finish_reason == expected
+
+
 def test_an_error_has_no_response():
     error = r.ErrorInfo(error_class="engine", message="refused")
     answer = line(start("a#0"), reply("a#0", 1, base=1), end("a#0", "error", error=error))

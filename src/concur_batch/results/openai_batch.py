@@ -78,4 +78,4 @@ def _logprobs(row: ResultRow) -> Any:
 def _finish_reason(row: ResultRow) -> str:
     if row.status != "completed":
         return "length"
-    return "length" if row.finish_reason == "length" else "stop"
+    return row.finish_reason if row.finish_reason in ("length", "content_filter") else "stop"
