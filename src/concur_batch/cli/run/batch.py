@@ -29,7 +29,6 @@ from concur_batch.jobs.index import entries, write_index
 from concur_batch.jobs.load import load
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
-from concur_batch.journal.writer import segments
 from concur_batch.plan import Retry, is_done
 from concur_batch.state import RunState
 from concur_batch.toolbox.load import load_tools
@@ -92,7 +91,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
         try:
             return _run(batch, lock)
         finally:
-            if not segments(run_dir):  # nothing has begun: the same command may be given again
+            if batch.segment is None:  # nothing has begun: the same command may be given again
                 job.close()
                 directory.unmake(run_dir, before)
 
@@ -175,11 +174,10 @@ def _close(batch: Batch, lock: RunLock) -> int:
 
 def _run(batch: Batch, lock: RunLock) -> int:
     """The segment, and whatever became of it, the results, and whom the user wants told. One that never began leaves all as it was."""
-    before = segments(batch.run_dir)
     try:
         outcome = run_segment(batch)
     except ConcurError as error:
-        if segments(batch.run_dir) == before:
+        if batch.segment is None:
             raise
         outcome = Outcome(cause="failed", error=error)
     try:

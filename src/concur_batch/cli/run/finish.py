@@ -12,7 +12,7 @@ from rich.console import Console
 
 from concur_batch.cli import directory, streams
 from concur_batch.cli.run.segment import Batch, Outcome
-from concur_batch.errors import ConcurError
+from concur_batch.errors import ConcurError, RunDirectoryError
 from concur_batch.jobs.index import read_index
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import segments
@@ -25,15 +25,15 @@ from concur_batch.state import fold
 
 def finish(batch: Batch, outcome: Outcome) -> int:
     """Write results, also of an interrupted run, and tell how it went. Returns the exit code; raises what stopped the run."""
-    if segments(batch.run_dir):
-        try:
-            outcome.summary = _results(batch)
-        except ConcurError as error:
-            outcome.summary = _unwritten(batch)
-            if outcome.error is None:
-                outcome.error = error
-                raise
-            print(f"concur: {error}", file=sys.stderr)  # noqa: T201 - the second fault of a run that raises its first
+    try:
+        _refuse_gone(batch)
+        outcome.summary = _results(batch)
+    except ConcurError as error:
+        outcome.summary = _unwritten(batch)
+        if outcome.error is None:
+            outcome.error = error
+            raise
+        print(f"concur: {error}", file=sys.stderr)  # noqa: T201 - the second fault of a run that raises its first
     unwritten = streams.unwritten()
     if unwritten is not None:
         print(f"concur: {unwritten}; the run went on, and its results are in {batch.run_dir}", file=sys.stderr)  # noqa: T201 - the same
@@ -43,6 +43,17 @@ def finish(batch: Batch, outcome: Outcome) -> int:
         raise outcome.error
     code = _exit_code(batch, outcome)
     return unwritten.exit_code if unwritten is not None and code == 0 else code
+
+
+def _refuse_gone(batch: Batch) -> None:
+    """Raises RunDirectoryError where the segment just written is there no more: what is left is not the run."""
+    if batch.segment is None or batch.segment in segments(batch.run_dir):
+        return
+    place = batch.run_dir if not batch.run_dir.exists() else batch.segment
+    raise RunDirectoryError(
+        f"{place}: was moved or removed during the run, so its results could not be written; put it back and give: "
+        f"{directory.resuming(batch.run_dir)}"
+    )
 
 
 def _results(batch: Batch) -> dict[str, Any]:
@@ -82,13 +93,12 @@ def _tracebacks(run_dir: Path) -> Path | None:
 
 def _unwritten(batch: Batch) -> dict[str, Any] | None:
     """The summary where results cannot be written, for whom `--on-exit` tells; None where nothing began."""
-    reader = JournalReader(batch.run_dir)
     try:
-        state = fold(reader.records())
+        _refuse_gone(batch)
+        with contextlib.closing(JournalReader(batch.run_dir)) as reader:
+            state = fold(reader.records())
     except ConcurError:  # that is why they cannot
         state = batch.state
-    finally:
-        reader.close()
     return summarise(state) if state.has_begun else None
 
 

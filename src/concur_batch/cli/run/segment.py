@@ -66,6 +66,7 @@ class Batch:
     settle: Callable[[], None] = lambda: None  # writes down what this segment is run with; called once its engines have answered
     console: Console = field(default_factory=Console)  # for display and summary
     keys: bool = False  # a person may steer from the terminal
+    segment: Path | None = None  # where its journal is, once that is open
 
 
 @dataclass(slots=True, kw_only=True)
@@ -98,7 +99,7 @@ def run_segment(batch: Batch) -> Outcome:
 
 def write_closing_segment(batch: Batch) -> None:
     """A segment in which nothing was left to run: it says that the run is finished."""
-    writer = JournalWriter(batch.run_dir)
+    writer = _journal(batch)
     try:
         recorder = Recorder(lambda: 0.0, writer.write, batch.state.apply)
         _record_start(recorder, batch)
@@ -116,7 +117,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
         agents = Agents(config)
         await agents.prepare(served, batch.run_dir, resumed=bool(segments(batch.run_dir)))
         batch.settle()
-        writer = JournalWriter(batch.run_dir)
+        writer = _journal(batch)
     except BaseException:
         for engine in engines:
             await engine.aclose()
@@ -174,6 +175,13 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
         await batch.toolbox.aclose()
         writer.close()
     return outcome
+
+
+def _journal(batch: Batch) -> JournalWriter:
+    """Its segment, with which it has begun."""
+    writer = JournalWriter(batch.run_dir)
+    batch.segment = writer.path
+    return writer
 
 
 def _record_start(recorder: Recorder, batch: Batch) -> None:
