@@ -83,6 +83,22 @@ def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path):
     assert holder_of(tmp_path) is None
 
 
+@pytest.mark.parametrize("without", [(), ("birth",)])  # as an earlier version wrote it
+def test_a_step_of_the_clock_kills_nobody(tmp_path, other, without):
+    content = json.loads((tmp_path / "lock").read_text())
+    content["started"] -= 3600
+    (tmp_path / "lock").write_text(json.dumps({key: value for key, value in content.items() if key not in without}))
+    assert holder_of(tmp_path).alive
+
+
+def test_a_pid_that_was_given_again_at_the_same_time_is_not_the_holder(tmp_path):
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
+        content = json.loads((tmp_path / "lock").read_text())
+    (tmp_path / "lock").write_text(json.dumps(content | {"birth": "another-boot 1"}))
+    assert holder_of(tmp_path) is None
+
+
 def test_a_full_disk_is_one_sentence(tmp_path):
     (tmp_path / "lock").touch()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

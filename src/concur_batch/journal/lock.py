@@ -25,6 +25,7 @@ class _Content(msgspec.Struct, kw_only=True):
     pid: int
     started: float  # of the process, seconds since 1970: a pid may be given again
     taken: float = 0.0  # when, likewise
+    birth: str = ""  # boot and clock tick of its start, which no step of the clock changes; empty where they are not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ class RunLock:
             _check_free(fd, self._path, take_over=take_over)
             me = psutil.Process()
             os.ftruncate(fd, 0)
-            content = _Content(host=socket.gethostname(), pid=me.pid, started=me.create_time(), taken=time.time())
+            content = _Content(
+                host=socket.gethostname(), pid=me.pid, started=me.create_time(), taken=time.time(), birth=_birth(me.pid)
+            )
             os.pwrite(fd, msgspec.json.encode(content), 0)
         except BaseException:
             os.close(fd)
@@ -94,10 +97,10 @@ def _check_free(fd: int, path: Path, *, take_over: bool) -> None:
         raise RunDirectoryError(_refusal(path.parent, holder))
 
 
-def _try_flock(fd: int) -> bool | None:
+def _try_flock(fd: int, kind: int = fcntl.LOCK_EX) -> bool | None:
     """True: got it; False: a living process has it; None: this file system cannot tell."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -114,10 +117,36 @@ def _read(path: Path) -> Holder | None:
         return Holder(content.host, content.pid, None, content.taken)
     try:
         process = psutil.Process(content.pid)
-        alive = abs(process.create_time() - content.started) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
+        alive = process.status() != psutil.STATUS_ZOMBIE and _is_the_same(process, content, path)
     except psutil.Error:
         alive = False
     return Holder(content.host, content.pid, alive, content.taken)
+
+
+def _is_the_same(process: psutil.Process, content: _Content, path: Path) -> bool:
+    """Whether it is the one that wrote this, and no later one with its pid."""
+    birth = _birth(process.pid)
+    if content.birth and birth:
+        return content.birth == birth
+    return abs(process.create_time() - content.started) < 2.0 or _is_flocked(path)
+
+
+def _birth(pid: int) -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()  # from the third on
+        return f"{boot} {int(fields[19])}"
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+def _is_flocked(path: Path) -> bool:
+    """Whether a living process has it: after a step of the clock a process seems to have been started at another time."""
+    try:
+        with path.open("rb") as file:
+            return _try_flock(file.fileno(), fcntl.LOCK_SH) is False
+    except OSError:
+        return False
 
 
 def _refusal(directory: Path, holder: Holder | None) -> str:
