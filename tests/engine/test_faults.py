@@ -19,6 +19,12 @@ def nested(message, **fields):
         (400, captured("bad_max_tokens.json").encode(), EngineRefused, "HTTP 400: max_new_tokens must be at least 0, got -1."),
         (400, nested("Too much.", code="context_length_exceeded"), ContextLengthExceeded, "Too much."),
         (400, nested("too big", type="exceed_context_size_error"), ContextLengthExceeded, "too big"),
+        (
+            400,
+            nested("Input length (39 tokens) exceeds the maximum allowed length (29 tokens)."),
+            ContextLengthExceeded,
+            "29 tokens",
+        ),
         (400, nested("The decoder prompt (length 9) is longer than the maximum model length of 8"), ContextLengthExceeded, "9"),
         (400, b'{"message": "Duplicate request ID detected: x"}', EngineBusy, "Duplicate"),
         (401, b'{"error": "Unauthorized"}', EngineRefused, "set CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY"),

@@ -17,7 +17,11 @@ NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BUSY = {429, 503, 529}
 _UNFIT = {400, 413, 422}
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
-_CONTEXT = re.compile(r"context length|context window|context size|maximum model length", re.IGNORECASE)
+_CONTEXT = re.compile(
+    r"context length|context window|context size|maximum model length"
+    r"|exceeds the maximum allowed length",  # SGLang, also where the KV pool is what cannot hold it
+    re.IGNORECASE,
+)
 _CONTEXT_TOKENS = re.compile(r"maximum context length (?:is|of) (\d+)")
 _PROMPT_TOKENS = re.compile(r"(at least )?(\d+) (?:tokens from the input|in (?:the|your) (?:messages|prompt)|input tokens)")
 _MOST_COMPLETION_TOKENS = re.compile(r"is too large: \d+\. ?This model supports at most (\d+) completion tokens")
