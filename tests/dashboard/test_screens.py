@@ -137,5 +137,14 @@ def test_the_screen_is_as_recorded(name):
     assert text == file.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+@pytest.mark.parametrize("engines", [2, 3])
+def test_no_pool_of_several_is_without_its_name(engines, width):
+    state = fold(invented(20, engines=engines))
+    for height in range(10, 60):
+        text = drawn(state, width, height)
+        assert text.count("KV pool") == text.count("engine   http://"), height
+
+
 def test_no_screen_is_left_over():
     assert {file.stem for file in SCREENS.glob("*.txt")} == set(CASES)

@@ -43,7 +43,7 @@ def section(scene: Scene, rank: int) -> Section:
 
 def _draw(scene: Scene, engines: list[EngineView], width: int, height: int) -> list[Text]:
     each = height // len(engines)
-    if each < 2:
+    if each < (2 if len(engines) == 1 else 3):
         shown = engines if len(engines) <= height else engines[: height - 1]
         lines = [_short(scene, engine, width) for engine in shown]
         if len(engines) > len(shown):
@@ -58,7 +58,7 @@ def _whole(scene: Scene, engine: EngineView, width: int, height: int) -> list[Te
         return pool + limit
     shares = [one_line(label(""), named_shares(scene, engine), width)] if tells(engine) else []
     if height < 4:
-        return pool + shares + limit
+        return pool + shares + limit if len(scene.state.engines) == 1 else [_about(scene, engine, width), *pool, *limit]
     note: list[Text] = []
     left = height - 2 - len(shares) - len(limit)
     if engine.seen is not None and engine.seen.note and left > 0:
