@@ -60,6 +60,15 @@ def test_what_the_whole_run_may_have_is_no_limit_of_the_controller(decided, told
     assert metered.values("concur_max_agents") == {(): 64}
 
 
+@pytest.mark.parametrize(("policy", "told"), [("forecast", {}), ("off", {}), ("fixed:64", {("e",): 64}), ("aimd", {("e",): 64})])
+def test_a_controller_that_found_nothing_to_limit_has_no_limit(policy, told):
+    """`forecast` says `no-evidence`, too, of what stays as it was."""
+    loaded = r.BatchLoaded(t=0.0, tasks=6, rollouts=6, max_agents=64)
+    seen = r.EngineSeen(t=0.0, engine="e", engine_kind="sglang", policy=policy)
+    metered = Metered([*STORY[:1], loaded, seen, r.Decided(t=1.0, engine="e", agents=64, reason="no-evidence")])
+    assert metered.values("concur_limit_agents") == told
+
+
 def test_calls_and_tools():
     metered = Metered(STORY)
     totals = {"steps": 2, "prompt_tokens": 200, "cached_prompt_tokens": 80, "history_tokens": 90, "missed_tokens": 10,

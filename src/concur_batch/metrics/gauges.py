@@ -78,7 +78,7 @@ def _of_engine(view: EngineView, max_agents: int) -> Iterator[Reading]:
     yield "engine_up", engine, float(view.lost is None)
     if decision is not None:
         yield from _known(engine, limit_tokens=decision.tokens, limit_requests=decision.requests)
-        yield from _known(engine, limit_agents=decision.agents if _limits_agents(decision, max_agents) else None)
+        yield from _known(engine, limit_agents=decision.agents if _limits_agents(view, decision, max_agents) else None)
     if view.seen is not None:
         yield from _known(engine, kv_capacity_tokens=view.seen.capacity_tokens)
     if sample is not None and not sample.stale:
@@ -93,12 +93,12 @@ def _of_engine(view: EngineView, max_agents: int) -> Iterator[Reading]:
         yield from _known(engine, cache_hit_ratio=_hits(sample), cache_miss_ratio=_misses(sample))
 
 
-def _limits_agents(decision: r.Decided, max_agents: int) -> bool:
+def _limits_agents(view: EngineView, decision: r.Decided, max_agents: int) -> bool:
     """Whether its limit on agents is the controller's own, and not what the whole run may have."""
+    policy = view.seen.policy.partition(":")[0] if view.seen is not None else ""
+    allows_all = policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
     limits_others = decision.tokens is not None or decision.requests is not None
-    return decision.agents is not None and (
-        decision.agents < max_agents or not (limits_others or decision.reason in ("off", "step-aside"))
-    )
+    return decision.agents is not None and (decision.agents < max_agents or not (limits_others or allows_all))
 
 
 def _hits(sample: r.Sampled) -> float | None:
