@@ -140,6 +140,16 @@ def test_who_has_yielded_its_slot_is_not_active(after, active, paused):
     assert (status["running"], sum(status.values())) == (active, 9)
 
 
+def test_what_a_person_has_a_hand_on():
+    state = fold([*STORY, r.Steered(t=5.0, held=True, factor=1.21)])
+    status = status_dict(state, RUN, Process())
+    assert (status["held"], status["limit_factor"]) == (True, 1.21)
+    assert "by hand admission held, limit times 1.21" in " ".join(words(status).split())
+    left = status_dict(state, RUN, None)
+    assert (left["held"], left["limit_factor"]) == (False, 1.0)
+    assert "by hand" not in words(status_dict(fold(STORY), RUN, Process()))
+
+
 def test_a_draining_run_says_so():
     status = status_dict(fold([*STORY, r.DrainStarted(t=5.0, cause="SIGINT")]), RUN, Process())
     assert (status["condition"], status["drain_cause"]) == ("draining", "SIGINT")

@@ -105,6 +105,8 @@ def status_dict(
         "live": holder is not None,
         "holder": {"host": holder.host, "pid": holder.pid, "alive": holder.alive} if holder else None,
         "drain_cause": state.draining if word != STARTING else None,
+        "held": at_work and state.by_hand.held,
+        "limit_factor": state.by_hand.factor if at_work else 1.0,
         "next_command": command if resumable and word != LOST else None,
         "results_written": results_written,
         "tasks": state.tasks,
@@ -185,6 +187,8 @@ def _lines(status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Te
     yield "rollouts", Text(f"{status['rollouts']:,}, of {status['tasks']:,} task{'' if status['tasks'] == 1 else 's'}")
     for key in ("finished", "failed", "running", "paused", "waiting"):
         yield f"  {key}", Text(_row(key, status), style="red" if key == "failed" and status[key] else "")
+    if by_hand := _by_hand(status):
+        yield "by hand", Text(by_hand, style="yellow")
     newest = f"newest record {status['newest_record_at'] or 'none'}" if resumable else "simulated"
     yield "time", Text(f"{duration(status['elapsed_s'])}, {newest}")
     speed = f"{number(status['steps_per_s'])} steps/s, {number(status['generated_tokens_per_s'])} generated tokens/s"
@@ -211,6 +215,13 @@ def _row(key: str, status: dict[str, Any]) -> str:
     results = {name: n for name, n in status["statuses"].items() if name != "error"}
     detail = f" ({counts(results)})" if key == "finished" and results else ""
     return f"{status[key]:,}{detail}"
+
+
+def _by_hand(status: dict[str, Any]) -> str:
+    """What a person at the dashboard's keys has in force."""
+    held = ["admission held"] if status["held"] else []
+    scaled = [f"limit times {status['limit_factor']:.4g}"] if status["limit_factor"] != 1.0 else []
+    return ", ".join(held + scaled)
 
 
 def _held(holder: dict[str, Any]) -> str:

@@ -69,6 +69,15 @@ def test_a_controller_that_found_nothing_to_limit_has_no_limit(policy, told):
     assert metered.values("concur_limit_agents") == told
 
 
+def test_what_a_person_has_a_hand_on():
+    metered = Metered(STORY)
+    told = [metered.values(f"concur_{name}") for name in ("admission_held", "limit_factor")]
+    assert told == [{(): 0}, {(): 1}]
+    metered.take([r.Steered(t=7.0, held=True, factor=0.8264)])
+    told = [metered.values(f"concur_{name}") for name in ("admission_held", "limit_factor")]
+    assert told == [{(): 1}, {(): 0.8264}]
+
+
 def test_calls_and_tools():
     metered = Metered(STORY)
     totals = {"steps": 2, "prompt_tokens": 200, "cached_prompt_tokens": 80, "history_tokens": 90, "missed_tokens": 10,

@@ -10,6 +10,7 @@ from concur_batch.dashboard import colours, figures, pace
 from concur_batch.dashboard.figures import count, duration, milliseconds, share, size
 from concur_batch.dashboard.layout import GAP, ends, label, prose
 from concur_batch.dashboard.scene import Scene
+from concur_batch.state import RunState
 
 LAG_S = 0.25  # a loop this late is worth a look
 BUSY = 0.8  # of a core: the runner is about to be what slows the agents down
@@ -87,20 +88,19 @@ def alerts(scene: Scene, width: int) -> list[Text]:
         start = Text.assemble(label("drain"), ("DRAINING ", "bold yellow"))
         words = f"({cause}): {count(state.active)} agents end their step"
         lines += prose(start, words, colours.HELD, width, 2, ascii_only=scene.ascii_only)
-    by_hand = _by_hand(scene)
-    if by_hand:
-        lines.append(Text.assemble(label("steered"), (GAP.join(by_hand), "bold yellow")))
+    said = by_hand(state, scene.times)
+    if said:
+        lines.append(Text.assemble(label("steered"), (GAP.join(said), "bold yellow")))
     return lines
 
 
-def _by_hand(scene: Scene) -> list[str]:
-    steered = scene.state.steered
-    if steered is None or scene.state.finished is not None:
-        return []
+def by_hand(state: RunState, times: str) -> list[str]:
+    """What a person has asked for by key."""
+    steered = state.by_hand
     said = ["admission held by hand"] if steered.held else []
     if steered.factor != 1.0:
         factor = f"{steered.factor:.2f}".rstrip("0").rstrip(".")
-        said.append(f"limit {scene.times}{factor} by hand")
+        said.append(f"limit {times}{factor} by hand")
     return said
 
 

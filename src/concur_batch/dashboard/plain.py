@@ -9,6 +9,7 @@ from rich.console import Console
 
 from concur_batch.dashboard import pace
 from concur_batch.dashboard.figures import clean, duration, milliseconds, progress, rate, share
+from concur_batch.dashboard.head import by_hand
 from concur_batch.dashboard.limits import bound, moved
 from concur_batch.dashboard.live import wait
 from concur_batch.state import RunState
@@ -31,12 +32,14 @@ def line(state: RunState, now: float) -> str:
         name = f"{engine.name}: " if len(state.engines) > 1 else ""
         known = engine.sample is not None and engine.sample.locked is not None and state.finished is None
         locked = f", locked {share(engine.sample.locked)}" if engine.sample is not None and known else ""
-        parts.append(f"{name}limit {bound(engine, state).words} ({moved(engine, now)}){locked}")
+        old = ", no fresh reading" if engine.sample is not None and engine.sample.stale and state.finished is None else ""
+        parts.append(f"{name}limit {bound(engine, state).words} ({moved(engine, now)}){locked}{old}")
         if engine.lost is not None:
             parts.append(f"ENGINE LOST {engine.name} for {duration(now - engine.lost.t)}: {engine.away}")
         again = state.retrying(engine.name)
         if again is not None:
             parts.append(f"{again.calls} call{'s' * (again.calls != 1)} tried again, {name}{again.message}")
+    parts += by_hand(state, "x")
     hit = state.segment_totals.hit_rate
     if hit is not None:
         parts.append(f"cached {share(hit)}")

@@ -18,6 +18,8 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "elapsed_seconds": ("Seconds of work so far, over all processes, up to the newest record.", ()),
     "start_time_seconds": ("Seconds since 1970 when this process began its work.", ()),
     "draining": ("1 while nobody starts a new step any more.", ()),
+    "admission_held": ("1 while a person lets nobody start or return.", ()),
+    "limit_factor": ("What a person multiplies every limit of the controllers by; 1: nothing.", ()),
     "event_loop_lag_seconds": ("Worst lateness of the runner's event loop in the newest interval.", ()),
     "agents": (
         "Agents that have begun: active (with a slot), paused, or yielded (without one in a long tool call).",
@@ -56,6 +58,8 @@ def readings(state: RunState) -> Iterator[Reading]:
     if state.segment is not None:
         yield "start_time_seconds", (), state.epoch
     yield "draining", (), float(state.draining is not None)
+    yield "admission_held", (), float(state.by_hand.held)
+    yield "limit_factor", (), state.by_hand.factor
     yield "event_loop_lag_seconds", (), state.lag_s
     for view in engines:
         yield from _of_agents(view.name, [live for live in lives if live.engine == view.name])

@@ -84,6 +84,11 @@ class RunState:
     # What people ask -------------------------------------------------------------------------------------------------
 
     @property
+    def by_hand(self) -> r.Steered:
+        """What a person at the keys has in force: nothing once the run has ended."""
+        return r.Steered(t=self.time) if self.steered is None or self.finished is not None else self.steered
+
+    @property
     def has_begun(self) -> bool:
         """Whether a process has ever worked on it: told also where the journal's first lines are missing."""
         return bool(self.segments or self.rollouts or self.live or self.ended)
