@@ -22,6 +22,22 @@ def test_engines_add_up():
     assert newest(list(state.engines.values()), "running_requests") is None
 
 
+def test_engines_that_are_sampled_more_often_count_once():
+    often = [sampled(t / 2, queued_requests=2, running_requests=8, prefill_tokens=50) for t in range(1, 17)]
+    seldom = [sampled(float(t), "f", queued_requests=4, running_requests=1, prefill_tokens=50) for t in range(2, 9, 2)]
+    state = fold([OPENED, *sorted([*often, *seldom], key=lambda x: x.t)])
+    step, columns = gather(state, 8.0, 4)
+    assert step == 2.0
+    told = [(x.decode, x.prefill, x.queued, x.running) for x in columns[1:]]
+    assert told == [(60.0 + 15.0, 100.0 + 25.0, 6.0, 9.0)] * 3
+    assert total(state, 8.0).decode == pytest.approx(60 + 30 * 4 / 7)  # the first sample is of one second
+
+
+def test_requests_weigh_as_long_as_they_were_there():
+    state = fold([OPENED, sampled(0.5, queued_requests=9), sampled(2, queued_requests=0)])
+    assert [x.queued for x in gather(state, 2.0, 1)[1]] == [9 * 0.5 / 2]
+
+
 def test_bounds_stay_where_they_are():
     state = fold([OPENED, *(sampled(float(t), generated_tokens=t) for t in range(1, 31))])
     _, before = gather(state, 30.0, 10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 
 from concur_batch.dashboard.pace import LATE_S, SPAN_S, recent
@@ -17,38 +17,57 @@ _MOST_SAMPLES, _LEAST_SAMPLES = 4_000, 30  # that a drawing looks at: of all eng
 
 
 @dataclass(slots=True)
+class _Part:
+    """One engine's part in an interval. None: not told."""
+
+    seconds: float = 0.0  # that its samples stand for
+    generated: float = 0.0
+    prefilled: float | None = None
+    queue: float | None = None  # times seconds
+    runs: float | None = None  # likewise
+
+    def add(self, sample: Sampled, seconds: float) -> None:
+        """Take one in, which stands for so many seconds."""
+        self.seconds += seconds
+        self.generated += sample.generated_tokens
+        if sample.prefill_tokens is not None:
+            self.prefilled = (self.prefilled or 0.0) + sample.prefill_tokens
+        if sample.queued_requests is not None:
+            self.queue = (self.queue or 0.0) + sample.queued_requests * seconds
+        if sample.running_requests is not None:
+            self.runs = (self.runs or 0.0) + sample.running_requests * seconds
+
+
+@dataclass(slots=True)
 class Interval:
     """Sums over samples, and what follows from them; None: not told."""
 
-    samples: int = 0
-    seconds: float = 0.0  # that the samples stand for, all engines added up
     engines: int = 1
+    samples: int = 0
     prompt: float = 0.0  # of those that tell what was cached
     cached: float = 0.0
     history: float = 0.0  # of those that tell what was missed
     missed: float = 0.0
-    generated: float = 0.0
-    prefilled: float | None = None
-    queue: float | None = None  # summed over samples
-    runs: float | None = None
+    parts: dict[str, _Part] = field(default_factory=dict)  # of the engines that were sampled in it
 
     def add(self, sample: Sampled, seconds: float) -> None:
         """Take one in, which stands for so many seconds."""
         self.samples += 1
-        self.seconds += seconds
-        self.generated += sample.generated_tokens
         if sample.cached_tokens is not None:
             self.prompt += sample.prompt_tokens
             self.cached += sample.cached_tokens
         if sample.missed_tokens is not None:
             self.history += sample.history_tokens
             self.missed += sample.missed_tokens
-        if sample.prefill_tokens is not None:
-            self.prefilled = (self.prefilled or 0.0) + sample.prefill_tokens
-        if sample.queued_requests is not None:
-            self.queue = (self.queue or 0.0) + sample.queued_requests
-        if sample.running_requests is not None:
-            self.runs = (self.runs or 0.0) + sample.running_requests
+        part = self.parts.get(sample.engine)
+        if part is None:
+            part = self.parts[sample.engine] = _Part()
+        part.add(sample, seconds)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every engine has a part in it."""
+        return len(self.parts) == self.engines
 
     @property
     def hit(self) -> float | None:
@@ -63,25 +82,27 @@ class Interval:
     @property
     def prefill(self) -> float | None:
         """Tokens per second, all engines together."""
-        return self._per_second(self.prefilled)
+        return self._together([(part.prefilled, part.seconds) for part in self.parts.values()])
 
     @property
     def decode(self) -> float | None:
         """Tokens per second, all engines together."""
-        return self._per_second(self.generated)
+        return self._together([(part.generated, part.seconds) for part in self.parts.values()])
 
     @property
     def queued(self) -> float | None:
         """Requests in the queues of all engines together, on average."""
-        return None if self.queue is None or not self.samples else self.queue / self.samples * self.engines
+        return self._together([(part.queue, part.seconds) for part in self.parts.values()])
 
     @property
     def running(self) -> float | None:
         """Requests that run on all engines together, on average."""
-        return None if self.runs is None or not self.samples else self.runs / self.samples * self.engines
+        return self._together([(part.runs, part.seconds) for part in self.parts.values()])
 
-    def _per_second(self, tokens: float | None) -> float | None:
-        return tokens / self.seconds * self.engines if tokens is not None and self.seconds > 0 else None
+    def _together(self, sums: Sequence[tuple[float | None, float]]) -> float | None:
+        """Each engine's own, however often it is sampled, added up; those that were not sampled are taken to be like the others."""
+        told = [amount / seconds for amount, seconds in sums if amount is not None and seconds > 0]
+        return sum(told) * self.engines / len(self.parts) if told else None
 
 
 def gather(state: RunState, now: float, columns: int) -> tuple[float, list[Interval]]:
@@ -119,7 +140,7 @@ def total(state: RunState, now: float) -> Interval:
         for sample, seconds in samples:
             found.add(sample, seconds)
         silence = now - samples[-1][0].t
-        found.seconds += silence if LATE_S < silence <= SPAN_S else 0.0
+        found.parts[engine.name].seconds += silence if LATE_S < silence <= SPAN_S else 0.0
     return found
 
 

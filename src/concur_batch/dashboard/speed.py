@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
@@ -32,17 +32,15 @@ class _Row:
     now: float | None
     values: Sequence[float | None]
     is_share: bool = False
+    is_whole: bool = True  # whether the newest value is of all engines: else it sets no maximum
     alarm: float = math.inf  # from which value on it stands out
     note: str = ""  # in place of its greatest value
 
     @property
     def top(self) -> float:
         """What a full block stands for."""
-        return (
-            1.0
-            if self.is_share
-            else max((v for v in (*self.values, self.now) if v is not None and math.isfinite(v)), default=0.0)
-        )
+        values = (*(self.values if self.is_whole else self.values[:-1]), self.now)
+        return 1.0 if self.is_share else max((v for v in values if v is not None and math.isfinite(v)), default=0.0)
 
     @property
     def is_told(self) -> bool:
@@ -68,7 +66,8 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     room = max(1, width - LABEL - VALUE)
     room -= _TOP if room >= _ROOMY else 0
     step, columns = gather(scene.state, scene.now, room)
-    rows = [row for row in _rows(scene, columns) if row.name in _ORDER[:height]]
+    is_whole = columns[-1].is_whole
+    rows = [replace(row, is_whole=is_whole) for row in _rows(scene, columns) if row.name in _ORDER[:height]]
     tallness = max(1, (height - 1) // len(_ORDER))
     lines = [line for row in rows for line in _chart(scene, row, room, tallness)]
     if height > len(_ORDER):

@@ -1,0 +1,23 @@
+import re
+
+from concur_batch import records as r
+from concur_batch.dashboard.scene import Scene
+from concur_batch.dashboard.speed import section
+from concur_batch.state import fold
+
+OPENED = r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0")
+
+
+def greatest(stream, now):
+    """What is told as the greatest value of each row."""
+    lines = section(Scene(state=fold(stream), now=now), 1).draw(80, 6)
+    return dict(re.match(r"(\w+) .* max (\S+) ", line.plain).groups() for line in lines if " max " in line.plain)
+
+
+def test_a_column_that_one_engine_has_not_told_yet_sets_no_maximum():
+    """Taken for both engines, the busy one would make twice of what it is."""
+    seen = [(t, name, n) for t in range(1, 10) for name, n in (("busy", 30), ("idle", 0))]
+    stream = [OPENED, *(r.Sampled(t=t, engine=name, queued_requests=n, generated_tokens=n) for t, name, n in seen)]
+    assert greatest(stream, 9.0) == {"decode": "30", "queue": "30"}
+    more = r.Sampled(t=9.9, engine="busy", queued_requests=30, generated_tokens=27)
+    assert greatest([*stream, more], 9.95) == {"decode": "30", "queue": "30"}
