@@ -1,6 +1,9 @@
 """What is said of an option's value that cannot be one."""
 
+import json
+
 import pytest
+from forked import concur
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -56,3 +59,15 @@ def test_what_is_not_given_to_resume_is_as_it_was():
     ]
     defaults = [text.partition(" Default: ")[2] for text in texts if "Default:" in text]
     assert defaults == ["as before."] * 4
+
+
+def test_engines_may_be_given_together_with_commas(tmp_path):
+    (tmp_path / "job.jsonl").write_text('{"prompt": "x", "script": ["y"]}\n')
+    engines = ("-e", "sim,sim:qwen3-8b@h100", "-e", "sim:qwen3-32b@h100x4")
+    out = str(tmp_path / "out")
+    ran = concur("run", str(tmp_path / "job.jsonl"), *engines, "--no-live", "--out", out, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    urls = json.loads((tmp_path / "out" / "config.json").read_text())["config"]["engine"]["urls"]
+    assert urls == ["sim", "sim:qwen3-8b@h100", "sim:qwen3-32b@h100x4"]
+    ran = CliRunner().invoke(app, ["run", "job.jsonl", "-e", "http://a:1, http://a:1"])
+    assert "http://a:1 more than once" in str(ran.exception)

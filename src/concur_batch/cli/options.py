@@ -81,6 +81,12 @@ def _output_format(text: str) -> OutputFormat:
         raise _refusal("parquet, jsonl or openai", text) from None
 
 
+def _each(urls: list[str] | None) -> list[str] | None:
+    """One by one, also those that were given together."""
+    return urls and [part.strip() for url in urls for part in url.split(",")]
+
+
+_ENGINES = "Base URL of a server; repeatable, or several with commas."
 Jobs = Annotated[
     list[str],
     typer.Argument(help="Job files: .jsonl (.gz, .zst), .parquet, globs, or - for standard input.", show_default=False),
@@ -88,11 +94,9 @@ Jobs = Annotated[
 RunDir = Annotated[Path, typer.Argument(help="A run directory, as made by `concur run`.", show_default=False)]
 Engine = Annotated[
     list[str] | None,
-    typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: sim, the embedded engine."),
+    typer.Option("--engine", "-e", callback=_each, help=f"{_ENGINES} Default: sim, the embedded engine."),
 ]
-EngineAgain = Annotated[
-    list[str] | None, typer.Option("--engine", "-e", help="Base URL of a server; repeatable. Default: as before.")
-]
+EngineAgain = Annotated[list[str] | None, typer.Option("--engine", "-e", callback=_each, help=f"{_ENGINES} Default: as before.")]
 Model = Annotated[str | None, typer.Option(help="Model name. Default: what the engine serves.")]
 Agent = Annotated[str | None, typer.Option(help="react, replay (of a trace), module:callable or FILE.py:callable.")]
 Tools = Annotated[
