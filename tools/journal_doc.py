@@ -29,6 +29,8 @@ def _table(kind: type[msgspec.Struct]) -> list[str]:
         lines += ["| field | type | default | meaning |", "| --- | --- | --- | --- |"]
     written = dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     for name, kind_of, default, comment in fields:
+        if default.strip() == "(":
+            raise SystemExit(f"{kind.__name__}.{name}: its default and comment should stand on its own line")
         default_of = f"`{default.strip()}`" if default else ""
         lines.append(f"| `{written[name]}` | {_plain_type(kind_of)} | {default_of} | {comment.replace('|', 'or')} |")
     return [*lines, ""]

@@ -52,6 +52,7 @@ class Gate:
         self._returns = Returns()
         self._unheard = 0  # of the active agents, those that have made no step yet
         self._pauses: dict[str, _Pause] = {}  # of the paused agents, until they return
+        self._gave_up: set[str] = set()  # rollouts that are away since they waited no longer, and not for a tool call
         self._draining = self._stopped = False
         self._held: float | None = None  # since when a person lets nobody in
 
@@ -147,16 +148,18 @@ class Gate:
         view.paused_since = self._clock()
         if view.rollout in self._roster.active:
             self._drop(view)
-        yielded = self._roster.away.pop(view.rollout, None) is not None
+        away = self._roster.away.pop(view.rollout, None) is not None
         self._roster.paused[view.rollout], self._pauses[view.rollout] = view, pause
-        if yielded:
+        if away:
             self._settle()
         if not pause.back.is_set():
+            yielded = away and view.rollout not in self._gave_up
             reason = "drain" if self._draining else "yield" if yielded else "limit"
             self._recorder.write(
                 RolloutPaused(t=pause.began, rollout=view.rollout, engine=self._engine, step=view.steps, reason=reason)
             )
             self._settle()
+        self._gave_up.discard(view.rollout)
         return pause
 
     def _over(self, view: AgentView, pause: _Pause) -> None:
@@ -166,6 +169,7 @@ class Gate:
         if not returned:
             del self._roster.paused[view.rollout], self._pauses[view.rollout]
             self._roster.away[view.rollout] = view
+            self._gave_up.add(view.rollout)
         view.last_boundary, view.paused_since = self._clock(), None
         if self._stopped:
             return
@@ -183,6 +187,7 @@ class Gate:
         if view.rollout in self._roster.active:
             self._drop(view)
         self._roster.away.pop(view.rollout, None)
+        self._gave_up.discard(view.rollout)
         if ended:
             self._admission.ended(view, self._seen())
         self._settle()
@@ -190,6 +195,7 @@ class Gate:
     def began(self, view: AgentView, conversation: int = 1) -> bool:
         """A model call has begun in this conversation of the agent's. Whether its KV should be there, if it is not new."""
         kept = self._returns.began(view.conversations, conversation, self._clock(), self.limit.keep_s)
+        view.tool_started = None  # a tool may have begun while it was paused
         view.calls += 1
         self._weigh(view)
         return kept

@@ -119,9 +119,7 @@ class ReplyReceived(Record, tag="reply_received"):
     reasoning_tokens: int = 0
     history_tokens: int = 0  # of the prompt, what the engine had seen before
     missed_tokens: int | None = None  # of the history, prefilled again; None: the engine does not tell
-    after_pause: bool = (
-        False  # its conversation's first call after a pause, a yield, a resume or too long elsewhere: not the controller's fault
-    )
+    after_pause: bool = False  # its conversation broke off before: a pause, yield, resume, or too long elsewhere
     model_s: float = 0.0  # from sending to the whole reply, last attempt
     wait_s: float = 0.0  # before sending: others to begin with, request limit, engine away
     retries: int = 0

@@ -111,6 +111,30 @@ def test_tools_one_after_the_other_are_one_call():
     assert run_virtual(story()) == [(0, 6.0)]
 
 
+def test_a_tool_begun_in_a_pause_is_not_what_the_agent_did_during_the_call_after_it():
+    async def story():
+        gate, law, _, _, (agent,) = yielded()
+        other = view(1)
+        gate.start(other)
+        waiting = asyncio.create_task(gate.boundary(agent))
+        await asyncio.sleep(5)
+        gate.tool_ended(agent)
+        gate.tool_began(agent)
+        await asyncio.sleep(5)
+        gate.leave(other)
+        await waiting
+        gate.began(agent)
+        await asyncio.sleep(100)
+        gate.ended(agent)
+        await asyncio.sleep(2)
+        gate.tool_ended(agent)
+        law.heard.clear()
+        await gate.boundary(agent)
+        return law.heard
+
+    assert run_virtual(story()) == [(0, 2.0)]
+
+
 def test_a_tool_beside_which_the_agent_makes_calls_keeps_it_from_its_cache_only_in_between():
     async def story():
         law = Impatient()

@@ -58,6 +58,7 @@ def test_it_is_counted_and_goes_on_only_when_it_is_let_in_again():
     done = stage(impatient).run(watch)
     assert done.complete
     assert {(1, 3, 4), (1, 0, 4)} < set(seen)  # all have paused, and then given it up
+    assert {x.reason for x in done.of(r.RolloutPaused)} == {"limit"}  # none was in a tool call for long
     assert max(active for active, paused, _ in seen if paused) == 1
     given_up, back = ([x for x in done.of(r.RolloutReturned) if x.slot is slot] for slot in (False, True))
     assert [(x.t, x.paused_s) for x in given_up] == [(5.5, 3.0)] * 3

@@ -62,6 +62,33 @@ def test_tools_one_after_the_other_are_one_step(steps):
     assert steps == [(1.0, 20.0)] * 2
 
 
+def test_what_an_agent_does_itself_is_no_tool_call_that_takes_long():
+    """Its tools take four seconds, and its own work thirty, which is longer than it is worth keeping a slot."""
+
+    async def agent(task, ctx):
+        messages = [{"role": "user", "content": "?"}]
+        for step in range(12):
+            messages.append((await ctx.complete(messages)).message)
+            messages.append((await ctx.call("look", {"at": step})).message)
+            await asyncio.sleep(30)
+
+    def outcome(request):
+        tokens = 300 * len(request.messages)
+        return reply("?", prompt_tokens=tokens, cached_tokens=tokens - 300)
+
+    def stats():
+        now = asyncio.get_running_loop().time()
+        prefilled = {"prefill_tokens_total": int(10_000 * now), "prefill_busy_seconds_total": now / 2}
+        return EngineStats(capacity_tokens=POOL, locked=0.5, running_requests=4, **prefilled)
+
+    engine = ScriptedEngine(outcome, delay_s=1.0, stats=stats)
+    stage = Stage(engine, tasks(8), controller="forecast", parameters={"harmless": 0.0}, agents={"a": agent}, agent="a")
+    stage.tools, stage.pool_tokens = Slow(), POOL
+    stage.run()
+    assert "step-aside" not in {x.reason for x in stage.of(r.Decided)}
+    assert not stage.of(r.RolloutYielded)
+
+
 @pytest.mark.parametrize("branches", [1, 2])
 def test_tools_that_overlap_without_end_are_not_taken_for_one_long_call(branches):
     """Each takes half the time for which it is worth keeping a slot."""

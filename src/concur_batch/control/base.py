@@ -131,9 +131,7 @@ class Roster:
     now: float = 0.0  # seconds of the engine's clock
     active: dict[str, AgentView] = field(default_factory=dict)  # with a slot
     paused: dict[str, AgentView] = field(default_factory=dict)  # at a boundary, waiting to return
-    away: dict[str, AgentView] = field(
-        default_factory=dict
-    )  # in a tool call in which they gave up their slots, or they gave up waiting for one
+    away: dict[str, AgentView] = field(default_factory=dict)  # without one and not waiting: in a tool call, mostly
     committed_tokens: int = 0  # contexts of the active agents, as of their last replies
     new: AgentView | None = None  # not in it yet: who would start next, and waits for room alone
 

@@ -256,7 +256,7 @@ class Forecast(Admission):
         for view in roster.active.values():
             if view.tool_started is None or roster.now - view.tool_started <= long_s:
                 continue
-            if view.calls:
+            if view.calls or not view.tools:  # the agent's own work is no tool call
                 continue
             if self._overdue.get(view.rollout) != view.tool_started:
                 self._overdue[view.rollout] = view.tool_started

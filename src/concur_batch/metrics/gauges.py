@@ -22,7 +22,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "limit_factor": ("What a person multiplies every limit of the controllers by; 1: nothing.", ()),
     "event_loop_lag_seconds": ("Worst lateness of the runner's event loop in the newest interval.", ()),
     "agents": (
-        "Agents that have begun: active (with a slot), paused, or yielded (without one in a long tool call).",
+        "Agents that have begun: active (with a slot), paused, or yielded (without one and not waiting for it, as in a long tool call).",
         ("engine", "state"),
     ),
     "active_agents": ("Agents holding a slot, by what they wait for: model or tool.", ("engine", "phase")),
