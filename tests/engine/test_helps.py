@@ -131,6 +131,41 @@ def test_being_overtaken_in_a_full_queue_is_no_refusal():
     assert with_engine(says(told(OVERTAKEN), 503), story) == (1, ())
 
 
+SAID = {"role": "assistant", "content": "Hm.", "reasoning": "I think", "reasoning_content": "so"}
+CALLED = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}, "signature": "s"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ("'messages.1' : property 'reasoning' is unsupported", "reasoning"),
+        ("messages.2.tool_calls.0: signature: unknown", "signature"),
+    ],
+)
+def test_a_server_that_refuses_what_it_has_sent_is_not_sent_it_again(message, field):
+    async def chat(http):
+        good = f'"{field}"' not in await http.text()
+        return web.Response(text=GOOD if good else told(message), status=200 if good else 400, content_type="application/json")
+
+    history = [{"role": "user", "content": f'say "{field}"'.replace('"', "")}, SAID, CALLED]
+
+    async def story(engine, server):
+        for _ in range(2):
+            await engine.complete(request(messages=history))
+        return [body["messages"] for body in server.bodies], engine.capabilities.refused
+
+    (first, *bare), refused = with_engine(chat, story)
+    assert (first, refused) == (history, (field,))
+    assert len(bare) == 2
+    without = json.loads(json.dumps(history))
+    del (without[1] if field == "reasoning" else without[2]["tool_calls"][0])[field]
+    assert bare == [without, without]
+
+
 @pytest.mark.parametrize("status", [200, 401, 429, 500])
 def test_other_answers_name_nothing(status):
     assert refused_fields(status, told(NEITHER).encode(), {"session_id": "a", "priority": 1}) == []

@@ -129,6 +129,21 @@ def test_mends_sloppy_tool_calls():
     ]
 
 
+def test_the_same_reasoning_under_two_names_is_kept_once():
+    told = {"content": "Yes.", "reasoning": "Hm.", "reasoning_content": "Hm."}
+    assert read_reply(completion(told), "r").message == {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}
+
+
+def test_a_field_beyond_reading_that_nobody_needs_makes_no_reply_unreadable():
+    beyond = completion({"content": "Yes.", "reasoning": "BEYOND", "refusal": "BEYOND"}).replace(b'"BEYOND"', b"1e999")
+    assert read_reply(beyond, "r").message == {"role": "assistant", "content": "Yes."}
+    call = {"id": "1", "function": {"name": "f", "arguments": "{}"}, "extra": "BEYOND"}
+    beyond = completion({"content": None, "tool_calls": [call]}).replace(b'"BEYOND"', b"1e999")
+    assert read_reply(beyond, "r").message["tool_calls"] == [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    ]
+
+
 def test_reads_openais_reasoning_tokens():
     usage = {"completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}}
     assert read_reply(completion({"content": None}, usage=usage), "r").reasoning_tokens == 4

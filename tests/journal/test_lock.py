@@ -81,6 +81,8 @@ def test_a_holder_says_since_when(tmp_path):
 def test_a_pid_that_was_given_again_is_not_the_holder(tmp_path):
     (tmp_path / "lock").write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0}))
     assert holder_of(tmp_path) is None
+    with RunLock(tmp_path) as lock:
+        lock.acquire()
 
 
 @pytest.mark.parametrize("without", [(), ("birth",)])  # as an earlier version wrote it

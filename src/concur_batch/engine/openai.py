@@ -12,7 +12,7 @@ from typing import Any
 from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
 from concur_batch.engine.faults import fault, is_about_length, room_for_completion, unreadable
-from concur_batch.engine.helps import refused_fields
+from concur_batch.engine.helps import plainer, refused_fields
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.readings import Readings
 from concur_batch.engine.transport import Answer, Transport
@@ -95,12 +95,15 @@ class OpenAIEngine:
         body = chat_body(request, can, rid)
         if "session_id" in body:
             body["session_id"] = self._session(body["session_id"])
+        if self._refused:
+            body = plainer(body, self._refused)
         self._rids[request.request_id] = rid
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 answer = await self._transport.chat(body)
-                if answer.status >= 400:
-                    answer = await self._send_plainer(body, answer)
+                if answer.status >= 400 and (refused := refused_fields(answer.status, answer.body, body)):
+                    body = plainer(body, refused)
+                    answer = await self._send_plainer(body, refused, answer)
                 if answer.status == 400:
                     answer = await self._send_shortened(body, answer)
                 if request.bound_is_ours and is_about_length(answer.status, answer.body):
@@ -129,15 +132,10 @@ class OpenAIEngine:
             return replace(reply, cached_tokens=0)
         return reply
 
-    async def _send_plainer(self, body: dict[str, Any], refusal: Answer) -> Answer:
-        """Send again, once, without the help that the refusal names. Where that is taken, the help is left out from now on; else
-        it may not have been to blame: a refusal can quote a request that is wrong in another place.
+    async def _send_plainer(self, body: dict[str, Any], refused: list[str], refusal: Answer) -> Answer:
+        """Send again, once, without the fields that the refusal names. Where that is taken, they are left out from now on; else
+        they may not have been to blame: a refusal can quote a request that is wrong in another place.
         """
-        refused = refused_fields(refusal.status, refusal.body, body)
-        if not refused:
-            return refusal
-        for field in refused:
-            del body[field]
         answer = await self._transport.chat(body)
         if answer.status < 300 and not self._refused.issuperset(refused):
             told = fault(refusal.status, refusal.headers, refusal.body, self._where)

@@ -47,6 +47,9 @@ def turn_fields(turn: ScriptedTurn) -> dict[str, Any]:
 _Count: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2**53, multiple_of=1)]
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: Any = None
@@ -61,11 +64,8 @@ class _Message(msgspec.Struct):
     content: str | list[Any] | None = None  # some servers send it in parts
     tool_calls: list[_ToolCall] | None = None
     reasoning_content: str | None = None
-    reasoning: Any = None  # what vLLM and OpenRouter call it; text where it is theirs
-    refusal: Any = None
-
-
-_ABSENT = msgspec.Raw()
+    reasoning: msgspec.Raw = _ABSENT  # what vLLM and OpenRouter call it; text where it is theirs
+    refusal: msgspec.Raw = _ABSENT
 
 
 class _Choice(msgspec.Struct):
@@ -118,6 +118,7 @@ _decoder = msgspec.json.Decoder(_Completion)
 _whole_calls = msgspec.json.Decoder(_WholeCalls)
 _TokenId: TypeAlias = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 _token_ids = msgspec.json.Decoder(list[_TokenId])
+_text = msgspec.json.Decoder(str)
 
 
 def read_reply(body: bytes, request_id: str) -> Reply | None:
@@ -126,7 +127,6 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
         completion = _decoder.decode(body)
         if not completion.choices:
             return None
-        calls = _whole_calls.decode(body).choices[0].message.tool_calls if completion.choices[0].message.tool_calls else None
     except NO_JSON:
         return None
     choice, usage = completion.choices[0], completion.usage or _NO_USAGE
@@ -137,7 +137,7 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     if choice.message.tool_calls and finish_reason == "stop":
         finish_reason = "tool_calls"
     return Reply(
-        message=_message(choice.message, calls or [], request_id),
+        message=_message(choice.message, _all_calls(body) if choice.message.tool_calls else [], request_id),
         finish_reason=finish_reason,
         prompt_tokens=int(usage.prompt_tokens),
         completion_tokens=int(usage.completion_tokens),
@@ -148,6 +148,20 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
         prompt_token_ids=_ids(choice.prompt_token_ids, completion.prompt_token_ids),
         response_token_ids=_ids(choice.response_token_ids, choice.token_ids),
     )
+
+
+def _all_calls(body: bytes) -> list[dict[str, Any]]:
+    """The tool calls of a reply with all their fields; none where one of these is beyond reading, which makes no reply unreadable."""
+    with contextlib.suppress(*NO_JSON):
+        return _whole_calls.decode(body).choices[0].message.tool_calls or []
+    return []
+
+
+def _words(told: msgspec.Raw) -> str | None:
+    if told:
+        with contextlib.suppress(*NO_JSON):
+            return _text.decode(told)
+    return None
 
 
 def _ids(*told: msgspec.Raw) -> list[int] | None:
@@ -211,9 +225,10 @@ def _message(told: _Message, whole_calls: list[dict[str, Any]], request_id: str)
         message["content"] = told.content if told.content is not None else ""
     if told.reasoning_content:
         message["reasoning_content"] = told.reasoning_content
-    for name, text in (("reasoning", told.reasoning), ("refusal", told.refusal)):
-        if text and isinstance(text, str):
-            message[name] = text
+    for name, raw in (("reasoning", told.reasoning), ("refusal", told.refusal)):
+        words = _words(raw)
+        if words and words != told.reasoning_content:  # some give both names to the same
+            message[name] = words
     if told.tool_calls:
         message["tool_calls"] = [
             {
@@ -222,7 +237,7 @@ def _message(told: _Message, whole_calls: list[dict[str, Any]], request_id: str)
                 "function": {"name": call.function.name or "", "arguments": _arguments(call.function.arguments)},
             }
             | {name: value for name, value in whole.items() if value is not None and name not in _WRITTEN}
-            for i, (call, whole) in enumerate(zip(told.tool_calls, whole_calls, strict=True))
+            for i, (call, whole) in enumerate(zip(told.tool_calls, whole_calls or [{}] * len(told.tool_calls), strict=True))
         ]
     return message
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -85,13 +86,14 @@ class RunLock:
 
 def holder_of(run_directory: Path) -> Holder | None:
     """Who holds it now. None: nobody."""
-    holder = _read(run_directory / "lock")
+    path = run_directory / "lock"
+    holder = _read(path, lambda: _is_flocked(path))
     return None if holder is None or holder.alive is False else holder
 
 
 def _check_free(fd: int, path: Path, *, take_over: bool) -> None:
     free = _try_flock(fd)
-    holder = _read(path)
+    holder = _read(path, lambda: free is False)  # what we hold ourselves says nothing
     held = holder is not None and holder.alive is not False and not (take_over and holder.alive is None)
     if free is False or held:
         raise RunDirectoryError(_refusal(path.parent, holder))
@@ -108,7 +110,7 @@ def _try_flock(fd: int, kind: int = fcntl.LOCK_EX) -> bool | None:
     return True
 
 
-def _read(path: Path) -> Holder | None:
+def _read(path: Path, is_flocked: Callable[[], bool]) -> Holder | None:
     try:
         content = msgspec.json.decode(path.read_bytes(), type=_Content)
     except (OSError, msgspec.DecodeError):
@@ -117,18 +119,18 @@ def _read(path: Path) -> Holder | None:
         return Holder(content.host, content.pid, None, content.taken)
     try:
         process = psutil.Process(content.pid)
-        alive = process.status() != psutil.STATUS_ZOMBIE and _is_the_same(process, content, path)
+        alive = process.status() != psutil.STATUS_ZOMBIE and _is_the_same(process, content, is_flocked)
     except psutil.Error:
         alive = False
     return Holder(content.host, content.pid, alive, content.taken)
 
 
-def _is_the_same(process: psutil.Process, content: _Content, path: Path) -> bool:
+def _is_the_same(process: psutil.Process, content: _Content, is_flocked: Callable[[], bool]) -> bool:
     """Whether it is the one that wrote this, and no later one with its pid."""
     birth = _birth(process.pid)
     if content.birth and birth:
         return content.birth == birth
-    return abs(process.create_time() - content.started) < 2.0 or _is_flocked(path)
+    return abs(process.create_time() - content.started) < 2.0 or is_flocked()
 
 
 def _birth(pid: int) -> str:
