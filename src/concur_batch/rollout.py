@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -104,6 +105,7 @@ async def live(
         try:
             status, output, error = await _run(rollout, context, stopping)
         finally:
+            await _drop_own_cancels(stopping)
             await context.close()
         context.settle()
         spent = context.spent
@@ -115,11 +117,26 @@ async def live(
         ended = True
     finally:
         lane.leave(view, ended=ended)
+        await _drop_own_cancels(stopping)
         try:
             await tools.aclose()
+        except asyncio.CancelledError:
+            if stopping() or not ended:
+                raise  # else by what the agent has left behind, as a watchdog of its own
         finally:  # however it ended. Drained too: it loses nothing by it but its place, and may never be resumed
             if lane.helps.sessions:
                 await lane.engine.close_session(rollout.id)
+
+
+async def _drop_own_cancels(stopping: Callable[[], bool]) -> None:
+    """Where the agent has cancelled the task that it runs in, that was meant for the agent, which has ended, and not for what comes after it."""
+    task = asyncio.current_task()
+    if task is None or not task.cancelling() or stopping():
+        return
+    while task.cancelling():
+        task.uncancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)  # it may be yet to come
 
 
 async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool]) -> tuple[str, str | None, r.ErrorInfo | None]:
@@ -136,12 +153,11 @@ async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool])
     except (RunDirectoryError, EngineGone):
         raise
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if stopping():
             raise
-        return "cancelled", None, None  # by the agent itself, not by us
+        return _cancelled(context), None, None
     except BaseExceptionGroup as group:
-        return _of_group(rollout, context, group)
+        return _of_group(rollout, context, group, stopping())
     except ConcurError as error:
         return "error", None, _info(error)
     except GeneratorExit:
@@ -155,11 +171,10 @@ async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool])
 
 
 def _of_group(
-    rollout: Rollout, context: Context, group: BaseExceptionGroup[BaseException]
+    rollout: Rollout, context: Context, group: BaseExceptionGroup[BaseException], stopped: bool
 ) -> tuple[str, str | None, r.ErrorInfo | None]:
     """Several calls at once, some of which failed: the first of the weightiest kind tells the end."""
-    flat, task = list(_leaves(group)), asyncio.current_task()
-    stopped = task is None or task.cancelling() > 0
+    flat = list(_leaves(group))
     for leaf in flat:
         if isinstance(leaf, RunDirectoryError | EngineGone) or (stopped and isinstance(leaf, asyncio.CancelledError)):
             raise leaf
@@ -169,12 +184,17 @@ def _of_group(
         if isinstance(leaf, ContextLengthExceeded):
             return "context_length", None, None
     error = next((leaf for leaf in flat if not isinstance(leaf, asyncio.CancelledError)), None)
-    if error is None:  # as a single one: by the agent itself, unless its time was over
-        return "timeout" if context.wall_time.expired else "cancelled", None, None
+    if error is None:
+        return _cancelled(context), None, None
     if isinstance(error, ConcurError):
         return "error", None, _info(error)
     _log.error(f"rollout %s: {AGENT_RAISED}", rollout.id, exc_info=error)
     return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
+
+
+def _cancelled(context: Context) -> str:
+    """By the agent itself, not by us, unless its time was over."""
+    return "timeout" if context.wall_time.expired else "cancelled"
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -203,7 +203,7 @@ class Runner:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._agents.discard(task)
         if task.cancelled():
-            if not self._cancelling:  # it would be neither ended nor under way
+            if not self._cancelling:  # no record has told its end, and it is not under way
                 self._fail(AgentError(f"rollout {task.get_name()}: its agent cancelled the task that it runs in"))
         elif task.exception() is not None:
             self._fail(task.exception())

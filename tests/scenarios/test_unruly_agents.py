@@ -3,11 +3,11 @@
 import asyncio
 
 import pytest
-from stage import Stage, after, stop, tasks, turns
+from stage import Opened, Stage, after, fan, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine
-from concur_batch.errors import AgentError, LimitReached
+from concur_batch.errors import LimitReached
 from concur_batch.task import Limits
 
 
@@ -50,13 +50,61 @@ def test_branches_that_were_cancelled_since_the_time_was_over_are_a_timeout():
     assert [x.status for x in stage.of(r.RolloutFinished)] == ["timeout"]
 
 
-def test_an_agent_that_cancels_the_task_it_runs_in_is_told():
-    async def gone(task, ctx):
-        asyncio.current_task().cancel()
-        await asyncio.sleep(1)
+async def cancels_its_task(task, ctx):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
 
-    with pytest.raises(AgentError, match="t0#0: its agent cancelled the task"):
-        Stage(ScriptedEngine(turns()), tasks(1), agents={"gone": gone}, agent="gone").run()
+
+async def cancels_it_as_it_returns(task, ctx):
+    asyncio.current_task().cancel()
+    asyncio.current_task().cancel()
+    return "done"
+
+
+async def swallows_that(task, ctx):
+    try:
+        await cancels_its_task(task, ctx)
+    except asyncio.CancelledError:
+        await asyncio.sleep(100)
+
+
+async def cancels_it_in_a_group(task, ctx):
+    try:
+        await cancels_its_task(task, ctx)
+    except asyncio.CancelledError as cut:
+        raise BaseExceptionGroup("branches", [cut]) from None
+
+
+async def leaves_a_watchdog(task, ctx):
+    asyncio.get_running_loop().call_later(0.5, asyncio.current_task().cancel)
+    return "done"
+
+
+@pytest.mark.parametrize(
+    ("agent", "status"),
+    [
+        (cancels_its_task, "cancelled"),
+        (cancels_it_as_it_returns, "completed"),
+        (swallows_that, "timeout"),
+        (cancels_it_in_a_group, "cancelled"),
+        (leaves_a_watchdog, "completed"),
+    ],
+)
+def test_an_agent_that_cancels_the_task_it_runs_in_ends_itself_alone(agent, status, monkeypatch):
+    closed = []
+
+    async def aclose(self):
+        await asyncio.sleep(1)
+        closed.append(self.rollout)
+
+    monkeypatch.setattr(Opened, "aclose", aclose)
+    agents = {"a": agent, "well": fan(3, "look")}
+    stage = Stage(ScriptedEngine(turns(), delay_s=3.0), [], agents=agents, limits=Limits(timeout_s=30.0))
+    stage.job = [*tasks(1, agent="a"), *(task for task in tasks(2, agent="well") if task.index)]
+    stage.run()
+    assert stage.complete
+    assert {x.rollout: x.status for x in stage.of(r.RolloutFinished)} == {"t0#0": status, "t1#0": "completed"}
+    assert ("t0#0" in closed) is (agent is not leaves_a_watchdog)
 
 
 def test_a_limit_cannot_be_swallowed_by_an_agent():
