@@ -211,3 +211,22 @@ def test_one_that_gives_up_waiting_itself_is_not_left():
 
     stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"p": patient}, agent="p", limits=Limits(timeout_s=60.0)).run()
     assert [(x.status, x.wall_s) for x in stage.of(r.RolloutFinished)] == [("completed", 30.0)]
+
+
+def test_one_that_takes_too_long_to_clean_up_may_still_give_back_what_it_has():
+    released = []
+
+    async def slow(task, ctx):
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            try:
+                await asyncio.sleep(8)
+            finally:
+                released.append(task.id)
+                await asyncio.sleep(1)
+                released.append("what it has to wait for")
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"s": slow}, agent="s", limits=Limits(timeout_s=7.0)).run()
+    assert [(x.status, x.wall_s) for x in stage.of(r.RolloutFinished)] == [("timeout", 12.0)]
+    assert released == ["t0"]

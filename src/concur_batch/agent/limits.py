@@ -80,6 +80,7 @@ class Leash:
         self._limit: LimitReached | None = None
         self._over: Callable[[], bool] = lambda: False
         self._patience: asyncio.TimerHandle | None = None
+        self._told = False  # it was cancelled once more, and has until it waits next
 
     async def let_go(self, limit: LimitReached) -> None:
         """`limit` is what ends the work, at once. From a task that the agent has started it cannot be; that task is slowed down."""
@@ -103,12 +104,15 @@ class Leash:
     def _look(self) -> BaseException | None:
         if self._patience is None and self._over():
             self._patience = asyncio.get_running_loop().call_later(_LEAVE_S, self._tear)
-        return asyncio.CancelledError() if self.torn and self._task not in self._calling else self._limit
+        if self._told and self._task not in self._calling:
+            return asyncio.CancelledError()
+        self._told = self.torn
+        return self._limit
 
     def _tear(self) -> None:
         assert self._task is not None
         _log.warning(
-            "rollout %s: its agent goes on though it was cancelled %g s ago; it is left where it stands",
+            "rollout %s: its agent goes on though it was cancelled %g s ago; it is left where it waits next",
             self._task.get_name(),
             _LEAVE_S,
         )
