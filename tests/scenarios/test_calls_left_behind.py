@@ -82,7 +82,7 @@ def test_a_call_made_after_the_end_says_so():
         return "done"
 
     async def last(task, ctx):
-        await asyncio.sleep(2)
+        await asyncio.sleep(3)
 
     stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"late": late}, agent="late")
     stage.job = [*tasks(1), *(task for task in tasks(2, agent="last") if task.index)]
@@ -90,3 +90,31 @@ def test_a_call_made_after_the_end_says_so():
     stage.run()
     assert told == ["a call was made after the agent had returned; await all that it begins"]
     assert stage.tools.ran == []
+
+
+def test_one_that_goes_on_calling_is_slowed_down():
+    """It would take all that the process has for itself."""
+    tries = []
+
+    async def leaves(task, ctx):
+        async def branch():
+            while len(tries) < 10_000:
+                try:
+                    tries.append(await ctx.call("look", {}))
+                except BaseException as error:
+                    tries.append(error)
+                    if asyncio.get_running_loop().time() > 20:
+                        return
+
+        ctx.left = asyncio.create_task(branch())
+        await asyncio.sleep(2.5)
+        return "done"
+
+    async def last(task, ctx):
+        await asyncio.sleep(30)
+
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"leaves": leaves, "last": last}, agent="leaves")
+    stage.job = [*tasks(1), *(task for task in tasks(2, agent="last") if task.index)]
+    stage.run()
+    assert stage.complete
+    assert 10 < len(tries) < 30

@@ -120,7 +120,7 @@ class Context:
     async def _begin(self) -> asyncio.Task[Any]:
         """This task waits for a slot, the engine or a tool from now on, until it is taken out of `_calling`."""
         if self._over or self.leash.torn:
-            await asyncio.sleep(0)  # an agent that only goes on calling is left here
+            await self.leash.hold_up()
             raise AgentError("a call was made after the agent had returned; await all that it begins")
         task = asyncio.current_task()
         assert task is not None

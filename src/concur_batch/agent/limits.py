@@ -84,11 +84,13 @@ class Leash:
 
     async def let_go(self, limit: LimitReached) -> None:
         """`limit` is what ends the work, at once. From a task that the agent has started it cannot be; that task is slowed down."""
-        if asyncio.current_task() is not self._task:
-            await asyncio.sleep(_SLOW_S)
-            return
-        self._limit = limit
-        await asyncio.sleep(0)
+        if asyncio.current_task() is self._task:
+            self._limit = limit
+        await self.hold_up()
+
+    async def hold_up(self) -> None:
+        """For a call that comes too late: who only goes on calling is left here, where it is the work itself, and else slowed down."""
+        await asyncio.sleep(0 if asyncio.current_task() is self._task else _SLOW_S)
 
     async def hold(self, work: Awaitable[T], over: Callable[[], bool]) -> T:
         """What the work comes to. `over`: whether its task has been cancelled for good; then it may clean up, for a while."""
