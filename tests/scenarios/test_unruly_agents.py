@@ -213,6 +213,40 @@ def test_one_that_gives_up_waiting_itself_is_not_left():
     assert [(x.status, x.wall_s) for x in stage.of(r.RolloutFinished)] == [("completed", 30.0)]
 
 
+async def in_one_call(ctx):
+    await ctx.call("wait", {})
+
+
+async def in_two_calls(ctx):
+    await ctx.call_all([{"id": str(i), "function": {"name": "wait", "arguments": {}}} for i in range(2)])
+
+
+@pytest.mark.parametrize(("tool_s", "cleaned"), [(4.5, True), (5.0, True), (5.5, False)])
+@pytest.mark.parametrize("calls", [in_one_call, in_two_calls])
+def test_its_time_to_clean_up_begins_once_its_calls_have_ended(calls, tool_s, cleaned, monkeypatch):
+    done = []
+
+    async def call(self, name, arguments):
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            await asyncio.sleep(tool_s)
+            raise
+
+    async def tidy(task, ctx):
+        try:
+            await ctx.complete(ctx.prompt)
+            await calls(ctx)
+        finally:
+            await asyncio.sleep(4.75)
+            done.append(True)
+
+    monkeypatch.setattr(Opened, "call", call)
+    stage = Stage(ScriptedEngine(turns()), tasks(1), agents={"t": tidy}, agent="t", limits=Limits(timeout_s=7.0)).run()
+    assert [x.status for x in stage.of(r.RolloutFinished)] == ["timeout"]
+    assert bool(done) is cleaned
+
+
 def test_one_that_takes_too_long_to_clean_up_may_still_give_back_what_it_has():
     released = []
 

@@ -79,7 +79,7 @@ class Context:
         self._past = PastCalls(past.calls if past is not None else {})
         self._callable = setting.offered_names  # by the model: what the last model call offered
         self._told: Counter[asyncio.Task[Any] | None] = Counter()  # how often each of its tasks was told that a limit is reached
-        self._calling: dict[asyncio.Task[Any], None] = {}  # the tasks in which calls are under way
+        self._calling: dict[asyncio.Task[Any], object] = {}  # the tasks in which calls are under way, with what tells each call
         self.leash = Leash(self._calling)
         self._over = False
         self._talk = Conversation(setting.task.messages, self._breaks if past is None else _EARLIER)
@@ -124,7 +124,7 @@ class Context:
             raise AgentError("a call was made after the agent had returned; await all that it begins")
         task = asyncio.current_task()
         assert task is not None
-        self._calling[task] = None
+        self._calling[task] = object()
         return task
 
     # Model -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -72,10 +72,11 @@ class Leash:
     round for ever, and the event loop with it.
     """
 
-    def __init__(self, calling: Container[asyncio.Task[Any]]) -> None:
+    def __init__(self, calling: Mapping[asyncio.Task[Any], object]) -> None:
         self.torn = False
         """The work has gone on for too long: no call is made any more."""
-        self._calling = calling  # tasks that are in a call of ours: that is not left halfway
+        self._calling = calling  # tasks that are in a call of ours, with what tells it: that is not left halfway
+        self._cut: dict[asyncio.Task[Any], object] = {}  # the calls that were cancelled with the work, which waits for them
         self._task: asyncio.Task[Any] | None = None
         self._limit: LimitReached | None = None
         self._over: Callable[[], bool] = lambda: False
@@ -105,16 +106,33 @@ class Leash:
 
     def _look(self) -> BaseException | None:
         if self._patience is None and self._over():
-            self._patience = asyncio.get_running_loop().call_later(_LEAVE_S, self._tear)
+            self._cut = dict(self._calling)
+            self._wait()
+        elif self._cut and not self._ends_calls():
+            self._cut = {}
+            self._wait()
         if self._told and self._task not in self._calling:
             return asyncio.CancelledError()
         self._told = self.torn
         return self._limit
 
+    def _wait(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = asyncio.get_running_loop().call_later(_LEAVE_S, self._tear)
+
+    def _ends_calls(self) -> bool:
+        return any(self._calling.get(task) is call for task, call in self._cut.items())
+
     def _tear(self) -> None:
         assert self._task is not None
+        waits = self._ends_calls()
+        self._cut = {}
+        if waits:  # a tool has as long to end in, and the agent from then on
+            self._wait()
+            return
         _log.warning(
-            "rollout %s: its agent goes on though it was cancelled %g s ago; it is left where it waits next",
+            "rollout %s: its agent goes on though it was cancelled and had %g s to end in; it is left where it waits next",
             self._task.get_name(),
             _LEAVE_S,
         )
