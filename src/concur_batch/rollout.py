@@ -157,7 +157,7 @@ async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool])
             raise
         return _cancelled(context), None, None
     except BaseExceptionGroup as group:
-        return _of_group(rollout, context, group, stopping())
+        return _of_group(rollout, context, group, stopped=stopping())
     except ConcurError as error:
         return "error", None, _info(error)
     except GeneratorExit:
@@ -171,7 +171,7 @@ async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool])
 
 
 def _of_group(
-    rollout: Rollout, context: Context, group: BaseExceptionGroup[BaseException], stopped: bool
+    rollout: Rollout, context: Context, group: BaseExceptionGroup[BaseException], *, stopped: bool
 ) -> tuple[str, str | None, r.ErrorInfo | None]:
     """Several calls at once, some of which failed: the first of the weightiest kind tells the end."""
     flat = list(_leaves(group))
