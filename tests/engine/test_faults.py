@@ -25,6 +25,7 @@ def nested(message, **fields):
             ContextLengthExceeded,
             "29 tokens",
         ),
+        (400, nested("tools[0].function.name exceeds the maximum allowed length of 64"), EngineRefused, "length of 64"),
         (400, nested("The decoder prompt (length 9) is longer than the maximum model length of 8"), ContextLengthExceeded, "9"),
         (400, b'{"message": "Duplicate request ID detected: x"}', EngineBusy, "Duplicate"),
         (401, b'{"error": "Unauthorized"}', EngineRefused, "set CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY"),

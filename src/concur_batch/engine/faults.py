@@ -19,7 +19,7 @@ _UNFIT = {400, 413, 422}
 _CONTEXT_CODES = {"context_length_exceeded", "exceed_context_size_error"}  # OpenAI; llama.cpp
 _CONTEXT = re.compile(
     r"context length|context window|context size|maximum model length"
-    r"|exceeds the maximum allowed length",  # SGLang, also where the KV pool is what cannot hold it
+    r"|input length.{0,40}exceeds the maximum allowed length",  # SGLang, also where the KV pool is what cannot hold it
     re.IGNORECASE,
 )
 _CONTEXT_TOKENS = re.compile(r"maximum context length (?:is|of) (\d+)")
