@@ -145,6 +145,11 @@ def test_a_finish_call_without_its_answer_has_the_text_beside_it(text, arguments
         ('{"result": "x",}', '{"result": "x",}'),
         ("[1, 2]", "[1, 2]"),
         ("it is {x: 1}", "it is {x: 1}"),
+        ("f(x) = {answer: x}", "f(x) = {answer: x}"),
+        ('use {"answer": 1} maybe', 'use {"answer": 1} maybe'),
+        ('{"answer": "a"} {"answer": "b"}', '{"answer": "a"} {"answer": "b"}'),
+        ('{"answer": "a",} {"answer": "b"}', '{"answer": "a",} {"answer": "b"}'),
+        (" ```\n {answer: x}", "x"),
     ],
 )
 def test_the_answer_in_a_broken_finish_call_is_repaired_as_other_arguments_are(arguments, output):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from concur_batch.agent.context import Context
@@ -13,6 +14,8 @@ from concur_batch.toolbox.base import FINISH_SPEC
 FINISH = FINISH_SPEC.name
 PLAN = "Before you act, write a short plan: the steps you will take, and how you will know that you are done."
 GO = "Carry out the plan."
+_OBJECT = re.compile(r"\s*(?:```\w*\s*)?\{")  # text that begins as one, be it in a code fence
+_ANSWER = re.compile(r"""(["'])answer\1\s*:|\{\s*answer\s*:""")
 
 
 async def react(task: Task, ctx: Context) -> str | None:  # noqa: ARG001 - every agent gets its task
@@ -62,15 +65,18 @@ def _finish(calls: list[dict[str, Any]], message: Message) -> str | None:
 
 
 def _answer(text: str) -> str | None:
-    """In the arguments of a `finish` call, broken JSON repaired; text that has none and is no JSON object is itself the answer."""
+    """In the arguments of a `finish` call, broken JSON repaired; text that is no JSON object is itself the answer."""
     try:
         arguments = json.loads(text or "null")
+        broken = isinstance(arguments, str)  # it may hold an object
     except (ValueError, RecursionError):
         arguments = text
+        # Text that only has an object within it, or that has two answers, would be cut down to one.
+        broken = _OBJECT.match(text) is not None and len(_ANSWER.findall(text)) < 2
     if arguments is None:
         return None
     if not isinstance(arguments, dict):
-        arguments = repaired(text) or {}
+        arguments = (repaired(text) if broken else None) or {}
         if "answer" not in arguments:
             return text
     answer = arguments.get("answer")
