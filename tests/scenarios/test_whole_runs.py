@@ -142,6 +142,7 @@ def test_a_finish_call_without_its_answer_has_the_text_beside_it(text, arguments
         ('"{\\"answer\\": \\"x\\"}"', "x"),
         ('{"answer": {"ä": [1,', '{"ä": [1]}'),
         ({"answer": {"ä": "é"}}, '{"ä": "é"}'),
+        ('{"answer": ["\\ud800"]}', '["\\ud800"]'),
         ('{"result": "x",}', '{"result": "x",}'),
         ("[1, 2]", "[1, 2]"),
         ("it is {x: 1}", "it is {x: 1}"),

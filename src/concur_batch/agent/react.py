@@ -80,4 +80,13 @@ def _answer(text: str) -> str | None:
         if "answer" not in arguments:
             return text
     answer = arguments.get("answer")
-    return answer if answer is None or isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+    return answer if answer is None or isinstance(answer, str) else _json(answer)
+
+
+def _json(value: Any) -> str:
+    written = json.dumps(value, ensure_ascii=False)
+    try:
+        written.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which only an escape can tell
+        return json.dumps(value)
+    return written
