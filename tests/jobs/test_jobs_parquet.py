@@ -82,6 +82,31 @@ def test_an_infinite_number_is_refused_as_in_json_lines(parquet, column, sound, 
     assert str(fault) == f"a:row 2: {field}: is infinite, which is no JSON number; write null or leave the field out"
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "field"),
+    [
+        (pa.struct([("m", pa.map_(pa.string(), pa.float64()))]), {"m": [("k", math.inf)]}, "ours.m.0.1"),
+        (pa.list_(pa.map_(pa.string(), pa.float64())), [[("j", 1.0), ("k", math.inf)]], "ours.0.1.1"),
+        (pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())), [("a", [("k", math.inf)])], "ours.a.0.1"),
+    ],
+)
+def test_an_infinite_number_in_a_map_within_something_else_is_refused(parquet, kind, value, field):
+    (fault,) = read_parquet(parquet(pa.table({"prompt": ["a"], "ours": pa.array([value], kind)})), "a")
+    assert fault.field == field
+
+
+def test_tensors_are_read_as_lists(parquet):
+    floats = pa.array([[1.0, 2.0], [1.0, math.inf]], pa.list_(pa.float64(), 2))
+    times = pa.array([[1, 1000], [2, 2000]], pa.list_(pa.timestamp("ns"), 2))
+    table = {
+        "ours": pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float64(), [2]), floats),
+        "at": pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.timestamp("ns"), [2]), times),
+    }
+    first, fault = read_parquet(parquet(pa.table(table)), "a")
+    assert first.row == {"ours": [1.0, 2.0], "at": ["1970-01-01T00:00:00.000000001", "1970-01-01T00:00:00.000001"]}
+    assert fault.field == "ours.1"
+
+
 def test_other_types_become_plain_json(parquet):
     table = pa.table(
         {

@@ -9,8 +9,11 @@ _DAY_S = 86_400
 
 def has_nanoseconds(kind: Any) -> bool:
     """Whether values of this Arrow type may hold some."""
-    import pyarrow.types as t  # noqa: PLC0415 - heavy; only who reads Parquet pays for it
+    import pyarrow as pa  # noqa: PLC0415 - heavy; only who reads Parquet pays for it
+    import pyarrow.types as t  # noqa: PLC0415
 
+    if isinstance(kind, pa.BaseExtensionType):
+        return has_nanoseconds(kind.storage_type)
     if t.is_nested(kind):
         return any(has_nanoseconds(kind.field(i).type) for i in range(kind.num_fields))
     return has_nanoseconds(kind.value_type) if t.is_dictionary(kind) else getattr(kind, "unit", None) == "ns"
@@ -18,11 +21,14 @@ def has_nanoseconds(kind: Any) -> bool:
 
 def python_value(value: Any) -> Any:
     """An Arrow scalar as Python has it, and as text where it has no value. `as_py` alone fails there, or gives a type of pandas."""
+    import pyarrow as pa  # noqa: PLC0415
     import pyarrow.types as t  # noqa: PLC0415
 
     kind = value.type
     if not value.is_valid or not has_nanoseconds(kind):
         return value.as_py()
+    if isinstance(kind, pa.BaseExtensionType):
+        return python_value(value.value)
     if t.is_dictionary(kind):
         return python_value(value.value)
     if t.is_struct(kind):

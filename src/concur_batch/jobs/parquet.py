@@ -82,8 +82,11 @@ def _is_nan(value: Any) -> bool:
 
 
 def _has_floats(kind: Any) -> bool:
+    import pyarrow as pa  # noqa: PLC0415
     import pyarrow.types as t  # noqa: PLC0415
 
+    if isinstance(kind, pa.BaseExtensionType):
+        return _has_floats(kind.storage_type)
     if t.is_nested(kind):
         return any(_has_floats(kind.field(i).type) for i in range(kind.num_fields))
     return _has_floats(kind.value_type) if t.is_dictionary(kind) else bool(t.is_floating(kind))
@@ -93,7 +96,8 @@ def _infinite(value: Any) -> str | None:
     """Where in this a number is that no JSON can hold, dotted; None: nowhere."""
     if type(value) is float:
         return "" if math.isinf(value) else None
-    for key, item in value.items() if type(value) is dict else enumerate(value) if type(value) is list else ():
+    # A map within something else is a list of tuples.
+    for key, item in value.items() if type(value) is dict else enumerate(value) if type(value) in (list, tuple) else ():
         found = _infinite(item)
         if found is not None:
             return f"{key}.{found}" if found else str(key)
