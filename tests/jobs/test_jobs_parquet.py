@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from concur_batch.jobs import parquet as parquet_rows
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.parquet import read_parquet, without_nulls
 
@@ -163,6 +164,29 @@ def test_nanoseconds_are_text_as_other_times_are(parquet, kind, count, text):
     assert found["struct"] == {"at": text, **seconds, "name": "x"}
     assert found["map"] == {"k": text}
     assert found["coarse"] == seconds["coarse"]
+
+
+def test_types_are_looked_at_once_per_column(parquet, monkeypatch):
+    looks = []
+    is_nested = pa.types.is_nested
+    monkeypatch.setattr(pa.types, "is_nested", lambda kind: looks.append(kind) or is_nested(kind))
+
+    def looks_at(count):
+        looks.clear()
+        column = pa.array([[{"at": i, "name": "x"}] for i in range(count)], pa.list_(pa.struct({"at": at, "name": pa.string()})))
+        assert len(rows(parquet(pa.table({"ours": column, "at": pa.array(range(count), at)})))) == count
+        return len(looks)
+
+    at = pa.timestamp("ns")
+    assert looks_at(500) == looks_at(1)
+
+
+def test_only_columns_with_floats_are_searched_for_infinite_numbers(parquet, monkeypatch):
+    searched = []
+    search = parquet_rows._infinite
+    monkeypatch.setattr(parquet_rows, "_infinite", lambda value: searched.append(value) or search(value))
+    assert rows(parquet([{"ours": ["x"], "score": 1.0}])) == [{"ours": ["x"], "score": 1.0}]
+    assert searched == [{"score": 1.0}, 1.0]
 
 
 def test_a_column_of_the_wrong_type_is_told_once(parquet):

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 _DAY_S = 86_400
 
 
-def has_nanoseconds(kind: Any) -> bool:
-    """Whether values of this Arrow type may hold some."""
+def reader(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes of an Arrow scalar of this type what Python has, and text where it has no value: `as_py` alone fails there, or gives
+    a type of pandas. None: values of this type hold no nanoseconds, and `as_py` will do.
+    """
+    read = _reader(kind)
+    return read and (lambda value: read(value) if value.is_valid else None)
+
+
+def _reader(kind: Any) -> Callable[[Any], Any] | None:
     import pyarrow as pa  # noqa: PLC0415 - heavy; only who reads Parquet pays for it
     import pyarrow.types as t  # noqa: PLC0415
 
     if isinstance(kind, pa.BaseExtensionType):
-        return has_nanoseconds(kind.storage_type)
-    if t.is_nested(kind):
-        return any(has_nanoseconds(kind.field(i).type) for i in range(kind.num_fields))
-    return has_nanoseconds(kind.value_type) if t.is_dictionary(kind) else getattr(kind, "unit", None) == "ns"
-
-
-def python_value(value: Any) -> Any:
-    """An Arrow scalar as Python has it, and as text where it has no value. `as_py` alone fails there, or gives a type of pandas."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.types as t  # noqa: PLC0415
-
-    kind = value.type
-    if not value.is_valid or not has_nanoseconds(kind):
-        return value.as_py()
-    if isinstance(kind, pa.BaseExtensionType):
-        return python_value(value.value)
+        return _inner(reader(kind.storage_type))
     if t.is_dictionary(kind):
-        return python_value(value.value)
+        return _inner(reader(kind.value_type))
+    if not t.is_nested(kind):
+        return _of_nanoseconds if getattr(kind, "unit", None) == "ns" else None
+    readers = [reader(kind.field(i).type) for i in range(kind.num_fields)]
+    if not any(readers):
+        return None
+    parts = [read or _as_py for read in readers]
     if t.is_struct(kind):
-        return {name: python_value(item) for name, item in value.items()}
+        return lambda value: {name: read(item) for read, (name, item) in zip(parts, value.items(), strict=True)}
+    (part,) = parts
     if t.is_map(kind):
-        return [tuple(python_value(part) for _, part in item.items()) for item in value.values]
-    return [python_value(item) for item in value.values] if t.is_nested(kind) else _of_nanoseconds(value)
+        return lambda value: [tuple(part(item).values()) for item in value.values]
+    return lambda value: [part(item) for item in value.values]
+
+
+def _as_py(value: Any) -> Any:
+    return value.as_py()
+
+
+def _inner(read: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    return read and (lambda value: read(value.value))
 
 
 def _of_nanoseconds(value: Any) -> Any:

@@ -11,7 +11,7 @@ import msgspec
 
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.lines import Located
-from concur_batch.jobs.nanoseconds import has_nanoseconds, python_value
+from concur_batch.jobs.nanoseconds import reader
 
 _BATCH_ROWS = 512
 _BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once
@@ -43,13 +43,13 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
             yield from faults
             if faults:
                 return
-            may_be_infinite = any(_has_floats(kind) for kind in schema.types)
+            floats = [field.name for field in schema if _has_floats(field.type)]
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 columns = [_values(column, name) for name, column in zip(schema.names, batch.columns, strict=True)]
                 for values in zip(*columns, strict=True):
                     row_number += 1
                     row = {key: value for key, value in zip(schema.names, values, strict=True) if value is not None}
-                    infinite = _infinite(row) if may_be_infinite else None
+                    infinite = _infinite({key: row[key] for key in floats if key in row}) if floats else None
                     if infinite is None:
                         yield Located(row_number, row, b"", 0)
                     else:
@@ -131,14 +131,15 @@ def _values(column: Any, name: str) -> list[Any]:
 
 
 def _python_values(column: Any, name: str) -> list[Any]:
+    read = reader(column.type)
     try:
-        values: list[Any] = [*map(python_value, column)] if has_nanoseconds(column.type) else column.to_pylist()
+        values: list[Any] = column.to_pylist() if read is None else [*map(read, column)]
     except UnicodeDecodeError:
         raise
     except (OverflowError, ValueError):
         for row, value in enumerate(column, start=1):
             try:
-                python_value(value)
+                value.as_py() if read is None else read(value)
             except (OverflowError, ValueError):
                 raise _NoValue(row, name, column.type) from None
         raise
