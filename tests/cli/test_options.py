@@ -63,7 +63,7 @@ def test_what_is_not_given_to_resume_is_as_it_was():
 
 def test_engines_may_be_given_together_with_commas(tmp_path):
     (tmp_path / "job.jsonl").write_text('{"prompt": "x", "script": ["y"]}\n')
-    engines = ("-e", "sim,sim:qwen3-8b@h100", "-e", "sim:qwen3-32b@h100x4")
+    engines = ("-e", "sim,sim:qwen3-8b@h100", "-e", "sim:qwen3-32b@h100x4,,")
     out = str(tmp_path / "out")
     ran = concur("run", str(tmp_path / "job.jsonl"), *engines, "--no-live", "--out", out, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
@@ -71,3 +71,9 @@ def test_engines_may_be_given_together_with_commas(tmp_path):
     assert urls == ["sim", "sim:qwen3-8b@h100", "sim:qwen3-32b@h100x4"]
     ran = CliRunner().invoke(app, ["run", "job.jsonl", "-e", "http://a:1, http://a:1"])
     assert "http://a:1 more than once" in str(ran.exception)
+
+
+@pytest.mark.parametrize("nothing", ["", ","])
+def test_an_engine_that_is_nothing_is_refused(nothing):
+    ran = CliRunner().invoke(app, ["run", "job.jsonl", "--engine", nothing])
+    assert "engine.urls" in str(ran.exception)

@@ -82,8 +82,8 @@ def _output_format(text: str) -> OutputFormat:
 
 
 def _each(urls: list[str] | None) -> list[str] | None:
-    """One by one, also those that were given together."""
-    return urls and [part.strip() for url in urls for part in url.split(",")]
+    """One by one, also those that were given together; what is nothing beside others is left out, as in the variable."""
+    return urls and [one for url in urls for one in [part.strip() for part in url.split(",") if part.strip()] or [""]]
 
 
 _ENGINES = "Base URL of a server; repeatable, or several with commas."
