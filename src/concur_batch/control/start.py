@@ -11,7 +11,7 @@ from concur_batch.control.kinds import LEAST_PER_POOL, Kind
 
 _LEAST_FIRST = 4  # agents, however small the pool and whatever their prompts
 _FIRST_TOKENS = 4_096  # of the pool, for each agent before the first sample, whatever its prompt
-_ROOM_TOKENS = 8_192  # of the pool, for each agent that begins unheard; before the first sample its prompt besides, but no more than it is taken to come to in a small pool
+_ROOM_TOKENS = 8_192  # of the pool, for each agent that begins unheard; before the first sample its prompt besides
 _AHEAD = 10  # steps, beyond which nothing is foreseen until the first agent has ended
 _AHEAD_SMALL = 6  # the same in a small batch
 _SMALL = 4 / 3  # times as many agents as would fit by then: a batch of no more is small
