@@ -54,9 +54,19 @@ def _engine_urls(urls: list[str]) -> list[str]:
     return urls
 
 
+def _api_key(key: SecretStr) -> SecretStr:
+    text = key.get_secret_value().strip()  # files that keys come from end in a newline
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(
+            "must be of printable ASCII characters alone, as an HTTP header can hold; see what was copied along with it"
+        )
+    return SecretStr(text)
+
+
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Allowance = Annotated[int | str | None, BeforeValidator(_allowance)]
 EngineUrls = Annotated[list[str], Field(min_length=1), AfterValidator(_engine_urls)]
+ApiKey = Annotated[SecretStr, AfterValidator(_api_key)]
 Count = Annotated[int, Field(ge=1, le=_MOST)]
 Rollouts = Annotated[int, Field(ge=1, le=MOST_ROLLOUTS)]
 Mebibytes = Annotated[int, Field(ge=1, le=2**30)]  # as bytes still a limit that an operating system can be told
@@ -132,7 +142,7 @@ class Engine(Section):
         description="Base URLs of the engines; `sim` or `sim:PROFILE` (a name such as `qwen3-32b@h100x4`, or a file `x.toml`) is a simulated one in this process, which replays scripts.",
     )
     model: str | None = Field(None, description="Model name. None: what the engine serves.")
-    api_key: SecretStr = Field(SecretStr(NO_KEY), description="Sent as bearer token. Never written into the run directory.")
+    api_key: ApiKey = Field(SecretStr(NO_KEY), description="Sent as bearer token. Never written into the run directory.")
     request_timeout_s: Seconds = Field(1800.0, description="Seconds for one model call.")
     wait_s: Annotated[float, Field(ge=0)] = Field(
         600.0, description="Seconds to wait for a lost engine before the run stops, resumable."
