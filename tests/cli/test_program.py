@@ -342,6 +342,20 @@ def test_a_fault_of_ours_is_one_sentence_with_the_place(tmp_path):
     one_sentence(done, 4, "internal fault", "ZeroDivisionError: oops (<string>:2)")
 
 
+@pytest.mark.parametrize("logged", ["pass", "s._log.warning('asks')"])
+def test_one_before_a_run_has_begun_leaves_no_directory_and_names_no_log(logged, tmp_path):
+    write_job(tmp_path / "job.jsonl", count=1)
+    code = (
+        "import sys, concur_batch.cli.run.segment as s, concur_batch.cli.main as m\n"
+        f"async def probe_all(*_): {logged}; raise ZeroDivisionError('oops')\n"
+        "s.probe_all = probe_all; sys.argv = ['concur', 'run', 'job.jsonl', '--out', 'out']; m.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    one_sentence(done, 4, "internal fault", "ZeroDivisionError: oops (<string>:2)")
+    assert "logs/" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_output_that_cannot_hold_all_characters_ends_no_run(tmp_path):
     code = "import sys, concur_batch.cli.main as m; sys.argv = ['concur', '--version']\n"
     code += "import typer; typer.echo = lambda text, err=False: print('a \\u2192 b'); m.main()"

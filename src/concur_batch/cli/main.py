@@ -80,7 +80,7 @@ def _place(error: Exception) -> str:
     log = logging.getLogger("concur_batch")
     last = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
-    if logging.getLogger().handlers:
+    if any(isinstance(handler, logging.FileHandler) for handler in logging.getLogger().handlers):
         log.critical("internal fault", exc_info=error)
         return f"{where}; the trace is in the run directory's logs/, and concur resume goes on from the last step"
     return where

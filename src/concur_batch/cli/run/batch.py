@@ -17,7 +17,7 @@ from concur_batch.cli import directory, hints, parts
 from concur_batch.cli.run import tools_seen
 from concur_batch.cli.run.finish import finish
 from concur_batch.cli.run.on_exit import tell
-from concur_batch.cli.run.segment import Batch, Outcome, run_segment, write_closing_segment
+from concur_batch.cli.run.segment import Batch, Outcome, leave_log, run_segment, write_closing_segment
 from concur_batch.config import Config, from_saved, resolve
 from concur_batch.config.keys import Given
 from concur_batch.config.places import placing
@@ -93,6 +93,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
         finally:
             if batch.segment is None:  # nothing has begun: the same command may be given again
                 job.close()
+                leave_log()
                 directory.unmake(run_dir, before)
 
 

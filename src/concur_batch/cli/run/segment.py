@@ -375,3 +375,8 @@ def _log_to(run_dir: Path) -> None:
     for noisy in ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = sys.__excepthook__
+
+
+def leave_log() -> None:
+    """Write no more to the log of the run directory, which is about to go."""
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
