@@ -110,6 +110,10 @@ def test_ports():
     assert port_to_use("127.0.0.1", port) == port
     with pytest.raises(InputError, match="no such address"):
         port_to_use("no.such.host.invalid", 1)
+    with pytest.raises(InputError, match="there is no such address"):
+        port_to_use("a" * 70, 1)
+    with pytest.raises(InputError, match="ports end at 65535"):
+        port_to_use("127.0.0.1", 65_536)
 
 
 def test_the_end_of_a_log(tmp_path):

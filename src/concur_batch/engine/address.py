@@ -7,8 +7,11 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import yarl
+
 from concur_batch.errors import InputError
 
+_LABEL = re.compile(r"[\w-]{1,63}", re.ASCII)  # what is between two dots of a name
 _API_VERSION = re.compile(r"/v\d+\w*(/|$)")  # /v1, but also /v1beta/openai
 
 
@@ -25,9 +28,9 @@ def parse_address(url: str) -> Address:
     """Read `http://HOST:PORT`, with or without `/v1`. Raises InputError with the mend."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # the port is only checked when asked for
+        host, port = parts.hostname, parts.port  # the port is only checked when asked for
     except ValueError:
-        host = None
+        host = port = None
     if not host or parts.scheme not in ("http", "https"):
         shown = re.sub(r"//[^/@]*@", "//***@", url)
         raise InputError(f"engine {shown!r} is not an HTTP address: give one such as http://127.0.0.1:30000")
@@ -36,9 +39,28 @@ def parse_address(url: str) -> Address:
         raise InputError(
             f"engine {where}: give the bare address, and a key by CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY, not in the URL"
         )
+    try:
+        name = _name(host)
+    except ValueError:
+        raise InputError(f"engine {where}: there is no such host as {host}: give one such as http://127.0.0.1:30000") from None
+    if not host.isascii():
+        where = f"{parts.scheme}://{name}" + ("" if port is None else f":{port}")
     path = parts.path.rstrip("/")
     api = where + path if _API_VERSION.search(path) else f"{where}{path}/v1"
     return Address(root=where + path.removesuffix("/v1"), api=api, is_loopback=_is_loopback(host))
+
+
+def _name(host: str) -> str:
+    """The host as it is looked up: in ASCII. Raises ValueError where there can be none of that name."""
+    if ":" in host:
+        return str(ipaddress.IPv6Address(host))
+    name = yarl.URL.build(scheme="http", host=host).raw_host or ""
+    labels = name.removesuffix(".").split(".")
+    if all(label.isdigit() for label in labels):
+        return str(ipaddress.IPv4Address(name))
+    if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(host)
+    return name
 
 
 def _is_loopback(host: str) -> bool:

@@ -77,13 +77,15 @@ def port_to_use(host: str, wanted: int | None, default: int = 30_000) -> int:
 
 
 def _bindable(host: str, port: int) -> int:
+    if port > 65_535:  # which getaddrinfo would take for another
+        raise InputError(f"port {port}: ports end at 65535; give another --port")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
             return int(probe.getsockname()[1])
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # no such host; or none that there can be
         raise InputError(f"--host {host}: there is no such address on this machine; give another") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
