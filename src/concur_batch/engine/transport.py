@@ -49,6 +49,11 @@ def _encode(body: Any) -> bytes:
         return json.dumps(body).encode()
 
 
+def _raw(text: str) -> bytes:
+    """Of a header as it came: aiohttp reads them as UTF-8, with what is none escaped, and httpx takes no text but ASCII."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 class Answer(NamedTuple):
     """What came back, whatever the status. `headers` is case-insensitive."""
 
@@ -82,7 +87,7 @@ class _Courier(openai.DefaultAioHttpClient):
         if answer.status == 200:
             return _http.Response(200, content=answer.body, request=request)
         # The body comes unpacked from aiohttp, so what tells of its packing must not be told again.
-        headers = [(name, value) for name, value in answer.headers.items() if name.lower() != "content-encoding"]
+        headers = [(_raw(name), _raw(value)) for name, value in answer.headers.items() if name.lower() != "content-encoding"]
         return _http.Response(answer.status, headers=headers, content=answer.body, request=request)
 
 
