@@ -1,9 +1,10 @@
 import asyncio
 import re
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
-from chat_server import request
+from chat_server import ChatServer, request
 
 from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.errors import EngineBusy
@@ -65,3 +66,22 @@ def test_headers_beyond_ascii_hide_no_refusal(header):
     error = answered(refusal("429 Later", header, b"Retry-After: 7"), "http://127.0.0.1:{port}")
     assert type(error) is EngineBusy
     assert (str(error).endswith("HTTP 429: later"), error.retry_after) == (True, 7.0)
+
+
+def test_a_connection_is_probed_while_a_reply_is_awaited():
+    async def story():
+        async with ChatServer() as server:
+            engine = OpenAIEngine(server.url)
+            try:
+                await engine.complete(request())
+                pool = engine._transport._session.connector._conns.values()
+                (open_socket,) = [conn[0].transport.get_extra_info("socket") for conns in pool for conn in conns]
+                names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT")
+                times = [open_socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, n)) for n in names if hasattr(socket, n)]
+                return open_socket.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), times
+            finally:
+                await engine.aclose()
+
+    is_on, times = asyncio.run(story())
+    assert is_on
+    assert times in ([60, 15, 4], [15, 4])

@@ -14,6 +14,7 @@ import importlib
 import inspect
 import json
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
@@ -28,6 +29,12 @@ from concur_batch.engine.address import Address
 from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed, EngineRefused
 
 _KEEPALIVE_S = 3.0  # SGLang and vLLM close idle connections after 5 s: let go of them first
+_PROBES = (  # of an idle connection, while a reply is awaited: one whose other end is gone without a word breaks after 2 minutes
+    ("TCP_KEEPIDLE", 60),  # s
+    ("TCP_KEEPALIVE", 60),  # the same on macOS
+    ("TCP_KEEPINTVL", 15),  # s
+    ("TCP_KEEPCNT", 4),
+)
 _TAKES_CONTENT = "content" in inspect.signature(openai.AsyncOpenAI.post).parameters  # ready bytes; newer openai only
 
 # The HTTP library that the installed openai client stands on: httpx up to 2.x, httpx2 from 3.0.
@@ -167,7 +174,10 @@ class Transport:
     def _open(self) -> aiohttp.ClientSession:
         secure = self._address.root.startswith("https:")
         connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=_KEEPALIVE_S, ssl=_http.create_ssl_context() if secure else True
+            limit=0,
+            keepalive_timeout=_KEEPALIVE_S,
+            ssl=_http.create_ssl_context() if secure else True,
+            socket_factory=_probing_socket,
         )
         self._session = aiohttp.ClientSession(
             connector=connector, trust_env=not self._address.is_loopback, cookie_jar=aiohttp.DummyCookieJar()
@@ -191,6 +201,17 @@ class Transport:
         if isinstance(error, aiohttp.ClientResponseError):
             return EngineFailed(f"{where} answers, but not in HTTP: {error.message}")
         return EngineDown(f"{where} broke the connection before a reply came ({type(error).__name__})")
+
+
+def _probing_socket(info: tuple[Any, ...]) -> socket.socket:
+    """A socket for this entry of `getaddrinfo` whose connection is probed while it is idle."""
+    family, kind, protocol, *_ = info
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES:
+        if hasattr(socket, name):  # not every system has each
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
 
 
 def _insecure(error: aiohttp.ClientSSLError) -> str:
