@@ -1,11 +1,13 @@
-"""What a user gives as an engine's URL, taken apart."""
+"""What a user gives as an engine's URL, taken apart, and the proxy on the way there."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import yarl
 
@@ -22,6 +24,14 @@ class Address:
     root: str  # for /server_info, /metrics, /ready ...
     api: str  # for /chat/completions and /models
     is_loopback: bool  # proxies of the environment do not concern it
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy that the environment names in `variable`. `shown` is its URL without user and password."""
+
+    url: str
+    shown: str
+    variable: str
 
 
 def parse_address(url: str) -> Address:
@@ -48,6 +58,31 @@ def parse_address(url: str) -> Address:
     path = parts.path.rstrip("/")
     api = where + path if _API_VERSION.search(path) else f"{where}{path}/v1"
     return Address(root=where + path.removesuffix("/v1"), api=api, is_loopback=_is_loopback(host))
+
+
+def proxy_for(address: Address) -> Proxy | None:
+    """The proxy for it by HTTP_PROXY, HTTPS_PROXY and NO_PROXY (also in small letters). Raises InputError where it cannot be one."""
+    target = urlsplit(address.root)
+    if address.is_loopback or proxy_bypass(target.hostname or ""):
+        return None
+    url = getproxies().get(target.scheme, "").strip()
+    if not url:
+        return None
+    variable = f"{target.scheme.upper()}_PROXY"
+    if "://" not in url:
+        url = f"http://{url}"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "http" and bool(_name(parts.hostname or "")) and parts.port != 0  # which checks the port, too
+    except ValueError:
+        usable = False
+    if not usable:
+        shown = re.sub(r"//.*@", "//***@", url)
+        raise InputError(
+            f"{variable} names {shown!r}, which is no HTTP proxy: give one such as http://127.0.0.1:3128, "
+            f"or name {target.hostname} in NO_PROXY to do without"
+        )
+    return Proxy(url, f"http://{parts.netloc.rpartition('@')[2]}", variable)
 
 
 def _name(host: str) -> str:

@@ -25,7 +25,7 @@ import yarl
 from aiohttp.http_exceptions import ContentEncodingError
 
 from concur_batch import __version__
-from concur_batch.engine.address import Address
+from concur_batch.engine.address import Address, Proxy, proxy_for
 from concur_batch.errors import EngineBusy, EngineDown, EngineError, EngineFailed, EngineRefused
 
 _KEEPALIVE_S = 3.0  # SGLang and vLLM close idle connections after 5 s: let go of them first
@@ -119,11 +119,13 @@ class Transport:
 
     Belongs to the event loop that first uses it. Every failure to get a whole answer is raised as an EngineError: EngineDown
     where no connection came about or it broke, EngineFailed where what answers does not speak HTTP or names the
-    wrong encoding, EngineRefused where it cannot be trusted.
+    wrong encoding, EngineRefused where it cannot be trusted or a proxy lets nobody through. InputError where the environment
+    names no usable proxy.
     """
 
     def __init__(self, address: Address, api_key: str, *, connect_timeout_s: float = 30.0) -> None:
         self._address = address
+        self._proxy = proxy_for(address)
         self._authorization = {"Authorization": f"Bearer {api_key}", "User-Agent": _USER_AGENT}
         # Only connecting has a limit of its own; a reply takes as long as it takes, and the engine keeps the deadline.
         self._limits = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout_s, sock_read=None)
@@ -161,6 +163,8 @@ class Transport:
             async with session.request(
                 method, url, data=data, headers=headers, timeout=self._limits, allow_redirects=False
             ) as reply:
+                if self._proxy is not None and reply.status == 407:  # no server says that
+                    raise _not_through(self._address.root, self._proxy, reply.status, reply.reason)
                 return Answer(reply.status, reply.headers, await reply.read())
         except (aiohttp.ClientError, OSError) as error:
             raise self._fault(error) from error
@@ -180,12 +184,21 @@ class Transport:
             socket_factory=_probing_socket,
         )
         self._session = aiohttp.ClientSession(
-            connector=connector, trust_env=not self._address.is_loopback, cookie_jar=aiohttp.DummyCookieJar()
+            connector=connector,
+            proxy=None if self._proxy is None else self._proxy.url,
+            trust_env=False,  # or ~/.netrc would take the place of the key
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self._session
 
     def _fault(self, error: aiohttp.ClientError | OSError) -> EngineError:
         where = self._address.root
+        if self._proxy is not None:
+            if isinstance(error, aiohttp.ClientHttpProxyError):
+                return _not_through(where, self._proxy, error.status, error.message)
+            if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError):
+                return EngineDown(f"{where}: its proxy {self._proxy.shown} cannot be reached: {_unreached(error.os_error)}")
+            where += f" (through the proxy {self._proxy.shown})"
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             return EngineBusy(f"{where}: no file descriptors left here for another connection; raise the limit with `ulimit -n`")
         if isinstance(error, aiohttp.ClientSSLError):
@@ -214,6 +227,16 @@ def _probing_socket(info: tuple[Any, ...]) -> socket.socket:
     return made
 
 
+def _not_through(where: str, proxy: Proxy, status: int, reason: str | None) -> EngineError:
+    """A proxy that made no connection to the server: it does not want to, or it cannot now."""
+    text = f"{where}: its proxy {proxy.shown} answers HTTP {status}{f' ({reason})' if reason else ''}"
+    if status == 407:
+        return EngineRefused(f"{text}: give user and password in {proxy.variable}, as in http://USER:PASSWORD@HOST:PORT")
+    if 400 <= status < 500 and status not in (408, 429):
+        return EngineRefused(f"{text}: it does not let calls through to there; name the host in NO_PROXY where none is needed")
+    return EngineDown(f"{text}: it has no connection to there")
+
+
 def _insecure(error: aiohttp.ClientSSLError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", None) or error.certificate_error
@@ -226,4 +249,4 @@ def _unreached(error: OSError) -> str:
     """In the system's words: asyncio's own name the call and the address in Python's terms."""
     if error.errno is not None and error.errno in errno.errorcode:
         return os.strerror(error.errno)
-    return str(error.strerror or error or "no connection")
+    return error.strerror or str(error) or "no connection"
