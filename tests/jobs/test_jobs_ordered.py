@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from concur_batch.jobs import load as loading
 from concur_batch.jobs.faults import JobFaults
@@ -39,6 +41,18 @@ def test_the_same_tasks_come_in_another_order_that_the_seed_decides(tmp_path, ta
     assert sorted(shuffled, key=lambda task: task.index) == usual
     assert tasks(*names, shuffle=7) == shuffled
     assert tasks(*names, shuffle=8) != shuffled
+
+
+class Points(BaseModel):
+    xs: list[float]
+
+
+def test_nan_in_a_table_is_still_one_in_another_order(tmp_path, tasks):
+    table = tmp_path / "points.parquet"
+    pq.write_table(pa.table({"id": ["a", "b"], "xs": [[math.nan, 1.5], [0.1]], "größe": [1, 2]}), table)
+    found = tasks(str(table), shuffle=1, agent_schema=lambda _: Points)
+    assert {task.id: str(task.fields["xs"]) for task in found} == {"a": "[nan, 1.5]", "b": "[0.1]"}
+    assert {task.id: task.metadata for task in found} == {"a": {"größe": 1}, "b": {"größe": 2}}
 
 
 def test_rows_without_id_keep_their_names(write, tasks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from array import array
@@ -11,8 +12,6 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
-
-import msgspec
 
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.lines import decode_row
@@ -53,7 +52,7 @@ class RowTable:
         offset = located.offset
         if self._sources[read.file].kind != "jsonl":
             offset = self._copied
-            self._copied += self._write(located.raw or msgspec.json.encode(located.row))
+            self._copied += self._write(located.raw or json.dumps(located.row).encode())
         self._index.append(read.task.index)
         self._line.append(located.line)
         self._offset.append(offset)
@@ -82,7 +81,8 @@ class RowTable:
                 file = _opened(files, source.path if source.kind == "jsonl" else self._spool)
                 file.seek(self._offset[position])
                 where = f"{prefixes[self._file[position]]}{self._line[position]}"
-                row = decode_row(file.readline().strip(), where)
+                line = file.readline().strip()
+                row = json.loads(line) if source.kind == "parquet" else decode_row(line, where)  # what was copied may hold NaN
                 task = [row] if isinstance(row, Fault) else schema.task(row, self._index[position], where, absent_id)
                 if isinstance(task, list):
                     raise changed_since_checked(task[0])
