@@ -1,4 +1,7 @@
 import gzip
+import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -33,6 +36,23 @@ def csv_file(tmp_path):
 
 def test_a_row_is_an_agent(write):
     assert read_traces(write(ROW)) == [TRACE]
+
+
+def write_all(descriptor, content):
+    with os.fdopen(descriptor, "wb") as pipe:
+        pipe.write(content)
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress])
+def test_a_pipe_gives_all_its_agents(packed):
+    reading, writing = os.pipe()
+    content = packed(b"".join(json.dumps({**ROW, "expected_tokens": number + 1}).encode() + b"\n" for number in range(2000)))
+    writer = threading.Thread(target=write_all, args=(writing, content), daemon=True)
+    writer.start()
+    try:
+        assert [trace.expected_tokens for trace in read_traces(f"/dev/fd/{reading}")] == list(range(1, 2001))
+    finally:
+        os.close(reading)
 
 
 def test_the_shared_part_comes_from_the_caller_else_the_row_else_4096_and_is_within_the_prompt(write):

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
 _BUFFER_BYTES = 1 << 18
 _CHUNK_BYTES = 1 << 14  # compressed bytes at a time: a small piece can unfold to thousands of times its size
 
@@ -73,8 +74,9 @@ class _ZstdStream(io.RawIOBase):
 class _GzipStream(io.RawIOBase):
     """gzip with the library's many exceptions turned into DamagedFile."""
 
-    def __init__(self, path: Path) -> None:
-        self._gzip = gzip.GzipFile(path, "rb")
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._gzip = gzip.GzipFile(fileobj=source, mode="rb")
 
     def readable(self) -> bool:
         return True
@@ -89,6 +91,7 @@ class _GzipStream(io.RawIOBase):
 
     def close(self) -> None:
         self._gzip.close()
+        self._source.close()
         super().close()
 
 
@@ -97,7 +100,17 @@ def open_lines(path: Path, compression: str | None) -> IO[bytes]:
 
     Reading raises DamagedFile where the compressed data is not whole; opening raises OSError.
     """
+    return _unpacked(path.open("rb", buffering=_BUFFER_BYTES), compression)
+
+
+def open_unnamed(path: Path) -> IO[bytes]:
+    """The same for a file whose first bytes tell how it is compressed. It is opened once, so that it may be a pipe."""
+    source = io.BufferedReader(path.open("rb", buffering=0), _BUFFER_BYTES)
+    head = source.peek(4)
+    return _unpacked(source, next((kind for mark, kind in MAGIC.items() if head.startswith(mark)), None))
+
+
+def _unpacked(source: IO[bytes], compression: str | None) -> IO[bytes]:
     if compression is None:
-        return path.open("rb", buffering=_BUFFER_BYTES)
-    raw = _GzipStream(path) if compression == "gz" else _ZstdStream(path.open("rb"))
-    return io.BufferedReader(raw, _BUFFER_BYTES)
+        return source
+    return io.BufferedReader(_GzipStream(source) if compression == "gz" else _ZstdStream(source), _BUFFER_BYTES)

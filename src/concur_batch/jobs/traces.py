@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import IO
 
 from concur_batch.errors import InputError
-from concur_batch.jobs.compressed import DamagedFile, open_lines
+from concur_batch.jobs.compressed import DamagedFile, open_unnamed
 from concur_batch.jobs.faults import Fault, FaultList
 from concur_batch.jobs.lines import read_lines
 from concur_batch.jobs.trace_csv import COLUMNS, read_sessions
 from concur_batch.sim.trace import WrongRow, trace_of
 from concur_batch.sim.workload import AgentTrace
-
-_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst"}
 
 
 def read_traces(path: str, *, limit: int | None = None, shared_tokens: int | None = None) -> list[AgentTrace]:
@@ -38,7 +36,7 @@ def read_traces(path: str, *, limit: int | None = None, shared_tokens: int | Non
         raise InputError("-: a trace is not read from standard input; write it to a file and name that")
     faults = FaultList()
     try:
-        with open_lines(Path(path), _compression(path)) as stream:
+        with open_unnamed(Path(path)) as stream:
             read = _read_csv if _is_csv(path) else _read_jsonl
             traces = list(islice(_sound(read(stream, path, shared_tokens), faults), limit))
     except FileNotFoundError as error:
@@ -56,12 +54,6 @@ def read_traces(path: str, *, limit: int | None = None, shared_tokens: int | Non
 
 def _is_csv(path: str) -> bool:
     return path.lower().removesuffix(".gz").removesuffix(".zst").endswith(".csv")
-
-
-def _compression(path: str) -> str | None:
-    with Path(path).open("rb") as file:
-        head = file.read(4)
-    return next((kind for mark, kind in _MAGIC.items() if head.startswith(mark)), None)
 
 
 def _sound(found: Iterable[AgentTrace | Fault], faults: FaultList) -> Iterator[AgentTrace]:
