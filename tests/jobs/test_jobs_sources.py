@@ -82,6 +82,12 @@ def test_a_directory_and_a_pipe_are_refused_with_a_mend(folder):
     ]
 
 
+@pytest.mark.parametrize("suffix", [".jsonl", "*.jsonl"])
+def test_a_name_that_cannot_be_looked_up_is_told_as_one(folder, suffix):
+    name = "x" * 300 + suffix
+    assert faults(name, folder=folder) == [f"{name}: cannot be read (File name too long); check the file and its permissions"]
+
+
 def test_globs_are_sorted_and_a_file_counts_once(folder):
     for name in ("b.jsonl", "a.jsonl"):
         (folder / name).write_bytes(ROW)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from concur_batch.jobs.compressed import DamagedFile, open_lines
+from concur_batch.jobs.compressed import MAGIC, DamagedFile, open_lines
 from concur_batch.jobs.faults import Fault, FaultList
 from concur_batch.jobs.lines import Located, read_lines
 from concur_batch.jobs.parquet import read_parquet
@@ -26,7 +26,7 @@ _SUFFIXES = {
     ".pq": "parquet",
 }
 _PARQUET = b"PAR1"
-_MAGIC = {b"\x1f\x8b": "gz", b"\x28\xb5\x2f\xfd": "zst", _PARQUET: "parquet"}
+_MAGIC = {**MAGIC, _PARQUET: "parquet"}
 _UNPACK = {"gz": "gunzip -c", "zst": "zstd -dc"}
 _READABLE = frozenset(_SUFFIXES.values())
 
@@ -83,7 +83,12 @@ def _expand(pattern: str, spool: Path, stdin: IO[bytes] | None, faults: FaultLis
         yield _spool_stdin(spool, stdin), "stdin"
         return
     path = Path(pattern)
-    if path.exists() or not glob.has_magic(pattern):
+    try:
+        is_name = path.exists() or not glob.has_magic(pattern)
+    except OSError as error:  # a folder that may not be looked into, a name that is too long
+        faults.add(_cannot_read(pattern, error))
+        return
+    if is_name:
         yield path, pattern
         return
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - keeps the name as the user wrote it
