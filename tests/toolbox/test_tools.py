@@ -7,7 +7,7 @@ import math
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,29 @@ def raising(error: BaseException, *, sync: bool = False) -> Callable[..., Any]:
 )
 def test_results_are_text_or_json(value: Any, content: str) -> None:
     assert call(returning(value)) == ToolOutput(content=content)
+
+
+def test_an_async_function_under_a_plain_decorator_is_awaited() -> None:
+    def plain(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def inner(**given: Any) -> Any:
+            return function(**given)
+
+        return inner
+
+    @tool
+    @plain
+    async def look(city: str) -> str:
+        await asyncio.sleep(0)
+        return f"{city}, {threading.current_thread() is threading.main_thread()}"
+
+    @tool(timeout_s=0.05)
+    @plain
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    assert call(look, '{"city": "Bern"}') == ToolOutput(content="Bern, True")
+    assert call(hang).content == "The tool `hang` did not end within 0.05 s and was given up."
 
 
 def test_a_result_that_is_neither_is_told() -> None:

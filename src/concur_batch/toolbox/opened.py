@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -74,7 +75,7 @@ class OpenTools:
             work = _awaited(function)
         else:
             begun = await self._threads.begin(function)
-            work, began = begun.outcome(), begun.time
+            work, began = _outcome(begun), begun.time
         return replace(await self._bounded(tool, work, began, begun, repaired=repaired), wait_s=began - called)
 
     async def aclose(self) -> None:
@@ -143,7 +144,16 @@ async def _within(deadline: float | None, work: Coroutine[Any, Any, Any], begun:
             raise
         if begun is None or not begun.is_done:
             raise _GivenUp from None
-    return begun.result()
+    result = begun.result()
+    if inspect.isawaitable(result):
+        raise _GivenUp
+    return result
+
+
+async def _outcome(begun: Begun) -> Any:
+    """What a plain function returned. One that stands before an async function, as decorators do, returns what is to be awaited."""
+    result = await begun.outcome()
+    return await cancellable(result) if inspect.isawaitable(result) else result
 
 
 async def _awaited(function: Callable[[], Awaitable[Any]]) -> Any:
