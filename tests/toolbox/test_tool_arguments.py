@@ -23,6 +23,18 @@ def nothing() -> str:
     return ""
 
 
+@tool
+def scale(by: float, points: list[float] | None = None) -> str:
+    """Scale."""
+    return ""
+
+
+@pytest.mark.parametrize("text", ['{"by": NaN}', '{"by": 1e999}', '{"by": "-inf"}', '{"by": 1, "points": [Infinity]}'])
+def test_a_number_is_finite(text: str) -> None:
+    with pytest.raises(BadArgumentsError, match="Input should be a finite number"):
+        read_tool(scale).arguments.parse(text)
+
+
 @pytest.fixture
 def arguments() -> Arguments:
     return read_tool(find).arguments

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from datetime import date
@@ -65,6 +66,29 @@ def test_arguments_become_what_the_function_wants() -> None:
     assert not repaired
 
 
+def test_an_argument_is_known_by_its_alias_and_handed_on_by_its_name() -> None:
+    @tool
+    def mail(to: str, from_: Annotated[str, Field(alias="from")] = "me") -> str:
+        return from_
+
+    read = read_tool(mail)
+    assert read.spec.parameters["properties"]["from"] == {"type": "string", "default": "me"}
+    assert read.arguments.parse('{"to": "you", "from": "her"}').values == {"to": "you", "from_": "her"}
+
+
+def test_a_tool_may_wrap_what_is_no_plain_function() -> None:
+    def power(base: int, exponent: int = 1) -> int:
+        return base**exponent
+
+    @tool
+    @functools.wraps(functools.partial(power, exponent=2))
+    def square(base: int, exponent: int = 2) -> int:
+        return power(base, exponent)
+
+    assert read_tool(square).place.startswith(__file__)
+    assert read_tool(square).arguments.parse('{"base": 3}').values == {"base": 3}
+
+
 def untyped(x): ...  # type: ignore[no-untyped-def]
 
 
@@ -83,6 +107,9 @@ def default_field(x: int = Field(3)) -> None: ...
 def odd_type(x: Callable[[], int]) -> None: ...
 
 
+def odd_pattern(x: Annotated[str, Field(pattern=r"^(?!-)\w+$")]) -> None: ...
+
+
 def unknown_type(x: NoSuchType) -> None: ...  # type: ignore[name-defined]  # noqa: F821
 
 
@@ -99,6 +126,7 @@ def generator(x: int) -> Any:
         (positional, r"takes `x"),
         (default_field, r"has Field\(...\) as its default; write `x: Annotated"),
         (odd_type, r"a type that JSON cannot carry"),
+        (odd_pattern, r"a bound that cannot be checked \(look-around.* is not supported\)"),
         (unknown_type, r"cannot be read \(name 'NoSuchType' is not defined\)"),
         (generator, r"yields values"),
     ],

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic_core import SchemaError, to_jsonable_python
 from typing_extensions import TypedDict
 
 from concur_batch.errors import InputError
@@ -40,8 +40,7 @@ class Tool:
 def read_tool(function: Callable[..., Any]) -> Tool:
     """The tool behind a function marked with `@tool`. Raises InputError naming file, line and the mend."""
     options: ToolOptions = getattr(function, MARK)
-    code = inspect.unwrap(function).__code__
-    place = f"{code.co_filename}:{code.co_firstlineno}"
+    place = _place(function)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InputError(f"{place}: tool {options.name} yields values; make it return one value")
     docs = parse_docstring(function.__doc__)
@@ -69,6 +68,12 @@ def read_tool(function: Callable[..., Any]) -> Tool:
     return Tool(
         spec=spec, options=options, function=function, arguments=arguments, is_async=is_async, context=context, place=place
     )
+
+
+def _place(function: Callable[..., Any]) -> str:
+    """`file:line` of what it wraps, or, where that is no plain function (a `functools.partial`), of itself."""
+    code = getattr(inspect.unwrap(function), "__code__", None) or getattr(function, "__code__", None)
+    return function.__module__ if code is None else f"{code.co_filename}:{code.co_firstlineno}"
 
 
 def _hints(function: Callable[..., Any], name: str, place: str) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def _arguments(name: str, fields: dict[str, Any], defaults: dict[str, Any], plac
     if not fields:
         return Arguments(name, None, EMPTY_SCHEMA)
     make: Any = TypedDict  # mypy knows only those written out
-    shape = with_config(ConfigDict(extra="forbid", coerce_numbers_to_str=True))(make(name, fields))
+    shape = with_config(ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False))(make(name, fields))
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(shape)
         schema = adapter.json_schema(schema_generator=PlainJsonSchema)
@@ -116,11 +121,17 @@ def _arguments(name: str, fields: dict[str, Any], defaults: dict[str, Any], plac
             f"{place}: tool {name} has a parameter of a type that JSON cannot carry ({told}); "
             "use str, int, float, bool, list, dict, Literal, a dataclass or a pydantic model"
         ) from error
+    except SchemaError as error:  # pydantic's core tells the reason last
+        told = str(error).splitlines()[-1].removeprefix("error: ")
+        raise InputError(
+            f"{place}: a parameter of tool {name} has a bound that cannot be checked ({told}); correct its Field(...)"
+        ) from error
+    properties = dict(zip(fields, schema["properties"].values(), strict=False))  # each under its alias, in the same order
     for parameter, default in defaults.items():
         if default is None or (isinstance(default, float) and not math.isfinite(default)):
             continue
         try:
-            schema["properties"][parameter]["default"] = to_jsonable_python(default)
+            properties[parameter]["default"] = to_jsonable_python(default)
         except ValueError:  # the model need not know it
             continue
     return Arguments(name, adapter, schema)
