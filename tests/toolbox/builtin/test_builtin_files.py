@@ -27,6 +27,12 @@ def test_what_is_written_is_read(context: ToolContext) -> None:
     assert read_file("a/b.txt", context) == "neu"
 
 
+def test_lines_end_where_other_tools_end_them(context: ToolContext) -> None:
+    write_file("odd", "a\f\v\x85\u2028b\rc\r\nd\n", context)
+    assert read_file("odd", context, lines=1) == "a\f\v\x85\u2028b\rc\r\n"
+    assert read_file("odd", context, first_line=2) == "d\n"
+
+
 def test_bytes_that_are_no_text_are_replaced(context: ToolContext) -> None:
     (context.workspace / "bytes").write_bytes(b"a\xffb")
     assert read_file("bytes", context) == "a\ufffdb"

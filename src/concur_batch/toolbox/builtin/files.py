@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 from concur_batch.errors import ToolError
@@ -31,7 +32,7 @@ def read_file(path: str, context: ToolContext, first_line: int = 1, lines: int |
     text = data.decode("utf-8", "replace")
     if first_line == 1 and lines is None:
         return text
-    chosen = text.splitlines(keepends=True)[first_line - 1 :]
+    chosen = io.StringIO(text, newline="\n").readlines()[first_line - 1 :]  # as grep -n and compilers count them
     return "".join(chosen if lines is None else chosen[:lines])
 
 
