@@ -77,6 +77,11 @@ def test_an_own_tool_takes_the_place_of_a_built_in_one(tmp_path: Path) -> None:
     assert tools.specs[0].description == "Add."
 
 
+def test_one_file_named_in_two_ways_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(GOOD)
+    assert load("mine.py", "./mine.py", str(tmp_path / "mine.py")).offered == ("add",)
+
+
 def test_the_same_source_twice_is_one(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(GOOD)
     assert load("mine.py", "mine.py").offered == ("add",)

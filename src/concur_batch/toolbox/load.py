@@ -36,7 +36,7 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
             named `finish`; the sandbox is demanded and does not work.
     """
     offered: dict[str, Tool] = {}
-    for source in dict.fromkeys(sources):
+    for source in {_identity(source): source for source in sources}.values():
         for found in _read(source):
             if found.spec.name == FINISH_SPEC.name and not begun:
                 raise InputError(
@@ -57,6 +57,15 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
     return tools
 
 
+def _is_file(source: str) -> bool:
+    return source.endswith(".py") or "/" in source or source.startswith(".")
+
+
+def _identity(source: str) -> str:
+    """The same for `tools.py` and `./tools.py`."""
+    return str(Path(source).absolute()) if _is_file(source) else source
+
+
 def _read(source: str) -> list[Tool]:
     if source == "builtin":
         return [read_tool(function) for function in BUILTIN.values()]
@@ -64,8 +73,7 @@ def _read(source: str) -> list[Tool]:
         return [read_tool(BUILTIN[source])]
     if not source:
         raise InputError(f"--tools '': is empty; {_KINDS}")
-    is_file = source.endswith(".py") or "/" in source or source.startswith(".")
-    if is_file:
+    if _is_file(source):
         _check_file(Path(source))
         module = load_file(Path(source), "tools")
     else:
