@@ -77,6 +77,13 @@ def test_set_gives_any_key_and_free_tables_merge_by_leaf(tmp_path):
     assert config.sources["sampling.extra_body.top_k"] == "--set sampling.extra_body.top_k"
 
 
+def test_none_is_none_for_texts_too():
+    keys = ("agent.system", "run.on_exit", "run.filter", "run.fail_on_error", "engine.model")
+    config = made(sets=[f"{key}=none" for key in keys], env={"CONCUR_RUN_HISTORY": "None"})
+    assert [getattr(getattr(config, key.split(".")[0]), key.split(".")[1]) for key in (*keys, "run.history")] == [None] * 6
+    assert made(sets=["agent.system=null"]).agent.system == "null"
+
+
 def test_another_controller_leaves_behind_the_parameters_beside_the_one_before(tmp_path):
     file = '[controller]\nname = "aimd"\nalpha = 4\n'
     assert made(file=file, folder=tmp_path).controller.parameters == {"alpha": 4}
@@ -293,6 +300,31 @@ def test_a_secret_can_be_given_again_in_each_way_that_the_refusal_names(given, w
             else from_saved(saved, cli={}, env={key: filled})
         )
         assert (again.sampling, again.engine, again.agent) == (first.sampling, first.engine, first.agent)
+
+
+def test_resume_names_all_secrets_that_are_missing():
+    saved = to_json(made(sets=["sampling.api_key=a", "sampling.extra_body.token=b"]))
+    with pytest.raises(InputError) as caught:
+        from_saved(saved, cli={}, env={})
+    assert [line.split()[1] for line in str(caught.value).splitlines()] == ["sampling.api_key", "sampling.extra_body.token"]
+
+
+def test_resume_does_not_look_at_variables_that_it_does_not_use():
+    saved = to_json(made(sets=["sampling.api_key=a"]))
+    env = {"CONCUR_MAX_AGENTS": "many", "SGLANG_BASE_URL": "nowhere", "CONCUR_SAMPLING_API_KEY": "a"}
+    assert from_saved(saved, cli={}, env=env).sampling == {"api_key": "a"}
+
+
+def test_fields_of_a_reply_are_no_secrets():
+    properties = {"password": {"type": "string", "description": "as in http://x/?key=a"}, "key": {"enum": ["a"]}}
+    schema = {"type": "object", "properties": properties, "$defs": {"Token": {"type": "string"}}}
+    sampling = {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}},
+        "extra_body": {"guided_json": schema},
+    }
+    saved = json.loads(json.dumps(to_json(Config(sampling=sampling))))
+    assert from_saved(saved, cli={}, env={}).sampling == sampling
+    assert redact({"api_key": {"json_schema": "x"}}) == {"api_key": {"json_schema": "***"}}
 
 
 def test_only_a_value_saved_without_its_secret_counts_as_redacted():

@@ -150,7 +150,7 @@ def _from_text(given: Given, annotation: Any) -> Any:
     """What was typed, with lists split and an empty or `none` value understood; pydantic reads the rest."""
     text: str = given.value
     choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    if type(None) in choices and (not text or (str not in choices and text.lower() in ("none", "null"))):
+    if type(None) in choices and text.lower() in ("", "none", *(() if str in choices else ("null",))):
         return None
     if any(get_origin(choice) is list for choice in choices):
         if text.startswith("["):

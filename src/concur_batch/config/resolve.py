@@ -62,7 +62,7 @@ def resolve(cli: Mapping[str, Any], sets: Sequence[str], config_file: Path | Non
     if config_file is None and env.get("CONCUR_CONFIG"):
         config_file = Path(env["CONCUR_CONFIG"])
     file = from_file(config_file) if config_file is not None else []
-    return build(_seeded([fallbacks(env), layer(file), layer(from_env(env)), command_line(cli, sets)]))
+    return build(_seeded([layer(fallbacks(env)), layer(file), layer(from_env(env)), command_line(cli, sets)]))
 
 
 def _seeded(layers: Iterable[Sequence[Given]]) -> list[list[Given]]:
@@ -106,7 +106,7 @@ def build(layers: Iterable[Iterable[Given]]) -> Config:
         for path in [path for path, owner in beside.items() if name not in (None, owner)]:
             del merged[path], beside[path]
         for path, given in givens.items():
-            for other in [known for known in merged if _covers(known, path)]:
+            for other in [known for known in merged if covers(known, path)]:
                 del merged[other]
                 beside.pop(other, None)
             merged[path] = given
@@ -136,7 +136,7 @@ def layer(givens: Iterable[Given]) -> list[Given]:
     names: dict[keys.Path, str] = {}  # as they were written
     for raw in givens:
         for given in map(keys.sampled, checked(raw)):
-            twin = next((seen[path] for path in seen if _covers(path, given.path)), None)
+            twin = next((seen[path] for path in seen if covers(path, given.path)), None)
             if twin is not None:
                 places = given.source if twin.source == given.source else f"{twin.source} and {given.source}"
                 others = [name for name in (names[twin.path], raw.dotted) if tuple(name.split(".")) in ALIASES]
@@ -146,13 +146,13 @@ def layer(givens: Iterable[Given]) -> list[Given]:
     return list(seen.values())
 
 
-def fallbacks(env: Mapping[str, str]) -> list[Given]:
+def fallbacks(env: Mapping[str, str]) -> Iterator[Given]:
     """What other programs' variables say."""
     found: dict[keys.Path, Given] = {}
     for name, path in FALLBACKS.items():
         if env.get(name) and path not in found:
             found[path] = Given(path, env[name], f"environment {name}", text=True)
-    return layer(found.values())
+    yield from found.values()
 
 
 def from_env(env: Mapping[str, str]) -> Iterator[Given]:
@@ -237,7 +237,7 @@ def from_tables(document: Mapping[str, Any], source: str) -> Iterator[Given]:
             yield Given((section,), table, source)
 
 
-def _covers(one: keys.Path, other: keys.Path) -> bool:
+def covers(one: keys.Path, other: keys.Path) -> bool:
     """Whether one of the two is the other or a table that holds it."""
     shorter = min(len(one), len(other))
     return one[:shorter] == other[:shorter]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
 
 from concur_batch.config.keys import Given, Path, checked
 from concur_batch.config.model import FREE, NO_KEY, Config
-from concur_batch.config.resolve import build, command_line, fallbacks, from_env, from_tables, layer, variable
+from concur_batch.config.resolve import build, command_line, covers, fallbacks, from_env, from_tables, layer, variable
 from concur_batch.config.secrets import REDACTED, is_redacted, redact
 from concur_batch.errors import InputError
 
@@ -51,17 +51,25 @@ def from_saved(
         for given in checked(raw):
             (secret.setdefault(given.path, given) if is_redacted(given.value) else kept.append(given))
     given_now = command_line(cli, sets)
-    from_variables = [given for given in [*fallbacks(env), *layer(from_env(env))] if given.path in secret]
+    from_variables = [given for one in (fallbacks(env), from_env(env)) for given in _of(secret, one)]
     config = build([kept, from_variables, given_now])
     again = {given.path for given in (*from_variables, *given_now)}
     missing = [path for path in secret if path != API_KEY and path not in again]
     if missing:
-        ways = " or ".join(_ways(missing[0]))
-        raise InputError(f"{place}: {'.'.join(missing[0])} was saved without its secret; give it again, {ways}.")
+        told = ((".".join(path), " or ".join(_ways(path))) for path in missing)
+        raise InputError(
+            "\n".join(f"{place}: {dotted} was saved without its secret; give it again, {ways}." for dotted, ways in told)
+        )
     untouched = {given.dotted for given in kept} - {given.dotted for given in (*from_variables, *given_now)}
     carried = {dotted: sources[dotted] for dotted in untouched if dotted in sources}
     fresh = {dotted: source for dotted, source in config.sources.items() if dotted not in untouched}
     return config.model_copy(update={"sources": {**carried, **fresh}})
+
+
+def _of(secret: Collection[Path], givens: Iterable[Given]) -> list[Given]:
+    """Of these values those for a secret, checked; no other is looked at."""
+    asked = [given for given in givens if any(covers(given.path, path) for path in secret)]
+    return [given for given in layer(asked) if given.path in secret]
 
 
 def was_redacted(saved: Mapping[str, Any], path: Path) -> bool:

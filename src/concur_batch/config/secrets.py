@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 from typing import Any
 
 REDACTED = "***"
@@ -39,6 +40,7 @@ _NO_SECRETS = frozenset(  # fields of requests, by their words
         "thinking_token_budget",
     ]
 )
+_SCHEMAS = frozenset(["response_format", "json_schema", "guided_json", "structured_outputs"])
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 _QUERY = re.compile(r"([?&][^=&\s]*(?:key|token|secret|passw)[^=&\s]*=)[^&\s]+", re.IGNORECASE)
 
@@ -46,15 +48,20 @@ _QUERY = re.compile(r"([?&][^=&\s]*(?:key|token|secret|passw)[^=&\s]*=)[^&\s]+",
 def redact(value: Any, name: str = "") -> Any:
     """A copy without secrets: texts under names that sound like one, and user, password and keys inside URLs.
 
-    Numbers stay as they are. `name` may be dotted; whatever is under a secret name is secret.
+    Numbers stay as they are. `name` may be dotted; whatever is under a secret name is secret. JSON schemas stay as they are:
+    in them a `password` is a field that a reply is to have.
     """
     if isinstance(value, dict):
         return {key: redact(item, f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [redact(item, name) for item in value]
     if isinstance(value, str):
-        if value and any(map(_is_secret, name.split("."))):
+        parts = name.split(".")
+        around = list(takewhile(lambda part: part not in _SCHEMAS, parts))
+        if value and any(map(_is_secret, around)):
             return REDACTED
+        if len(around) < len(parts):
+            return value
         return _QUERY.sub(rf"\1{REDACTED}", _USER_INFO.sub(REDACTED, value))
     return value
 
