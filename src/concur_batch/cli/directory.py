@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -75,7 +76,8 @@ def _has_records(directory: Path) -> bool:
 def choose(out: str | None, jobs: Sequence[str]) -> Path:
     """The directory for a new run: the one named, which must be new or empty, or the next free name under runs/."""
     if out is None:
-        stem = Path(jobs[0]).name.split(".")[0] if jobs and jobs[0] != "-" else "stdin"
+        stem = re.sub(r"[^\w-]+", "_", Path(jobs[0]).name.split(".")[0]).strip("_") if jobs and jobs[0] != "-" else "stdin"
+        stem = stem or "jobs"  # of a pattern
         stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
         directory = Path("runs") / f"{stamp}-{stem}"
         number = 1
