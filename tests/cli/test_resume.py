@@ -52,6 +52,19 @@ def test_results_that_were_never_written_are_told_and_the_next_command_writes_th
     assert (status(tmp_path)["results_written"], status(tmp_path)["next_command"]) == (True, None)
 
 
+def test_a_job_from_standard_input_is_not_read_anew(tmp_path):
+    write_job(tmp_path, 3)
+    job = (tmp_path / "job.jsonl").read_text()
+    done = concur("run", "-", "--out", "out", "--no-live", cwd=tmp_path, stdin=job)
+    assert done.returncode == 0, done.stderr
+    kept = tmp_path / "out" / "stdin.jsonl"
+    kept.unlink()
+    refused = concur("resume", "out", "--no-live", cwd=tmp_path, stdin=job)
+    assert (refused.returncode, "has lost its stdin.jsonl" in refused.stderr, kept.exists()) == (2, True, False)
+    kept.write_text(job)
+    resumed(tmp_path)
+
+
 @pytest.mark.parametrize("was_there", [False, True])
 def test_a_run_that_never_begins_can_be_begun_in_the_same_place(was_there, tmp_path):
     if was_there:

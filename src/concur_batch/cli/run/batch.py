@@ -27,6 +27,7 @@ from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
 from concur_batch.jobs.index import entries, write_index
 from concur_batch.jobs.load import load
+from concur_batch.jobs.sources import STDIN, STDIN_FILE
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
 from concur_batch.plan import Retry, is_done
@@ -111,6 +112,7 @@ def take_up(run_dir: Path, options: Mapping[str, Any], sets: Sequence[str], *, r
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire(take_over=take_over)
         directory.refuse_lost(run_dir)
+        _refuse_lost_stdin(run_dir, saved["jobs"])
         workspaces = run_dir / directory.WORKSPACES
         tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=workspaces, begun=True)
         job = stack.enter_context(load(saved["jobs"], parts.load_options(config, tools), spool=run_dir, with_index=True))
@@ -190,6 +192,14 @@ def _run(batch: Batch, lock: RunLock) -> int:
     lock.release()
     tell(batch, outcome, code)
     return code
+
+
+def _refuse_lost_stdin(run_dir: Path, jobs: Sequence[str]) -> None:
+    """Raises RunDirectoryError where the job of a run was standard input and is there no more: what is read there now is none of it."""
+    if STDIN in jobs and not (run_dir / STDIN_FILE).exists():
+        raise RunDirectoryError(
+            f"{run_dir}: has lost its {STDIN_FILE}, the job that it read from standard input; put it back, or start a new run"
+        )
 
 
 def _check_overrides(given: Sequence[Given], saved: Mapping[str, Any]) -> None:
