@@ -135,7 +135,7 @@ class Runner:
     async def _feed(self) -> None:
         for rollout in self._plan:
             view = rollout.view(self._order)
-            lane = await self._lane_with_room(view)
+            lane = await self._lane_with_room(view, rollout.setting.model or rollout.setting.begun_with)
             if lane is None:
                 return
             self._order += 1
@@ -153,11 +153,12 @@ class Runner:
         """Whether a new agent waits for nothing but room on an engine."""
         return not self._fed and self._draining is None and len(self._agents) < self._max_agents
 
-    async def _lane_with_room(self, view: AgentView) -> Lane | None:
-        """The engine with most free committed share. None: draining."""
+    async def _lane_with_room(self, view: AgentView, model: str) -> Lane | None:
+        """The engine with most free committed share of those that list this model, or of all where none does. None: draining."""
         while self._draining is None:
             if self.starting():
-                open_lanes = [lane for lane in self._lanes if self._may_take(lane, view)]
+                listing = [lane for lane in self._lanes if lane.engine.capabilities.lists(model)] or self._lanes
+                open_lanes = [lane for lane in listing if self._may_take(lane, view, listing)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()
@@ -176,29 +177,29 @@ class Runner:
         pools = {lane.name: lane.engine.capabilities.capacity_tokens or 0 for lane in there}
         return pools if all(pools.values()) else dict.fromkeys(pools, 1)
 
-    def _may_take(self, lane: Lane, view: AgentView) -> bool:
-        """Whether this new agent may start there."""
-        if self._better_elsewhere(lane):
+    def _may_take(self, lane: Lane, view: AgentView, lanes: Sequence[Lane]) -> bool:
+        """Whether this new agent may start there, and not rather on another of these."""
+        if self._better_elsewhere(lane, lanes):
             lane.gate.pass_over()
             return False
         return lane.has_room(view)
 
-    def _better_elsewhere(self, lane: Lane) -> bool:
+    def _better_elsewhere(self, lane: Lane, lanes: Sequence[Lane]) -> bool:
         """Whether this lane should leave new agents to others even if it has room, since they stay where they start.
 
         One whose paused agents wait for new ones, as they may near the end, while another has fewer agents for its pool. And one that
         holds nobody back while others do, with as many as come to it if all fill alike: it would take all that are left.
         """
         sizes = self._sizes()
-        if lane.name not in sizes or len(sizes) == 1:
+        there = [other for other in lanes if other.name in sizes]
+        if lane not in there or len(there) == 1:
             return False
-        there = [other for other in self._lanes if other.name in sizes]
         own, begun = sizes[lane.name], lane.gate.begun
         if lane.gate.paused:
             return any(other.gate.begun * own < begun * sizes[other.name] for other in there)
         if not lane.unlimited or all(other.unlimited for other in there):
             return False
-        return begun * sum(sizes.values()) >= own * self._unfinished()
+        return begun * sum(sizes[other.name] for other in there) >= own * self._unfinished()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._agents.discard(task)

@@ -144,7 +144,7 @@ class Stage:
             Lane(
                 engine,
                 self.policy or make_policy(self.controller, self.parameters, self.max_agents, self.pool_tokens),
-                "m",
+                next(iter(engine.capabilities.models), "m"),
                 LaneOptions(wait_s=self.wait_s, attempts=3, sessions=self.sessions, priority=self.priority),
                 recorder,
                 max_agents=self.max_agents,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from simulated import core
@@ -115,3 +116,42 @@ def test_after_a_resume_those_who_wait_to_be_taken_up_are_counted_among_the_wait
     samples = [x for x in stage.records[before:] if isinstance(x, r.Sampled)]
     assert (samples[0].active, samples[0].waiting) == (2, 18)
     assert samples[-1].waiting == 0
+
+
+def listing(*models, delay_s=1.0):
+    """An engine for each, which lists that model and no other."""
+    return [
+        ScriptedEngine(turns("wait"), delay_s=delay_s, name=f"engine {i}", capabilities=Capabilities(models=(model,)))
+        for i, model in enumerate(models)
+    ]
+
+
+def where(stage, begun=0):
+    """Engine and model of each rollout that has started since then."""
+    return {x.rollout: (x.engine, x.model) for x in stage.records[begun:] if isinstance(x, r.RolloutStarted)}
+
+
+def test_a_rollout_that_names_a_model_starts_where_that_is_listed():
+    """Though the other has room; one that names none, or one that nobody lists, starts on any."""
+    names = ["b", "b:adapter", "a", "unheard of", None, None, None, None]
+    job = [replace(task, model=names[i % 8]) for i, task in enumerate(tasks(16))]
+    stage = Stage(listing("a", "b"), job, controller="fixed:3").run()
+    found = where(stage)
+    for task in job:
+        engine, model = found[f"{task.id}#0"]
+        assert model == (task.model or {"engine 0": "a", "engine 1": "b"}[engine])
+        if task.model in ("a", "b", "b:adapter"):
+            assert engine == ("engine 0" if task.model == "a" else "engine 1")
+    assert len(stage.of(r.RolloutFinished)) == 16
+
+
+def test_after_a_resume_a_rollout_goes_on_where_its_model_is():
+    """Whatever the order in which engines are named, and whichever of them has room."""
+    stage = Stage(listing("a", "b"), tasks(6)).run(after(1.5, stop))
+    before, begun = where(stage), len(stage.records)
+    assert sorted(model for _, model in before.values()) == ["a"] * 3 + ["b"] * 3
+    stage.engine = listing("b", "a")
+    stage.run()
+    again = where(stage, begun)
+    assert {rollout: model for rollout, (_, model) in again.items()} == {rollout: model for rollout, (_, model) in before.items()}
+    assert {(engine, model) for engine, model in again.values()} == {("engine 0", "b"), ("engine 1", "a")}
