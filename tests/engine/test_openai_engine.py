@@ -47,6 +47,12 @@ def with_engine(server, story, **options):
     return asyncio.run(main())
 
 
+def ended_by(error, finish_reason="error"):
+    """A completion as OpenRouter tells of a server behind it that failed."""
+    message = {"role": "assistant", "content": ""}
+    return json.dumps({"choices": [{"message": message, "finish_reason": finish_reason, "error": error}]})
+
+
 def complete(chat, *, routes=None, probe=False, **options):
     """One call against a server that chats like this; the reply and the server."""
 
@@ -145,6 +151,13 @@ def test_a_proxy_of_the_environment_does_not_concern_loopback(monkeypatch):
         (says("", 502), EngineFailed, "HTTP 502: an empty body"),
         (says("{}", 503), EngineBusy, "HTTP 503"),
         (says(captured("abort.json")), EngineBusy, "aborted the request"),
+        (says(ended_by({"code": 502, "message": "upstream died"})), EngineFailed, "ends in an error: upstream died"),
+        (says(ended_by({"code": 502, "message": "upstream died"}, finish_reason=None)), EngineFailed, "upstream died"),
+        (says(ended_by({"code": 429, "message": "slow down"}, finish_reason="stop")), EngineBusy, "slow down"),
+        (says(ended_by("upstream died")), EngineFailed, "ends in an error: upstream died"),
+        (says(ended_by(None)), EngineFailed, "expected a chat completion, but got"),
+        (says('{"error": {"code": "503", "message": "no provider"}}'), EngineBusy, "ends in an error: no provider"),
+        (says('{"error": {"code": 400, "message": "odd"}, "choices": []}'), EngineFailed, "ends in an error: odd"),
         (says(captured("too_long.json"), 400), ContextLengthExceeded, "16384 tokens"),
         (says('{"error": {"message": "no model `x`"}}', 404), EngineRefused, "no model `x`"),
     ],
@@ -155,6 +168,10 @@ def test_classes_what_goes_wrong(chat, kind, text):
     assert type(caught.value) is kind
     assert text in str(caught.value)
     assert str(caught.value).startswith("http://127.0.0.1:")
+
+
+def test_an_error_that_is_none_ends_no_reply():
+    assert complete(says(ended_by(None, finish_reason="stop")))[0].finish_reason == "stop"
 
 
 def test_passes_on_how_long_to_wait():

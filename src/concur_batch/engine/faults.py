@@ -55,6 +55,26 @@ def unreadable(body: bytes, where: str, expected: str, wrong: str | None = None)
     return EngineFailed(f"{where}: expected {expected}, but got {describe(body)}")
 
 
+def failure_told(body: bytes, where: str) -> EngineError | None:
+    """The error that a reply with a good status tells, of itself or of its choice; None where it tells none.
+
+    Routers such as OpenRouter pass on so what went wrong behind them.
+    """
+    try:
+        data: Any = msgspec.json.decode(body)
+    except NO_JSON:
+        return None
+    choices = data.get("choices") if isinstance(data, dict) else None
+    for holder in (data, choices[0] if isinstance(choices, list) and choices else None):
+        error = holder.get("error") if isinstance(holder, dict) else None
+        if error:
+            said = _said({"error": error})
+            text = f"{where}: a reply that ends in an error: {said[0] if said else describe(body)}"
+            code = error.get("code") if isinstance(error, dict) else None
+            return EngineBusy(text) if str(code) in map(str, _BUSY) else EngineFailed(text)
+    return None
+
+
 def room_for_completion(body: bytes) -> int | None:
     """`max_tokens` that would have fitted, where the prompt does and only prompt + completion does not; else None. Where the
     completion alone is too long, as much as the server gives to any prompt.
@@ -117,6 +137,10 @@ def _told(body: bytes) -> tuple[str, str | None]:
         data: Any = msgspec.json.decode(body)
     except NO_JSON:
         return describe(body), None
+    return _said(data) or (describe(body), None)
+
+
+def _said(data: Any) -> tuple[str, str | None] | None:
     if isinstance(data, dict):
         error = data.get("error", data)
         if isinstance(error, str):
@@ -126,4 +150,4 @@ def _told(body: bytes) -> tuple[str, str | None]:
             code = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
             if message:
                 return (message if isinstance(message, str) else str(message)), code if isinstance(code, str) else None
-    return describe(body), None
+    return None

@@ -11,7 +11,7 @@ from typing import Any
 
 from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
-from concur_batch.engine.faults import fault, is_about_length, room_for_completion, unreadable
+from concur_batch.engine.faults import failure_told, fault, is_about_length, room_for_completion, unreadable
 from concur_batch.engine.helps import plainer, refused_fields
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.readings import Readings
@@ -122,8 +122,9 @@ class OpenAIEngine:
         if answer.status >= 300:
             raise fault(answer.status, answer.headers, answer.body, self._where)
         reply = read_reply(answer.body, request.request_id)
-        if reply is None:
-            raise unreadable(answer.body, self._where, "a chat completion", wrong_field(answer.body))
+        if reply is None or reply.finish_reason == "error":
+            told = failure_told(answer.body, self._where)
+            raise told or unreadable(answer.body, self._where, "a chat completion", wrong_field(answer.body))
         if reply.finish_reason == "abort":
             raise EngineBusy(f"{self._where}: the server aborted the request")
         if reply.cached_tokens is not None:

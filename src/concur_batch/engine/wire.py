@@ -71,6 +71,7 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: str | None = None
+    error: Any = None  # OpenRouter: what went wrong at the server behind it
     logprobs: Any = None
     prompt_token_ids: msgspec.Raw = _ABSENT
     response_token_ids: msgspec.Raw = _ABSENT
@@ -122,7 +123,7 @@ _text = msgspec.json.Decoder(str)
 
 
 def read_reply(body: bytes, request_id: str) -> Reply | None:
-    """The reply in a chat completion; None where the bytes are not one. `finish_reason` may be `abort`: no answer."""
+    """The reply in a chat completion; None where the bytes are not one. `finish_reason` may be `abort` or `error`: no answer."""
     try:
         completion = _decoder.decode(body)
         if not completion.choices:
@@ -134,7 +135,9 @@ def read_reply(body: bytes, request_id: str) -> Reply | None:
     cached = prompt_details.cached_tokens if prompt_details is not None else None
     reasoning = usage.reasoning_tokens or (completion_details.reasoning_tokens if completion_details else None)
     finish_reason = choice.finish_reason or "stop"
-    if choice.message.tool_calls and finish_reason == "stop":
+    if choice.error:
+        finish_reason = "error"
+    elif choice.message.tool_calls and finish_reason == "stop":
         finish_reason = "tool_calls"
     return Reply(
         message=_message(choice.message, _all_calls(body) if choice.message.tool_calls else [], request_id),
