@@ -28,6 +28,13 @@ def nested(message, **fields):
         (400, nested("tools[0].function.name exceeds the maximum allowed length of 64"), EngineRefused, "length of 64"),
         (400, nested("The decoder prompt (length 9) is longer than the maximum model length of 8"), ContextLengthExceeded, "9"),
         (400, b'{"message": "Duplicate request ID detected: x"}', EngineBusy, "Duplicate"),
+        (
+            400,
+            b'{"statusCode": 400, "error": "Bad Request", "message": "maximum context length is 4096 tokens"}',
+            ContextLengthExceeded,
+            "HTTP 400: maximum context length",
+        ),
+        (400, b'{"statusCode": 400, "error": "Bad Request", "message": ["a", "b"]}', EngineRefused, "HTTP 400: Bad Request"),
         (401, b'{"error": "Unauthorized"}', EngineRefused, "set CONCUR_API_KEY, SGLANG_API_KEY or OPENAI_API_KEY"),
         (404, nested("The model `x` does not exist."), EngineRefused, "The model `x` does not exist."),
         (404, HTML.encode(), EngineRefused, "an HTML page ('It works!')"),

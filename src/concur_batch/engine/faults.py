@@ -143,8 +143,8 @@ def _told(body: bytes) -> tuple[str, str | None]:
 def _said(data: Any) -> tuple[str, str | None] | None:
     if isinstance(data, dict):
         error = data.get("error", data)
-        if isinstance(error, str):
-            return error, None
+        if isinstance(error, str):  # with a `message` beside it, only the name of the status
+            return data["message"] if isinstance(data.get("message"), str) else error, None
         if isinstance(error, dict):
             message = error.get("message") or error.get("detail")
             code = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
