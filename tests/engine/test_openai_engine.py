@@ -3,6 +3,7 @@ import json
 import socket
 
 import pytest
+from aiohttp import web
 from chat_server import (
     DEEP,
     HTML,
@@ -25,6 +26,7 @@ from concur_batch.errors import ContextLengthExceeded, EngineBusy, EngineDown, E
 from concur_batch.task import ScriptedTurn
 
 GOOD = says(captured("chat_warm.json"))
+TGI = '{"error": "`inputs` tokens + `max_new_tokens` must be <= 1000"}'
 
 
 def unused_port():
@@ -269,6 +271,34 @@ def test_aborts_by_request_id():
 
     server = with_engine(ChatServer(hangs, sglang_routes()), story)
     assert {body["rid"] for _, body in server.told} == {server.bodies[0]["rid"]}
+
+
+def test_what_is_sent_again_within_an_attempt_has_an_id_of_its_own():
+    """SGLang 0.5.11 to 0.5.13 keep the id of a request that they refuse, and call the next one with it a duplicate."""
+    seen, answering = set(), in_turn(says(captured("too_long_sum.json"), 400), says(TGI, 400), hangs)
+
+    async def remembers(http):
+        rid = (await http.json())["rid"]
+        if rid in seen:
+            return web.json_response({"message": f"Duplicate request ID detected: {rid}"}, status=400)
+        seen.add(rid)
+        return await answering(http)
+
+    async def story(engine, server):
+        await engine.probe()
+        bounded = request(sampling={"max_tokens": 12000}, bound_is_ours=True)
+        task = asyncio.create_task(engine.complete(bounded))
+        async with asyncio.timeout(20):
+            while len(server.bodies) < 3:
+                await asyncio.sleep(0.01)
+        await engine.abort("t#0/1")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return server
+
+    server = with_engine(ChatServer(remembers, sglang_routes()), story)
+    assert [body.get("max_tokens") for body in server.bodies] == [12000, 6364, None]
+    assert {body["rid"] for _, body in server.told} == {server.bodies[-1]["rid"]}
 
 
 def test_request_ids_of_two_runs_differ():

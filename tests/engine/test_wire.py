@@ -16,20 +16,20 @@ def completion(message, finish_reason="stop", **fields):
 
 def test_a_plain_server_gets_plain_fields():
     asked = request(session_id="s", priority=3, turn=TURN, sampling={"temperature": 0, "stream": True})
-    body = chat_body(asked, Capabilities(), "rid")
+    body = chat_body(asked, Capabilities())
     assert body == {"model": "tiny", "messages": asked.messages, "temperature": 0}
 
 
 def test_sglang_gets_what_it_understands():
     asked = request(session_id="s", priority=3, turn=TURN, tools=[{"type": "function"}])
     can = Capabilities(kind="sglang", abort=True, session_close=True, priority=True)
-    body = chat_body(asked, can, "rid")
-    assert body.keys() == {"model", "messages", "tools", "rid", "session_id", "priority"}
-    assert chat_body(asked, Capabilities(kind="sglang", abort=True), "rid").keys() == {"model", "messages", "tools", "rid"}
+    body = chat_body(asked, can)
+    assert body.keys() == {"model", "messages", "tools", "session_id", "priority"}
+    assert chat_body(asked, Capabilities(kind="sglang", abort=True)).keys() == {"model", "messages", "tools"}
 
 
 def test_our_own_simulator_gets_the_turn():
-    body = chat_body(request(turn=TURN), Capabilities(kind="sim"), "rid")
+    body = chat_body(request(turn=TURN), Capabilities(kind="sim"))
     where = {"rollout": "t#0", "step": 1}
     assert body["concur_turn"] == {"tokens": 7, "tool_calls": [{"name": "look", "arguments": {}}], **where}
 

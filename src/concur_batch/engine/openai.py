@@ -6,8 +6,10 @@ import asyncio
 import itertools
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 from concur_batch.engine.address import parse_address
 from concur_batch.engine.base import Capabilities, EngineStats, Reply, Request
@@ -22,6 +24,8 @@ from concur_batch.errors import EngineBusy, EngineError, EngineFailed
 _log = logging.getLogger(__name__)
 
 _CONTROL_TIMEOUT_S = 2.0  # abort, close: help that must not hold anybody up
+
+_Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[Answer]]
 
 
 class OpenAIEngine:
@@ -63,7 +67,7 @@ class OpenAIEngine:
         # one run's session would give away the KV of the other's.
         self._nonce = secrets.token_hex(4)
         self._calls = itertools.count(1)
-        self._rids: dict[str, str] = {}  # request_id -> rid, of the calls in flight
+        self._rids: dict[str, str] = {}  # request_id -> rid of what was sent last, of the calls in flight
         self._aborts: set[asyncio.Task[None]] = set()
         self._tells_cached = False  # a reply has told its cached tokens
         self._refused: set[str] = set()  # fields that a call had to be sent without
@@ -91,32 +95,36 @@ class OpenAIEngine:
         asked for is left out where it is refused all the same.
         """
         can = self._capabilities
-        rid = f"{self._nonce}-{next(self._calls)}-{request.request_id}"
-        body = chat_body(request, can, rid)
+        body = chat_body(request, can)
         if "session_id" in body:
             body["session_id"] = self._session(body["session_id"])
         if self._refused:
             body = plainer(body, self._refused)
-        self._rids[request.request_id] = rid
+        send = partial(self._send, request.request_id)
         try:
             async with asyncio.timeout(self._request_timeout_s):
-                answer = await self._transport.chat(body)
+                answer = await send(body)
                 if answer.status >= 400 and (refused := refused_fields(answer.status, answer.body, body)):
                     body = plainer(body, refused)
-                    answer = await self._send_plainer(body, refused, answer)
+                    answer = await self._send_plainer(send, body, refused, answer)
                 if answer.status == 400:
-                    answer = await self._send_shortened(body, answer)
+                    answer = await _send_shortened(send, body, answer)
                 if request.bound_is_ours and is_about_length(answer.status, answer.body):
-                    answer = await self._transport.chat({key: body[key] for key in body if key != "max_tokens"})
+                    answer = await send({key: body[key] for key in body if key != "max_tokens"})
         except TimeoutError:
-            await self._abort_rid(rid)
+            await self.abort(request.request_id)
             raise EngineFailed(f"{self._where}: no reply within {self._request_timeout_s:g} s") from None
         except asyncio.CancelledError:
-            await self._abort_rid(rid)
+            await self.abort(request.request_id)
             raise
         finally:
             self._rids.pop(request.request_id, None)
         return self._read(answer, request)
+
+    async def _send(self, request_id: str, body: dict[str, Any]) -> Answer:
+        """Send under an id that no other has had: SGLang 0.5.11 to 0.5.13 take that of a request which they refused for a duplicate."""
+        rid = self._rids[request_id] = f"{self._nonce}-{next(self._calls)}-{request_id}"
+        return await self._transport.chat({**body, "rid": rid} if self._capabilities.abort else body)
 
     def _read(self, answer: Answer, request: Request) -> Reply:
         if answer.status >= 300:
@@ -133,32 +141,17 @@ class OpenAIEngine:
             return replace(reply, cached_tokens=0)
         return reply
 
-    async def _send_plainer(self, body: dict[str, Any], refused: list[str], refusal: Answer) -> Answer:
+    async def _send_plainer(self, send: _Send, body: dict[str, Any], refused: list[str], refusal: Answer) -> Answer:
         """Send again, once, without the fields that the refusal names. Where that is taken, they are left out from now on; else
         they may not have been to blame: a refusal can quote a request that is wrong in another place.
         """
-        answer = await self._transport.chat(body)
+        answer = await send(body)
         if answer.status < 300 and not self._refused.issuperset(refused):
             told = fault(refusal.status, refusal.headers, refusal.body, self._where)
             _log.warning("left out from now on: %s; it was refused: %s", ", ".join(refused), told)
             self._refused.update(refused)
             self._capabilities = _without(self._capabilities, self._refused)
         return answer
-
-    async def _send_shortened(self, body: dict[str, Any], refusal: Answer) -> Answer:
-        """Send again where only prompt + completion was too long; else the refusal stands. SGLang may refuse twice: it looks at
-        what is asked for before it counts the prompt.
-        """
-        field = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
-        for _ in range(2):
-            asked, room = body.get(field), room_for_completion(refusal.body)
-            if room is None or (isinstance(asked, int) and room >= asked):
-                break
-            body = {**body, field: room}
-            refusal = await self._transport.chat(body)
-            if refusal.status != 400:
-                break
-        return refusal
 
     async def stats(self) -> EngineStats:
         """One reading. Raises EngineError where none came."""
@@ -214,6 +207,22 @@ class OpenAIEngine:
                 await self._transport.ask("POST", path, body)
         except (EngineError, TimeoutError):
             pass  # a help, not a duty: the server lets go of it by itself later
+
+
+async def _send_shortened(send: _Send, body: dict[str, Any], refusal: Answer) -> Answer:
+    """Send again where only prompt + completion was too long; else the refusal stands. SGLang may refuse twice: it looks at
+    what is asked for before it counts the prompt.
+    """
+    field = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
+    for _ in range(2):
+        asked, room = body.get(field), room_for_completion(refusal.body)
+        if room is None or (isinstance(asked, int) and room >= asked):
+            break
+        body = {**body, field: room}
+        refusal = await send(body)
+        if refusal.status != 400:
+            break
+    return refusal
 
 
 def _without(can: Capabilities, refused: set[str]) -> Capabilities:

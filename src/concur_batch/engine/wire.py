@@ -14,8 +14,8 @@ from concur_batch.engine.faults import NO_JSON
 from concur_batch.task import Message, ScriptedTurn
 
 
-def chat_body(request: Request, capabilities: Capabilities, rid: str) -> dict[str, Any]:
-    """The request body. Fields that only SGLang knows (`rid`, `session_id`, `priority`) go only where they are understood."""
+def chat_body(request: Request, capabilities: Capabilities) -> dict[str, Any]:
+    """The request body but for its `rid`. Fields that only SGLang knows (`session_id`, `priority`) go only where they are understood."""
     body: dict[str, Any] = {"model": request.model, "messages": request.messages}
     if request.tools:
         body["tools"] = request.tools
@@ -23,8 +23,6 @@ def chat_body(request: Request, capabilities: Capabilities, rid: str) -> dict[st
         body.update(request.sampling)
         body.pop("stream", None)  # a stream costs ten times the CPU, and nobody here watches it
         body.pop("stream_options", None)
-    if capabilities.abort:
-        body["rid"] = rid
     if capabilities.session_close and request.session_id is not None:
         body["session_id"] = request.session_id
     if capabilities.priority and request.priority is not None:
