@@ -50,6 +50,37 @@ def test_it_is_lowered_where_it_is_more_than_any_prompt_leaves():
     assert asked(too_large, too_long, too_long, GOOD, most=200_000) == ([200_000, 16384, 6364], ContextLengthExceeded)
 
 
+def vllm(prompt, context=4096):
+    """As vLLM checks: what is asked for before the prompt is counted, and that no further than need be."""
+
+    async def answer(http):
+        most = (await http.json()).get("max_tokens", 0)
+        if most > context:
+            told = f"max_tokens={most}cannot be greater than max_model_len=max_total_tokens={context}. Please request fewer."
+        elif prompt > context - most:
+            told = (
+                f"You passed {context - most + 1} input tokens and requested {most} output tokens. However, the model's context "
+                f"length is only {context} tokens, resulting in a maximum input length of {context - most} tokens."
+            )
+        else:
+            return await GOOD(http)
+        return await says(json.dumps({"error": {"message": told, "type": "BadRequestError", "code": 400}}), 400)(http)
+
+    return answer
+
+
+def test_it_is_halved_where_the_prompt_is_not_counted():
+    assert asked(vllm(100), most=4050) == ([4050, 2024], None)
+    assert asked(vllm(100), most=5000) == ([5000, 2047], None)
+    assert asked(vllm(3500), most=4050) == ([4050, 2024, 1011, 504], None)
+    assert asked(vllm(4096), most=4050) == ([4050, 2024, 1011, 504, 251], ContextLengthExceeded)
+
+
+@pytest.mark.parametrize("most", [4050, 5000])
+def test_a_bound_of_ours_is_not_halved_as_the_reply_may_go_further_without(most):
+    assert asked(vllm(100), most=most, bound_is_ours=True) == ([most, None], None)
+
+
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_bound_of_ours_is_left_out_where_it_is_refused(status):
     refusal = says(TGI, status)

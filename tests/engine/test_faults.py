@@ -103,6 +103,31 @@ def test_reads_retry_after_without_a_clock(headers, seconds):
             32766,
         ),
         ("This model's maximum context length is 8192 tokens. However, your request has 9000 input tokens.", None),
+        (
+            (
+                "You passed 97 input tokens and requested 4000 output tokens. However, the model's context length is only 4096 "
+                "tokens, resulting in a maximum input length of 96 tokens. Please reduce the length of the input prompt. "
+                "(parameter=input_tokens, value=97)"
+            ),
+            1999,
+        ),
+        (
+            (
+                "You passed 90000 input characters and requested 4000 output tokens. However, the model's context length is only "
+                "4096 tokens, resulting in a maximum input length of 96 tokens (at most 1536 characters)."
+            ),
+            1999,
+        ),
+        (
+            (
+                "You passed 4097 input tokens and requested 0 output tokens. However, the model's context length is only 4096 tokens, "
+                "resulting in a maximum input length of 4096 tokens."
+            ),
+            None,
+        ),
+        ("max_tokens=8000cannot be greater than max_model_len=max_total_tokens=4096. Please request fewer output tokens.", 2047),
+        ("max_completion_tokens=8000 cannot be greater than max_model_len=4096. Please request fewer output tokens.", 2047),
+        ("truncate_prompt_tokens=100 cannot be greater than max_model_len - max_tokens = 96.", None),
         ("max_new_tokens must be at least 0, got -1.", None),
         ("max_completion_tokens is too large: 200000.This model supports at most 131072 completion tokens.", 131072),
         (

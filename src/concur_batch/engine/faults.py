@@ -25,6 +25,9 @@ _CONTEXT = re.compile(
 _CONTEXT_TOKENS = re.compile(r"maximum context length (?:is|of) (\d+)")
 _PROMPT_TOKENS = re.compile(r"(at least )?(\d+) (?:tokens from the input|in (?:the|your) (?:messages|prompt)|input tokens)")
 _MOST_COMPLETION_TOKENS = re.compile(r"is too large: \d+\. ?This model supports at most (\d+) completion tokens")
+# vLLM, in two forms: one of a prompt that it has cut to the longest that would fit, and a token; one of any prompt at all.
+_LONGEST_PROMPT = re.compile(r"context length is only (\d+) tokens, resulting in a maximum input length of (\d+) tokens")
+_MORE_THAN_CONTEXT = re.compile(r"max_\w*tokens=\d+ ?cannot be greater than \w+=(?:\w+=)?(\d+)")
 _LENGTH = re.compile(r"max_\w*tokens|context", re.IGNORECASE)
 _TITLE = re.compile(r"<title>\s*([^<]{1,80})", re.IGNORECASE)
 
@@ -75,23 +78,27 @@ def failure_told(body: bytes, where: str) -> EngineError | None:
     return None
 
 
-def room_for_completion(body: bytes) -> int | None:
+def room_for_completion(body: bytes, *, guess: bool = True) -> int | None:
     """`max_tokens` that would have fitted, where the prompt does and only prompt + completion does not; else None. Where the
     completion alone is too long, as much as the server gives to any prompt.
 
-    Understands SGLang, vLLM (old and new) and OpenAI. vLLM may stop counting at the limit ("at least"): then half of what
-    seems left is offered, since the true prompt may be longer.
+    Understands SGLang, vLLM (old and new) and OpenAI. vLLM may stop counting at the limit ("at least"), or not count at all: then
+    half of what seems left is offered, since the true prompt may be longer; not so where no `guess` is wanted.
     """
     told, _ = _told(body)
-    most = _MOST_COMPLETION_TOKENS.search(told)
-    if most is not None:
+    if (most := _MOST_COMPLETION_TOKENS.search(told)) is not None:
         return int(most[1]) or None
-    context, prompt = _CONTEXT_TOKENS.search(told), _PROMPT_TOKENS.search(told)
-    if context is None or prompt is None:
+    if (longest := _LONGEST_PROMPT.search(told)) is not None:
+        context, prompt, at_least = int(longest[1]), int(longest[2]) + 1, True
+    elif (more := _MORE_THAN_CONTEXT.search(told)) is not None:
+        context, prompt, at_least = int(more[1]), 1, True
+    elif (sums := _CONTEXT_TOKENS.search(told)) is not None and (counted := _PROMPT_TOKENS.search(told)) is not None:
+        context, prompt, at_least = int(sums[1]), int(counted[2]), counted[1] is not None
+    else:
         return None
-    room = int(context[1]) - int(prompt[2]) - 1  # some releases of SGLang want the sum to stay below the limit
-    if prompt[1]:
-        room //= 2
+    room = context - prompt - 1  # some releases of SGLang want the sum to stay below the limit
+    if at_least:
+        room = room // 2 if guess else 0
     return room if room > 0 else None
 
 

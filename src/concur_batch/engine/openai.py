@@ -24,6 +24,7 @@ from concur_batch.errors import EngineBusy, EngineError, EngineFailed
 _log = logging.getLogger(__name__)
 
 _CONTROL_TIMEOUT_S = 2.0  # abort, close: help that must not hold anybody up
+_SHORTENINGS = 4  # a reply is halved down to a sixteenth where the server does not tell how long the prompt is
 
 _Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[Answer]]
 
@@ -108,7 +109,7 @@ class OpenAIEngine:
                     body = plainer(body, refused)
                     answer = await self._send_plainer(send, body, refused, answer)
                 if answer.status == 400:
-                    answer = await _send_shortened(send, body, answer)
+                    answer = await _send_shortened(send, body, answer, guess=not request.bound_is_ours)
                 if request.bound_is_ours and is_about_length(answer.status, answer.body):
                     answer = await send({key: body[key] for key in body if key != "max_tokens"})
         except TimeoutError:
@@ -209,13 +210,13 @@ class OpenAIEngine:
             pass  # a help, not a duty: the server lets go of it by itself later
 
 
-async def _send_shortened(send: _Send, body: dict[str, Any], refusal: Answer) -> Answer:
+async def _send_shortened(send: _Send, body: dict[str, Any], refusal: Answer, *, guess: bool) -> Answer:
     """Send again where only prompt + completion was too long; else the refusal stands. SGLang may refuse twice: it looks at
-    what is asked for before it counts the prompt.
+    what is asked for before it counts the prompt. `guess`: also where the length of the prompt is not told.
     """
     field = "max_completion_tokens" if "max_completion_tokens" in body else "max_tokens"
-    for _ in range(2):
-        asked, room = body.get(field), room_for_completion(refusal.body)
+    for _ in range(_SHORTENINGS):
+        asked, room = body.get(field), room_for_completion(refusal.body, guess=guess)
         if room is None or (isinstance(asked, int) and room >= asked):
             break
         body = {**body, field: room}
