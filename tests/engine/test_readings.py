@@ -8,7 +8,7 @@ from concur_batch.engine.readings import Readings
 from concur_batch.errors import EngineError, EngineFailed
 
 
-def read(routes, *times, drop=(), **options):
+def read(routes, *times, **options):
     """Probe, then read at these times (seconds); the readings and what was asked after the probe."""
 
     async def main():
@@ -16,8 +16,6 @@ def read(routes, *times, drop=(), **options):
             engine = OpenAIEngine(server.url, **options)
             try:
                 can = await engine.probe()
-                for path in drop:
-                    del server._routes[path]
                 del server.paths[:]
                 readings = Readings(engine._transport, can, engine.name, 5.0)
                 return [await readings.read(now) for now in times], server.paths
@@ -44,6 +42,44 @@ def test_metrics_that_fail_are_left_out_rather_than_repeated():
     assert second.locked == 0.9938
 
 
+def test_metrics_that_hang_cost_no_loads_and_are_not_asked_each_time(monkeypatch):
+    monkeypatch.setattr("concur_batch.engine.readings._METRICS_S", 0.05)
+    routes = sglang_routes()
+    routes["/metrics"] = in_turn(routes["/metrics"], routes["/metrics"], hangs, routes["/metrics"])
+    stats, paths = read(routes, 0.0, 5.0, 10.0, 34.9, 35.0)
+    assert [reading.resident is None for reading in stats] == [False, True, True, True, False]
+    assert {reading.locked for reading in stats} == {0.9938}
+    assert paths.count("/metrics") == 3
+
+
+def test_metrics_whose_reader_gave_up_do_not_pass_for_new_ones():
+    async def main():
+        routes = sglang_routes()
+        asked = asyncio.Event()
+
+        async def waits(http):
+            asked.set()
+            return await hangs(http)
+
+        routes["/metrics"] = in_turn(routes["/metrics"], routes["/metrics"], waits)
+        async with ChatServer(routes=routes) as server:
+            engine = OpenAIEngine(server.url)
+            try:
+                readings = Readings(engine._transport, await engine.probe(), engine.name, 5.0)
+                first = await readings.read(0.0)
+                second = asyncio.create_task(readings.read(5.0))
+                await asked.wait()
+                second.cancel()
+                return first.resident, await asyncio.gather(second, return_exceptions=True), await readings.read(5.1)
+            finally:
+                await engine.aclose()
+
+    resident, (given_up,), third = asyncio.run(main())
+    assert resident is not None
+    assert isinstance(given_up, asyncio.CancelledError)
+    assert third.resident is None
+
+
 def test_metrics_stand_in_for_loads():
     routes = sglang_routes()
     del routes["/v1/loads"]
@@ -60,6 +96,17 @@ def test_old_loads_stand_in_for_new_ones():
     (first, _), paths = read(routes, 0.0, 1.0)
     assert (first.locked, first.running_requests, first.epoch) == (0.25, 4, 1.0)
     assert paths[-1] == "/get_load"
+
+
+def test_loads_that_were_not_there_once_are_asked_for_again():
+    routes = sglang_routes()
+    del routes["/metrics"]
+    loads, old = routes["/v1/loads"], says('[{"dp_rank": 0, "num_reqs": 4, "num_waiting_reqs": 0, "num_tokens": 5000}]')
+    routes["/v1/loads"] = in_turn(loads, loads, says("default backend", 404), loads)
+    stats, _ = read(routes | {"/get_load": old}, 0.0, 1.0, 2.0)
+    assert [reading.locked for reading in stats] == [0.9938, 0.25, 0.9938]
+    with pytest.raises(EngineError, match="404"):
+        read(routes | {"/v1/loads": in_turn(loads, says("", 404))}, 0.0)
 
 
 def test_other_servers_tell_nothing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from concur_batch.engine.base import Capabilities, EngineStats
@@ -10,6 +11,9 @@ from concur_batch.engine.probe import GET_LOAD, LOADS, METRICS, read_json
 from concur_batch.engine.statistics import from_get_load, from_loads, from_metrics
 from concur_batch.engine.transport import Answer, Transport
 from concur_batch.errors import EngineError
+
+_METRICS_S = 2.0  # for /metrics beside /v1/loads: less than whoever reads has for both
+_HUNG = 6  # intervals in which a /metrics that took longer is left alone: each such question holds a reading up
 
 
 class Readings:
@@ -22,7 +26,6 @@ class Readings:
         self._can = can
         self._where = where
         self.metrics_interval_s = metrics_interval_s
-        self._old_loads = False  # /get_load in place of /v1/loads
         self._metrics: EngineStats | None = None
         self._metrics_due = 0.0
 
@@ -35,12 +38,11 @@ class Readings:
         return EngineStats(capacity_tokens=self._can.capacity_tokens)
 
     async def _loads(self, now: float) -> EngineStats:
-        answer = await self._transport.ask("GET", GET_LOAD if self._old_loads else LOADS)
-        if answer.status == 404 and not self._old_loads:
-            self._old_loads = True
+        answer = await self._transport.ask("GET", LOADS)
+        if old := answer.status == 404:  # as in releases up to 0.5.8; each time anew, as a proxy may say so once
             answer = await self._transport.ask("GET", GET_LOAD)
         data = self._json(answer)
-        stats = from_get_load(data, self._can.capacity_tokens) if self._old_loads else from_loads(data)
+        stats = from_get_load(data, self._can.capacity_tokens) if old else from_loads(data)
         if stats is None:
             raise unreadable(answer.body, self._where, "the loads of an SGLang server")
         if stats.capacity_tokens is None:
@@ -53,10 +55,14 @@ class Readings:
     async def _sometimes_metrics(self, now: float) -> EngineStats | None:
         if now >= self._metrics_due:
             self._metrics_due = now + self.metrics_interval_s
+            self._metrics = None  # if none comes: an old reading would pass for a new one
             try:
-                self._metrics = await self._from_metrics()
+                async with asyncio.timeout(_METRICS_S):
+                    self._metrics = await self._from_metrics()
             except EngineError:
-                self._metrics = None  # an old reading would pass for a new one
+                pass
+            except TimeoutError:
+                self._metrics_due = now + _HUNG * self.metrics_interval_s
         return self._metrics
 
     async def _from_metrics(self) -> EngineStats:
