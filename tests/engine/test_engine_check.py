@@ -77,6 +77,19 @@ def test_a_report_that_is_only_said_to_be_on():
     assert "measured" not in found
 
 
+def test_a_bound_under_a_name_that_the_model_does_not_take():
+    told = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+    answer = caching()
+
+    async def chat(http):
+        if "max_tokens" in await http.json():
+            return web.json_response({"error": {"message": told, "code": "unsupported_parameter"}}, status=400)
+        return await answer(http)
+
+    facts, found, _ = check({}, chat)
+    assert (facts.turns_failed, found["measured"].state) == ("", "ok")
+
+
 def test_no_statistics_at_all():
     routes = sglang_routes()
     del routes["/metrics"], routes["/v1/loads"]

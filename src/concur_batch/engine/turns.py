@@ -73,7 +73,13 @@ async def _two(engine: Engine, model: str, page_size: int, busy_s: float) -> Tur
     def request(step: int) -> Request:
         rollout = f"concur-check-{nonce}"
         return Request(
-            rollout=rollout, step=step, request_id=f"{rollout}/{step}", model=model, messages=list(history), sampling=sampling
+            rollout=rollout,
+            step=step,
+            request_id=f"{rollout}/{step}",
+            model=model,
+            messages=list(history),
+            sampling=sampling,
+            bound_is_ours=True,
         )
 
     first = await unless_busy(lambda: engine.complete(request(1)), busy_s)
