@@ -44,6 +44,12 @@ def test_addresses():
     assert plan(host="node7").url == "http://node7:30000"
 
 
+def test_a_certificate_makes_it_https():
+    for extra in (["--ssl-certfile", "c.pem", "--ssl-keyfile", "k.pem"], ["--ssl-certfile=c.pem"]):
+        assert plan(*extra).url == "https://127.0.0.1:30000"
+    assert plan("--ssl-keyfile", "k.pem").url == "http://127.0.0.1:30000"
+
+
 def test_no_session_cache_where_it_cannot_be():
     assert SESSION_CACHE not in plan(session_cache=False).arguments
     assert SESSION_CACHE not in plan("--disable-radix-cache").arguments

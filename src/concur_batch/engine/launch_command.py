@@ -59,11 +59,12 @@ def start(
     added = tuple(
         flag for flag in RECOMMENDED if flag in known and given(extra, flag) is None and (sessions or flag != SESSION_CACHE)
     )
+    scheme = "https" if given(extra, "--ssl-certfile") else "http"
     where = given(extra, "--host") or host
     where = _ANY_ADDRESS.get(where, f"[{where}]" if ":" in where else where)
     return Start(
         arguments=[*arguments, *added, *extra],
-        url=f"http://{where}:{given(extra, '--port') or port}",
+        url=f"{scheme}://{where}:{given(extra, '--port') or port}",
         api_key=given(extra, "--api-key") or None,
         added=added,
     )
