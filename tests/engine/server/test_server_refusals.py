@@ -53,6 +53,7 @@ def test_an_id_that_is_in_flight():
         b"",
         b"5",
         b"\xff",
+        b'{"messages": [{"role": "user", "content": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
         {"model": "tiny"},
         chat(session_id=5),
         chat(max_tokens="many"),

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 from starlette.requests import Request
 
+from concur_batch.engine.faults import NO_JSON
 from concur_batch.engine.server.problems import Problem
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ async def read(request: Request, kind: type[T], *, json_only: bool = False) -> T
         raise malformed("Unsupported Media Type: Only 'application/json' is allowed")
     try:
         return msgspec.json.decode(await request.body(), type=kind, strict=False)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # msgspec.ValidationError is one
+    except NO_JSON as error:  # msgspec.ValidationError is one
         raise malformed(str(error)) from None
 
 
