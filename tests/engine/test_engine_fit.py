@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 from aiohttp import web
-from chat_server import ChatServer, captured, in_turn, says, sglang_routes
+from chat_server import ChatServer, captured, hangs, in_turn, says, sglang_routes
 
 from concur_batch.engine.fit import fit
-from concur_batch.errors import EngineDown, EngineError, EngineRefused, InputError
+from concur_batch.errors import EngineDown, EngineError, EngineRefused, EngineSilent, InputError
 from concur_batch.sim.cost import FittedCost
 from concur_batch.sim.profile import profile_from_table, profile_to_toml
 
@@ -184,6 +184,14 @@ def test_servers_that_cannot_be_fitted(routes, kind, told):
     assert isinstance(error, kind)
     assert told in str(error)
     assert "\n" not in str(error)
+
+
+def test_a_server_that_hangs_when_asked_again_what_it_is(monkeypatch):
+    monkeypatch.setattr("concur_batch.engine.fit._PROBE_TIMEOUT_S", 0.2)
+    routes = sglang_routes()
+    error = refusal(routes | {"/server_info": in_turn(routes["/server_info"], hangs)})
+    assert isinstance(error, EngineSilent)
+    assert "no answer to /server_info within 0.2 s" in str(error)
 
 
 def test_nobody_there():

@@ -16,7 +16,7 @@ from concur_batch.engine.base import Capabilities
 from concur_batch.engine.fit_load import BUSY_S, Load
 from concur_batch.engine.probe import probe, read_json
 from concur_batch.engine.transport import Transport
-from concur_batch.errors import EngineError, InputError
+from concur_batch.errors import EngineError, EngineSilent, InputError
 from concur_batch.sim.fit import DecodePoint, Fit, PrefillPoint, fit_cost
 from concur_batch.sim.fit_plan import Limits, bursts, conversations
 from concur_batch.sim.pool import max_running_requests
@@ -72,7 +72,11 @@ async def _fit(transport: Transport, where: str, report: Callable[[str], None], 
 async def _server_info(transport: Transport, where: str, can: Capabilities) -> dict[str, Any]:
     if can.kind == "openai":
         raise InputError(f"{where} is not SGLang: a profile is fitted to what SGLang tells in /server_info and /v1/loads")
-    info = read_json(await transport.ask("GET", "/server_info"))
+    try:
+        async with asyncio.timeout(_PROBE_TIMEOUT_S):
+            info = read_json(await transport.ask("GET", "/server_info"))
+    except TimeoutError:
+        raise EngineSilent(f"{where}: no answer to /server_info within {_PROBE_TIMEOUT_S:g} s") from None
     if not isinstance(info, dict):
         raise InputError(f"{where}: this release of SGLang has no /server_info; fitting needs 0.5.23 or later")
     if info.get("speculative_algorithm"):
