@@ -60,3 +60,17 @@ def test_a_trace_to_replay_without_a_server(tmp_path):
     assert "--agent replay puts load on a server" in refused(tmp_path, "--agent", "replay")
     taken = validated(tmp_path, "--agent", "replay", *SERVER)
     assert (taken.returncode, taken.stderr) == (0, "")
+
+
+def test_readable_paths_are_there(tmp_path):
+    write_job(tmp_path, SCRIPTED)
+    told = refused(tmp_path, "--set", 'tools.readable=["data"]')
+    assert "tools.readable: 'data' does not exist; name files and folders that are there" in told
+
+
+def test_readable_paths_are_kept_in_full(tmp_path):
+    write_job(tmp_path, SCRIPTED)
+    (tmp_path / "data").mkdir()
+    done = concur("run", "job.jsonl", "--out", "out", "--set", 'tools.readable=["data"]', cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["config"]["tools"]["readable"] == [str(tmp_path / "data")]

@@ -29,14 +29,16 @@ from concur_batch.sim.profile import Profile, find_profile, least_pool, profile_
 from concur_batch.sim.tokens import Tokenizer
 from concur_batch.toolbox.base import FINISH_SPEC, Toolbox
 from concur_batch.toolbox.limits import ToolLimits
+from concur_batch.toolbox.processes.sandbox import check_readable, in_full
 
 SIM = "sim"
 DEFAULT_PROFILE = "qwen3-8b@h100x1"
 
 
 def with_absolute_paths(config: Config) -> Config:
-    """The same configuration wherever it is taken up again: files of tools and agents, and the history, by their full paths."""
-    tools = config.tools.model_copy(update={"sources": [_absolute(source) for source in config.tools.sources]})
+    """The same configuration wherever it is taken up again: all files and folders that it names by their full paths."""
+    sources, readable = map(_absolute, config.tools.sources), map(in_full, config.tools.readable)
+    tools = config.tools.model_copy(update={"sources": list(sources), "readable": list(readable)})
     urls = [_absolute_profile(url) for url in config.engine.urls]
     place, colon, name = config.agent.name.rpartition(":")
     agent = config.agent.model_copy(update={"name": f"{_absolute(place)}{colon}{name}"})
@@ -81,10 +83,12 @@ def _check_agent(config: Config) -> None:
 
 
 def check_choices(config: Config) -> None:
-    """Raises InputError for a controller, agent or engine that cannot be, before anything is made."""
+    """Raises InputError for a controller, agent, engine or readable path that cannot be, before anything is made."""
     with placing(config, "controller.name"):
         make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
     check_default_agent(config)
+    with placing(config, "tools.readable"):
+        check_readable(config.tools.readable)
     with placing(config, "engine.urls"):
         _check_engines(config)
 

@@ -33,7 +33,7 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
 
     Raises:
         InputError: a source cannot be read, brings no tool, or one that cannot be offered; two of the same name, or one
-            named `finish`; the sandbox is demanded and does not work.
+            named `finish`; the sandbox is demanded and does not work, or cannot show what is to be readable.
     """
     offered: dict[str, Tool] = {}
     for source in {_identity(source): source for source in sources}.values():
@@ -52,7 +52,7 @@ def load_tools(sources: Iterable[str], *, workspaces: Path, limits: ToolLimits |
             offered[found.spec.name] = found
     rest = [read_tool(function) for name, function in (BUILTIN | _ONLY_NAMED).items() if name not in offered]
     tools = Tools([*offered.values(), *rest], offered=offered, workspaces=workspaces, limits=limits)
-    if limits is not None and limits.sandbox == "bubblewrap":
+    if limits is not None and (limits.sandbox == "bubblewrap" or limits.readable):
         _ = tools.sandbox  # raises now rather than in the middle of the run
     return tools
 

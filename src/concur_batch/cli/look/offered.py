@@ -47,7 +47,7 @@ def _by_task(run_dir: Path, folder: Path) -> dict[str, list[dict[str, Any]]]:
     if config.agent.name == REPLAY:
         return {}
     parts.check_default_agent(config)
-    tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=folder, begun=True)
+    tools = load_tools(config.tools.sources, workspaces=folder, begun=True)  # none is called: their limits do not matter
     options = replace(parts.load_options(config, tools, require_script=False), longest_first=False)
     files = [str(run_dir / STDIN_FILE) if job == "-" else job for job in saved["jobs"]]
     schemas = Schemas(tools)

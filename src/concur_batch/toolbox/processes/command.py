@@ -10,7 +10,7 @@ from pathlib import Path
 
 from concur_batch.toolbox.limits import MEBIBYTE, ToolLimits
 from concur_batch.toolbox.processes.call import Call, CommandResult
-from concur_batch.toolbox.processes.environment import TEMPORARY, command_environment
+from concur_batch.toolbox.processes.environment import command_environment, temporary_folder
 from concur_batch.toolbox.processes.link import WardenLink
 from concur_batch.toolbox.processes.sandbox import Sandbox, find_sandbox
 
@@ -70,11 +70,12 @@ class Commands:
         await self._link.aclose()
 
     def _request(self, command: Sequence[str], workspace: Path, token: str) -> bytes:
-        (workspace / TEMPORARY).mkdir(parents=True, exist_ok=True)
-        limits = self._limits
+        for folder in (workspace, temporary_folder(workspace)):
+            _make(folder)
+        limits, sandbox = self._limits, self.sandbox
         request = {
-            "argv": self.sandbox.wrap(command, workspace),
-            "env": command_environment(workspace, token),
+            "argv": sandbox.wrap(command, workspace),
+            "env": command_environment(workspace, sandbox.temporary(workspace), token),
             "cwd": str(workspace),
             "cpu_s": limits.cpu_s,
             "memory_bytes": limits.memory_mib * MEBIBYTE,
@@ -82,3 +83,10 @@ class Commands:
             "processes": limits.processes,
         }
         return marshal.dumps(request)  # both ends are the same interpreter; json would make the warden's forks slower
+
+
+def _make(folder: Path) -> None:
+    """Anew where an unconfined command has put something else there."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        folder.unlink()
+    folder.mkdir(parents=True, exist_ok=True)
