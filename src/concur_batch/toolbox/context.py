@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import re
 from collections.abc import Sequence
@@ -56,9 +57,23 @@ class ToolContext:
             self._random = random.Random(self.seed)  # noqa: S311  (a seed that can be repeated is wanted)
         return self._random
 
-    async def run(self, command: Sequence[str], *, stdin: bytes = b"", wall_s: float | None = None) -> CommandResult:
-        """Run a program in the workspace, confined and bounded as the built-in `shell` is.
+    async def run(
+        self, command: Sequence[str | os.PathLike[str]], *, stdin: bytes = b"", wall_s: float | None = None
+    ) -> CommandResult:
+        """Run a program in the workspace, confined and bounded as the built-in `shell` is. `wall_s`: seconds; None for the run's.
 
-        Raises SandboxError where it cannot be started. A cancelled call leaves no process behind.
+        Raises TypeError for a command that is no list of words, SandboxError where it cannot be started. A cancelled call leaves no
+        process behind.
         """
-        return await self._commands.run(command, workspace=self.workspace, owner=self.rollout, stdin=stdin, wall_s=wall_s)
+        words = _words(command)
+        return await self._commands.run(words, workspace=self.workspace, owner=self.rollout, stdin=stdin, wall_s=wall_s)
+
+
+def _words(command: Sequence[str | os.PathLike[str]]) -> list[str]:
+    if isinstance(command, str | bytes | os.PathLike) or not command:
+        raise TypeError('context.run takes the program and its arguments as a list: ["ls", "-l"], or ["bash", "-c", "ls | wc"]')
+    words = [os.fspath(word) if isinstance(word, os.PathLike) else word for word in command]
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"context.run takes text and paths for a program and its arguments; {word!r} is neither")
+    return words
