@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from concur_batch.toolbox.base import ToolSpec
@@ -47,9 +47,13 @@ class Tools:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Sentences that a user of `shell` or `python` should read before the run."""
+        """Sentences that who has commands run should read before the run."""
         warning = self._commands.sandbox.warning
         return () if warning is None else (warning,)
+
+    def when_unconfined(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with the warning, once, just before the first command that runs unconfined."""
+        self._commands.tell_unconfined = tell
 
     def open(self, rollout: str, seed: int, attempt: int = 1) -> OpenTools:
         """The tools of one rollout. Makes nothing yet."""

@@ -61,6 +61,11 @@ def _tell(frame: FrameType | None) -> None:
         f"nothing goes on for {_LONG * _LOOK_S:g} s: {_place(frame)} holds the event loop; an async function must not wait "
         "without `await` (use asyncio.to_thread, or a plain function for a tool)"
     )
+    say(text)
+
+
+def say(text: str) -> None:
+    """Write a sentence to standard error, which a live display may hold, and to the log."""
     _log.warning(text)
     with contextlib.suppress(OSError):
         os.write(2, f"\r\n{text}\r\n".encode())

@@ -216,9 +216,11 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
     for note in _other_models(lanes, batch.history):
         console.print(f"note: {note}", markup=False, soft_wrap=True)
-    commands = batch.job.uses_tool(("shell", "python"), batch.toolbox.offered)
-    for warning in batch.toolbox.warnings if commands else ():
-        console.print(f"note: {warning}", markup=False, soft_wrap=True)
+    if batch.job.uses_tool(("shell", "python"), batch.toolbox.offered):
+        for warning in batch.toolbox.warnings:
+            console.print(f"note: {warning}", markup=False, soft_wrap=True)
+    else:  # tools and agents of the user's own may run commands all the same
+        batch.toolbox.when_unconfined(blocked.say)
 
 
 def _simulated(name: str, config: Config) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import marshal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Commands:
         self._limits = limits
         self._workspaces = workspaces
         self._link = WardenLink()
+        self.tell_unconfined: Callable[[str], None] | None = None  # called once, with the sandbox's warning
         self._calls: dict[asyncio.Task[CommandResult], tuple[str, Call]] = {}  # with the owner
 
     @cached_property
@@ -38,6 +39,9 @@ class Commands:
 
         Raises SandboxError where it cannot be started. A cancelled call ends the whole tree before it returns.
         """
+        tell, self.tell_unconfined = self.tell_unconfined, None
+        if tell is not None and self.sandbox.warning is not None:
+            tell(self.sandbox.warning)
         kept = max(1000, self._limits.max_output_chars - NOTES_CHARS)
         call = Call(kept_bytes=kept, max_bytes=self._limits.output_mib * MEBIBYTE)
         task = asyncio.create_task(call.run(self._link, self._request(command, workspace, call.token), stdin))
