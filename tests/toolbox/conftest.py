@@ -22,3 +22,10 @@ def limits(request: pytest.FixtureRequest) -> Callable[..., ToolLimits]:
     if request.param == "bubblewrap" and not has_bubblewrap():
         pytest.skip("bubblewrap does not work here")
     return lambda **given: ToolLimits(sandbox=request.param, **given)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    path = tmp_path / "run" / "workspaces" / "one"
+    path.mkdir(parents=True)
+    return path

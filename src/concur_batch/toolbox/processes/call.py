@@ -127,25 +127,24 @@ class Call:
 
     async def _send(self, link: WardenLink, stdin: bytes) -> tuple[socket.socket, int]:
         """Hand the command's descriptors to the warden; our ends of call and stdout."""
-        ours, theirs = socket.socketpair()
-        read, write = os.pipe()
-        given = memory_file(stdin)
-        try:
-            async with asyncio.timeout(START_S):
-                await link.send([theirs.fileno(), given, write])
-        except OSError as error:  # TimeoutError among them
-            ours.close()
-            os.close(read)
-            raise SandboxError(f"no command can be started: {error or 'the warden does not answer'}") from error
-        except asyncio.CancelledError:
-            ours.close()
-            os.close(read)
-            raise
-        finally:
-            theirs.close()
-            os.close(write)
-            os.close(given)
-        ours.setblocking(False)  # noqa: FBT003  (positional only)
+        with contextlib.ExitStack() as kept:
+            try:
+                async with asyncio.timeout(START_S), link.turn:
+                    with contextlib.ExitStack() as given:
+                        source = memory_file(stdin)
+                        given.callback(os.close, source)
+                        ours, call = socket.socketpair()
+                        kept.enter_context(ours)
+                        given.enter_context(call)
+                        read, write = os.pipe()
+                        kept.callback(os.close, read)
+                        given.callback(os.close, write)
+                        await link.send([call.fileno(), source, write])
+            except OSError as error:  # TimeoutError among them
+                told = str(error) or "the warden does not answer"
+                raise SandboxError(f"no command can be started: {told}") from error
+            ours.setblocking(False)  # noqa: FBT003  (positional only)
+            kept.pop_all()
         return ours, read
 
     def _ask_to_stop(self) -> None:

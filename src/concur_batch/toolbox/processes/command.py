@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import marshal
+import resource
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -35,20 +37,31 @@ class Commands:
     async def run(
         self, command: Sequence[str], *, workspace: Path, owner: str = "", stdin: bytes = b"", wall_s: float | None = None
     ) -> CommandResult:
-        """Run a program to its end, or to the first bound it meets. `owner`: the rollout that may `end` it.
+        """Run a program to its end, or to the first bound it meets, `wall_s` seconds among them; it may have to wait before that.
 
-        Raises SandboxError where it cannot be started. A cancelled call ends the whole tree before it returns.
+        `owner`: the rollout that may `end` it. Raises SandboxError where it cannot be started. A cancelled call ends the whole tree
+        before it returns.
         """
         tell, self.tell_unconfined = self.tell_unconfined, None
         if tell is not None and self.sandbox.warning is not None:
             tell(self.sandbox.warning)
+        async with self._room:
+            return await self._run(command, workspace, owner, stdin, self._limits.wall_s if wall_s is None else wall_s)
+
+    @cached_property
+    def _room(self) -> asyncio.Semaphore:
+        """Each command holds two file descriptors while it runs: all of them no more than half of what there are."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return asyncio.Semaphore(sys.maxsize if soft == resource.RLIM_INFINITY else max(1, soft // 4))
+
+    async def _run(self, command: Sequence[str], workspace: Path, owner: str, stdin: bytes, wall_s: float) -> CommandResult:
         kept = max(1000, self._limits.max_output_chars - NOTES_CHARS)
         call = Call(kept_bytes=kept, max_bytes=self._limits.output_mib * MEBIBYTE)
         task = asyncio.create_task(call.run(self._link, self._request(command, workspace, call.token), stdin))
         self._calls[task] = (owner, call)
         task.add_done_callback(self._calls.pop)
         try:
-            await asyncio.wait({task}, timeout=self._limits.wall_s if wall_s is None else wall_s)
+            await asyncio.wait({task}, timeout=wall_s)
             if not task.done():
                 call.stop("wall")
                 await asyncio.wait({task})  # bounded by the call's patience with its supervisor

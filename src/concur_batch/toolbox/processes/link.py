@@ -21,6 +21,7 @@ class WardenLink:
     """One warden process, started again should it be lost."""
 
     def __init__(self) -> None:
+        self.turn = asyncio.Lock()  # to make the descriptors of a command and send them: few are open at a time for that
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
@@ -87,8 +88,7 @@ async def _send(link: socket.socket, descriptors: list[int]) -> None:
 
 def memory_file(data: bytes) -> int:
     """A descriptor from which a command reads these bytes, however many."""
-    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC)
-    with os.fdopen(descriptor, "wb", closefd=False) as file:
+    with os.fdopen(os.memfd_create("stdin", os.MFD_CLOEXEC), "wb") as file:
         file.write(data)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
+        file.seek(0)
+        return os.dup(file.fileno())
