@@ -183,6 +183,22 @@ def test_killing_the_supervisor_leaves_nothing_either(workspace: Path, seconds: 
     assert not processes_with(seconds)
 
 
+def test_killing_the_supervisor_leaves_no_process_without_environment_either(workspace: Path, seconds: str) -> None:
+    async def use(sh: Callable[[str], Awaitable[CommandResult]]) -> CommandResult:
+        os.mkfifo(workspace / "goes_on")
+        other = asyncio.ensure_future(sh("read line < goes_on; echo $line"))
+        lost = await sh(f"""
+env -i setsid sh -c 'sleep {seconds} & exec sleep {seconds}' &
+until [ "$(tr -d '\\0' < /proc/$!/cmdline)" = sleep{seconds} ]; do :; done
+kill -9 $PPID; sleep {seconds}""")
+        await sh("echo unharmed > goes_on")
+        assert (await other).output == "unharmed\n"
+        return lost
+
+    assert run(ToolLimits(sandbox="off"), workspace, use).ended == "lost"
+    assert not processes_with(seconds)
+
+
 def test_killing_the_warden_costs_one_command_at_most(workspace: Path) -> None:
     async def use(sh: Callable[[str], Awaitable[CommandResult]]) -> CommandResult:
         warden = "$(cut -d' ' -f4 /proc/$PPID/stat)"

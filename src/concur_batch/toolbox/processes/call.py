@@ -116,7 +116,7 @@ class Call:
             if self._report.line("taken") is None and self._stopped is None:
                 return None
             if self._report.line("ended") is None:
-                await self._end_lost(self._report)
+                await self._end_lost(self._report, link)
             await asyncio.wait({output.closed}, timeout=1.0)
         finally:
             if self._patience is not None:
@@ -161,13 +161,13 @@ class Call:
         if self._line is not None:
             self._line.abort()
 
-    async def _end_lost(self, report: _Report) -> None:
+    async def _end_lost(self, report: _Report, link: WardenLink) -> None:
         """The supervisor is gone, killed by its own command perhaps, and the tree may still live."""
         started = report.line("started")
         if started is not None:
             with contextlib.suppress(OSError):
                 os.killpg(int(started[1]), signal.SIGKILL)
-        await asyncio.to_thread(kill_strays, self.token)
+        await asyncio.to_thread(kill_strays, self.token, link.pid)
 
     def _result(self, report: _Report, output: _Output) -> CommandResult:
         kept = output.kept.cut()

@@ -25,6 +25,11 @@ class WardenLink:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The warden's, while there is one."""
+        return None if self._process is None else self._process.pid
+
     async def send(self, descriptors: list[int]) -> None:
         """Hand over call, stdin and stdout of one command. Raises OSError where no warden can be started."""
         for attempt in (1, 2):

@@ -37,7 +37,7 @@ def supervise(request: dict[str, Any], call: socket.socket, stdin: int, stdout: 
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_orphans()
     os.setsid()
     supervisor = os.getpid()
     _tell(call, "taken\n")  # from here on the command may have run
@@ -51,6 +51,11 @@ def supervise(request: dict[str, Any], call: socket.socket, stdin: int, stdout: 
     if not tree.kill_descendants(supervisor, child):
         reason = "failed"
     _tell(call, f"ended {reason} {status}\n")
+
+
+def adopt_orphans() -> None:
+    """Become the subreaper: the parent of whatever loses its own below the calling process. Forks do not inherit that."""
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _watch(request: dict[str, Any], child: int, call: socket.socket, wake: int) -> tuple[str, int]:

@@ -12,12 +12,13 @@ import os
 import signal
 import socket
 
-from concur_batch.toolbox.processes.supervisor import read_frame, supervise
+from concur_batch.toolbox.processes.supervisor import adopt_orphans, read_frame, supervise
 
 
 def main(runner_fd: int) -> None:
     """Serve until the runner closes its end. Each message carries three descriptors: call, stdin, stdout of a command."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects ended supervisors
+    adopt_orphans()  # of supervisors that were killed, for the runner to find
     gc.collect()
     gc.freeze()
     gc.disable()  # so that forked memory stays shared
