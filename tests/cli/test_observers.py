@@ -81,6 +81,23 @@ def test_no_collector_costs_the_spans_only(tmp_path):
     assert "otel: 2 of 2 spans were not delivered; is a collector at http://127.0.0.1:9" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"},
+        {"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-1"},  # read while it is imported
+    ],
+)
+def test_variables_that_cannot_be_are_one_sentence(tmp_path, env):
+    write_job(tmp_path)
+    done = concur("run", "job.jsonl", "--out", "out", "--no-live", "--otel", cwd=tmp_path, env=os.environ | env)
+    assert done.returncode == 2, done.stderr
+    assert (
+        f"concur: {next(iter(env))}" in done.stderr or "concur: --otel: cannot be set up by the OTEL_* variables" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_a_missing_extra_is_one_sentence(tmp_path):
     write_job(tmp_path)
     code = "import sys; sys.modules['opentelemetry'] = None; import concur_batch.cli.main as m; m.main()"

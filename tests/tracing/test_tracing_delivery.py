@@ -63,11 +63,36 @@ def test_one_that_is_not_there_or_refuses_is_counted(monkeypatch):
     [
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc: --otel speaks http/protobuf only"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, "must be a URL such as http://localhost:4318"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://[::1"}, "must be a URL such as http://localhost:4318"),
     ],
 )
 def test_variables_that_ask_for_what_there_is_not(env, said):
     with pytest.raises(InputError, match=said):
         collector(env)
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"OTEL_BSP_SCHEDULE_DELAY": "0"},
+        {"OTEL_BSP_MAX_QUEUE_SIZE": "-5"},
+        {"OTEL_BSP_MAX_QUEUE_SIZE": "256", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "512"},
+        {"OTEL_ATTRIBUTE_COUNT_LIMIT": "-1"},
+    ],
+)
+def test_variables_that_opentelemetry_refuses_are_an_error_of_input(env, monkeypatch):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=r"--otel: cannot be set up by the OTEL_\* variables \(.*\); correct them"):
+        send(collector(env), env)
+
+
+def test_a_short_queue_is_sent_in_batches_that_fit_it(monkeypatch):
+    with collecting() as server:
+        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": server.url, "OTEL_BSP_MAX_QUEUE_SIZE": "256"}
+        for name, value in env.items():
+            monkeypatch.setenv(name, value)
+        assert send(collector(env), env).delivered == 2
 
 
 def test_the_endpoint_is_shown_without_its_password():

@@ -20,6 +20,8 @@ from concur_batch.tracing.identity import SpanIds
 
 PATIENCE_S = 5.0  # at the end, for what has not been delivered yet
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_QUEUE, _BATCH = "OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_BATCH_SPANS = 512  # OpenTelemetry's default
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 
@@ -35,14 +37,20 @@ class Delivery:
 
 @contextmanager
 def delivering(exporter: SpanExporter, run: str, env: Mapping[str, str], patience_s: float = PATIENCE_S) -> Iterator[Delivery]:
-    """Send on what the tracer makes while the block runs, and for `patience_s` after it. What does not fit the queue is lost."""
+    """Send on what the tracer makes while the block runs, and for `patience_s` after it. What does not fit the queue is lost.
+
+    Raises InputError where the variables ask for what cannot be.
+    """
     ids, named = SpanIds(), "service.name" in env.get("OTEL_RESOURCE_ATTRIBUTES", "") or bool(env.get("OTEL_SERVICE_NAME"))
     resource = Resource.create({SERVICE_VERSION: __version__, "concur.run": run} | ({} if named else {SERVICE_NAME: "concur"}))
-    provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
-    delivery = Delivery(provider.get_tracer("concur_batch", __version__), ids)
-    counted = _Counted(exporter, delivery)
-    provider.add_span_processor(_Made(delivery))
-    provider.add_span_processor(BatchSpanProcessor(counted))
+    try:
+        provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
+        delivery = Delivery(provider.get_tracer("concur_batch", __version__), ids)
+        counted = _Counted(exporter, delivery)
+        provider.add_span_processor(_Made(delivery))
+        provider.add_span_processor(BatchSpanProcessor(counted, max_export_batch_size=_batch_spans(env)))
+    except ValueError as error:
+        raise refused(error) from error
     try:
         yield delivery
     finally:
@@ -61,12 +69,30 @@ def collector(env: Mapping[str, str]) -> SpanExporter:
             f"{protocol[0]}={protocol[1]}: --otel speaks http/protobuf only; set it to that, with the collector's HTTP port (4318)"
         )
     variable = next((name for name in _ENDPOINTS if env.get(name)), None)
-    if variable is not None and urlsplit(env[variable]).scheme not in ("http", "https"):
+    if variable is not None and not _is_url(env[variable]):
         raise InputError(f"{variable}: must be a URL such as http://localhost:4318, not {env[variable]!r}")
     try:
         return OTLPSpanExporter()
     except (OSError, ValueError) as error:
-        raise InputError(f"--otel: the exporter cannot be set up by the OTEL_* variables ({error}); correct them") from error
+        raise refused(error) from error
+
+
+def refused(error: Exception) -> InputError:
+    """What to say where OpenTelemetry has raised `error` over its variables."""
+    return InputError(f"--otel: cannot be set up by the OTEL_* variables ({error}); correct them")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        return urlsplit(text).scheme in ("http", "https")
+    except ValueError:
+        return False
+
+
+def _batch_spans(env: Mapping[str, str]) -> int | None:
+    """So many as the queue holds where that is less than the default, and no other number is asked for. None: as the variables say."""
+    queue = env.get(_QUEUE, "")
+    return int(queue) if _BATCH not in env and queue.isdecimal() and 0 < int(queue) < _BATCH_SPANS else None
 
 
 def endpoint(env: Mapping[str, str]) -> str:

@@ -45,8 +45,9 @@ def _tracing(run_dir: Path, state: RunState) -> Iterator[Sink]:
         from concur_batch.tracing import delivery, identity, spans  # noqa: PLC0415 - an extra, only for those who want it
     except ImportError as error:
         raise InputError(f"--otel: needs OpenTelemetry ({error}); install it by: pip install 'concur-batch[otel]'") from error
-    where = delivery.endpoint(os.environ)
-    exporter = delivery.collector(os.environ)
+    except ValueError as error:  # some of its variables it reads while it is imported
+        raise InputError(f"--otel: cannot be set up by the OTEL_* variables ({error}); correct them") from error
+    exporter, where = delivery.collector(os.environ), delivery.endpoint(os.environ)
     earlier = identity.last_segments(JournalReader(run_dir).records()) if state.segments else {}
     with delivery.delivering(exporter, run_dir.name, os.environ) as sent:
         print(f"otel: spans go to {where}", file=sys.stderr)  # noqa: T201 - for the user
