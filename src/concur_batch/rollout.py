@@ -242,7 +242,8 @@ def _finished(
     error: r.ErrorInfo | None,
     spent: Spent,
 ) -> r.RolloutFinished:
-    before = rollout.past.wall_s if rollout.past is not None else 0.0
+    past = rollout.past
+    first, before = (started, 0.0) if past is None else (past.started.t, past.wall_s)
     return r.RolloutFinished(
         t=now,
         rollout=rollout.id,
@@ -257,7 +258,7 @@ def _finished(
         cached_tokens=spent.cached_tokens,
         completion_tokens=spent.completion_tokens,
         reasoning_tokens=spent.reasoning_tokens,
-        admission_s=started,
+        admission_s=first,
         paused_s=round(spent.paused_s, 6),
         wait_s=round(spent.wait_s, 6),
         model_s=round(spent.model_s, 6),

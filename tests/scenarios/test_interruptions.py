@@ -239,3 +239,13 @@ def test_what_was_done_before_an_agent_diverged_counts_in_its_row(diverges_at):
     assert (totals.steps, totals.prompt_tokens, totals.model_s) == (end.n_steps, end.prompt_tokens, end.model_s)
     row = result_row("t0#0", Trace(index=0, k=0), (x for x in stage.records if getattr(x, "rollout", None) == "t0#0"))
     assert sum(message["role"] == "assistant" for message in row.messages) == row.n_steps == 5
+
+
+def test_how_long_a_resumed_rollout_waited_to_be_admitted_is_told_of_its_first_start():
+    stage = Stage(fresh_engine(), tasks(2), controller="fixed:1").run(after(20.0, stop))  # the second one is at work
+    stage.engine = fresh_engine()
+    stage.run()
+    first = {x.rollout: x.t for x in stage.of(r.RolloutStarted) if not x.resumed}
+    taken_up = {x.rollout: x.t for x in stage.of(r.RolloutStarted) if x.resumed}
+    assert {x.rollout: x.admission_s for x in stage.of(r.RolloutFinished)} == first
+    assert taken_up["t1#0"] < first["t1#0"]
