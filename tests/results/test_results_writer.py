@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -7,6 +8,7 @@ from journals import EPOCH, ListJournal, end, reply, segment, short_life, start,
 
 from concur_batch import records as r
 from concur_batch.errors import RunDirectoryError
+from concur_batch.results.lost import Lost, lost_messages
 from concur_batch.results.writer import write_results
 
 
@@ -187,12 +189,29 @@ def test_a_conversation_with_a_gap_is_left_out_and_everything_else_written(tmp_p
     headless = [reply("c#0", 1, base=1), end("c#0", "error", n_steps=1, error=r.ErrorInfo(error_class="tool", message="no"))]
     story = [segment(), *short_life("a#0", n_steps=1), *gap, *headless, *short_life("d#0", 3, n_steps=1)]
     results = write_results(tmp_path, ListJournal(story))
-    assert results.lost == ("b#0", "c#0")
+    assert results.lost == (("b#0", False), ("c#0", True))
     told = [(row["id"], row["status"], row["n_steps"], len(json.loads(row["messages"]))) for row in rows(tmp_path)]
     assert sorted(told) == [("a", "completed", 1, 2), ("b", "completed", 2, 0), ("c", "error", 1, 0), ("d", "completed", 1, 2)]
     (b,) = [row for row in rows(tmp_path) if row["id"] == "b"]
     assert (b["output"], b["usage"]["prompt_tokens"], b["context_tokens"]) == ("yes", 20, 12)
     assert lines(tmp_path / "failures.jsonl")[0]["last_message"] is None
+
+
+def test_a_start_that_is_lost_takes_more_than_the_messages(tmp_path):
+    """Also where a later segment has taken the rollout up, and where its messages do not go on from the prompt."""
+    resumed = [start("a#0", resumed=True, messages=[]), reply("a#0", 1, base=1), end("a#0", n_steps=1)]
+    own = [reply("b#0", 1, base=0, new=[{"role": "user", "content": "hi"}]), end("b#0", n_steps=1)]
+    whole = [start("d#0"), start("d#0", resumed=True, messages=[]), reply("d#0", 1, base=1), end("d#0", n_steps=1)]
+    results = write_results(tmp_path, ListJournal([segment(), *resumed, *own, end("c#0", "cancelled"), *whole]))
+    assert set(results.lost) == {("a#0", True), ("b#0", True)}
+    assert lost_messages(Path("out"), sorted(results.lost)) == (
+        "the journal lacks the start of a#0, b#0, so their rows are without metadata and target, and without messages that go on "
+        "from the prompt; see what is there by: concur results out --open 'a#0'"
+    )
+    assert lost_messages(Path("out"), [Lost("b#0", start=True), Lost("c#0", start=False)]).startswith(
+        "the journal lacks lines of c#0, so its row is without messages and otherwise complete; and the start of b#0, so its row "
+    )
+    assert {row["id"]: row["started_at"] is None for row in rows(tmp_path)} == {"a": True, "b": True, "c": True, "d": False}
 
 
 def test_long_transcripts_are_written_in_several_groups(tmp_path, monkeypatch):

@@ -38,7 +38,8 @@ class RolloutIndex:
             self._trace(record.rollout).positions.append(position)
         elif isinstance(record, r.RolloutStarted):
             if not (record.resumed and record.rollout in self._traces):  # another attempt takes the place of the last
-                self._traces[record.rollout] = Trace(index=record.index, k=record.k, started=epoch + record.t)
+                started = None if record.resumed else epoch + record.t
+                self._traces[record.rollout] = Trace(index=record.index, k=record.k, started=started)
             self._traces[record.rollout].positions.append(position)
         elif isinstance(record, r.RolloutFinished):
             trace = self._trace(record.rollout)

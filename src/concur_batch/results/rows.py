@@ -77,6 +77,11 @@ class ResultRow(msgspec.Struct, kw_only=True):
         """Whether there was a conversation that the journal does not tell as a whole."""
         return self.n_steps > 0 and not self.messages
 
+    @property
+    def has_lost_start(self) -> bool:
+        """Whether the journal does not tell its start, and so neither metadata nor target."""
+        return self.started_at is None and (self.n_steps > 0 or self.status != "cancelled")  # else it never began
+
 
 def moment(seconds: float | None) -> datetime | None:
     """Seconds since 1970 as a date in UTC."""

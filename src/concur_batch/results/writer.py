@@ -18,6 +18,7 @@ from concur_batch.results import series
 from concur_batch.results.atomic import replacing
 from concur_batch.results.columns import COLUMNS, WORDS, cells
 from concur_batch.results.index import RolloutIndex
+from concur_batch.results.lost import Lost, lost_of
 from concur_batch.results.openai_batch import batch_line
 from concur_batch.results.rows import ResultRow, result_row
 from concur_batch.results.source import PositionedRecords
@@ -36,7 +37,7 @@ class Results:
     paths: tuple[Path, ...]
     state: RunState  # after the whole journal
     summary: dict[str, Any]  # what `summary.json` holds
-    lost: tuple[str, ...]  # rollouts whose messages are left out, as the journal does not tell them as a whole
+    lost: tuple[Lost, ...]  # rollouts of which something is left out, as the journal does not tell it
 
 
 def write_results(
@@ -91,7 +92,7 @@ class _Output:
 
     def __init__(self, rows: Table, files: list[BinaryIO], output_format: OutputFormat) -> None:
         self.failures: Counter[str] = Counter()
-        self.lost: list[str] = []
+        self.lost: list[Lost] = []
         self._table = rows
         self._failures_file = files[1]
         self._lines_file = files[2] if output_format != "parquet" else None
@@ -103,8 +104,9 @@ class _Output:
         return self._table.rows
 
     def add(self, rollout: str, row: ResultRow) -> None:
-        if row.has_lost_messages:
-            self.lost.append(rollout)
+        lost = lost_of(rollout, row)
+        if lost is not None:
+            self.lost.append(lost)
         self._table.append(*cells(row))
         if row.status == "error":
             self.failures[row.error.error_class if row.error else "internal"] += 1

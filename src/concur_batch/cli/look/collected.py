@@ -16,7 +16,7 @@ from concur_batch.results.lost import Noting, lost_messages
 
 @contextmanager
 def collection(run_dir: Path) -> Iterator[Collection]:
-    """All of them. Says on standard error whose conversation was asked for and is lost."""
+    """All of them. Says on standard error of whose row, among those asked for, something is lost."""
     with _told(run_dir) as told:
         found = Noting(told)
         try:
