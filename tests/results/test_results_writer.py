@@ -220,3 +220,22 @@ def test_long_transcripts_are_written_in_several_groups(tmp_path, monkeypatch):
     write_results(tmp_path, ListJournal(story))
     assert pq.ParquetFile(tmp_path / "results.parquet").num_row_groups > 2
     assert [row["id"] for row in rows(tmp_path)] == [f"t{i}" for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        {"started": {"metadata": {"patch": "x" * 300}}},
+        {"started": {"target": "x" * 300}},
+        {"ended": {"error": r.ErrorInfo(error_class="tool", message="x" * 300)}},
+    ],
+    ids=["metadata", "target", "error"],
+)
+def test_whatever_is_long_is_written_in_several_groups(tmp_path, monkeypatch, long):
+    monkeypatch.setattr("concur_batch.results.table.GROUP_BYTES", 500)
+    lives = [
+        (start(f"t{i}#0", i, messages=[], **long.get("started", {})), end(f"t{i}#0", "error", **long.get("ended", {})))
+        for i in range(20)
+    ]
+    write_results(tmp_path, ListJournal([segment(), *(record for life in lives for record in life)]))
+    assert pq.ParquetFile(tmp_path / "results.parquet").num_row_groups == 10

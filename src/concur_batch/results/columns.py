@@ -56,19 +56,21 @@ _encode = msgspec.json.Encoder().encode
 def cells(row: ResultRow) -> tuple[dict[str, Any], int]:
     """The row as Parquet holds it, and the bytes of its long texts and lists."""
     found = {name: getattr(row, name) for name, _ in COLUMNS}
-    messages = _encode(row.messages)
+    messages, metadata = _encode(row.messages).decode(), _encode(row.metadata).decode()
+    target = None if row.target is None else _encode(row.target).decode()
     logprobs = None if row.logprobs is None else [None if one is None else _encode(one).decode() for one in row.logprobs]
     found |= {
-        "messages": messages.decode(),
+        "messages": messages,
         "logprobs": logprobs,
-        "target": None if row.target is None else _encode(row.target).decode(),
-        "metadata": _encode(row.metadata).decode(),
+        "target": target,
+        "metadata": metadata,
         "usage": msgspec.to_builtins(row.usage),
         "times": msgspec.to_builtins(row.times),
         "error": msgspec.to_builtins(row.error),
     }
     ids = sum(len(one or ()) for calls in (row.prompt_token_ids, row.response_token_ids) for one in calls or ())
-    return found, len(messages) + len(row.output or "") + sum(len(one or "") for one in logprobs or ()) + _ID_BYTES * ids
+    texts = (messages, metadata, target, row.output, row.error and row.error.message, *(logprobs or ()))
+    return found, sum(len(text or "") for text in texts) + _ID_BYTES * ids
 
 
 def row_of(cells_: dict[str, Any]) -> ResultRow:
