@@ -87,6 +87,13 @@ def test_a_finish_that_was_answered_stays_as_it_is():
     assert line["tools"] == [TOOL]
 
 
+def test_a_finish_whose_id_is_no_text_is_answered_too():
+    story = finishing("finish")
+    story[2].message["tool_calls"][0]["id"] = {"x": 1}
+    (line,) = lines("chat", story)
+    assert line["messages"][2] == {"role": "tool", "tool_call_id": {"x": 1}, "content": "The task has ended."}
+
+
 def test_parquet_is_that_of_the_run():
     table = pq.read_table(io.BytesIO(exported("parquet")))
     assert table.column("id").to_pylist() == ["a", "b"]

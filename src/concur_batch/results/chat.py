@@ -29,7 +29,7 @@ def chat_line(row: ResultRow, tools: list[dict[str, Any]] | None) -> dict[str, A
 def _answer_finish(messages: list[Message]) -> bool:
     """Put an answer behind each `finish` call of the last reply that has none; whether there was one."""
     last = max(at for at, message in enumerate(messages) if message.get("role") == "assistant")
-    answered = {message.get("tool_call_id") for message in messages[last + 1 :]}
+    answered = [message.get("tool_call_id") for message in messages[last + 1 :]]  # of any type
     found = False
     calls = messages[last].get("tool_calls")
     for at, call in enumerate(calls if isinstance(calls, list) else (), last + 1):
