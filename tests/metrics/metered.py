@@ -55,9 +55,9 @@ STORY = [
 class Metered:
     """What a run's endpoint would serve."""
 
-    def __init__(self, records=()):
+    def __init__(self, records=(), run="first"):
         self.state, self.tally = RunState(), Tally()
-        self.registry = registry(self.state, self.tally, "first")
+        self.registry = registry(self.state, self.tally, run)
         self.take(records)
 
     def take(self, records):

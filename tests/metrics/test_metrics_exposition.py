@@ -173,3 +173,9 @@ def test_a_reading_that_keeps_failing_is_given_up():
 
     with pytest.raises(RuntimeError):
         beside_a_writer(read)
+
+
+def test_names_that_are_no_utf8_do_not_take_the_others_along():
+    metered = Metered([*STORY, r.ToolFinished(t=7.0, rollout="a#0", step=1, n=1, tool="x\ud800", output="")], run="o\udcff")
+    assert metered.values("concur_tool_calls_total")["ok", "x?"] == 1
+    assert [run for run, _ in metered.values("concur_run_info")] == ["o?"]

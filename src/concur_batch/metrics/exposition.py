@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily, Metric
@@ -35,18 +35,18 @@ class _RunCollector(Collector):
         self._run = run
 
     def collect(self) -> Iterator[Metric]:
-        info = {"version": __version__, "run": self._run}
+        info = {"version": __version__, "run": _utf8(self._run)}
         yield InfoMetricFamily(f"{PREFIX}run", "The run that is served here.", value=info)
         yield from _gauges(self._readings())
         for name, (told, labels) in COUNTERS.items():
             counter = CounterMetricFamily(PREFIX + name, told, labels=labels)
             for values, amount in list(self._tally.counters[name].items()):
-                counter.add_metric(values, amount)
+                counter.add_metric(_shown(values), amount)
             yield counter
         for name, (told, labels, _) in HISTOGRAMS.items():
             histogram = HistogramMetricFamily(PREFIX + name, told, labels=labels)
             for values, observed in list(self._tally.histograms[name].items()):
-                histogram.add_metric(values, _buckets(observed), observed.total)
+                histogram.add_metric(_shown(values), _buckets(observed), observed.total)
             yield histogram
 
     def _readings(self) -> list[Reading]:
@@ -64,8 +64,17 @@ def _gauges(known: list[Reading]) -> Iterator[Metric]:
     for name, (told, labels) in GAUGES.items():
         family = GaugeMetricFamily(PREFIX + name, told, labels=labels)
         for values, value in by_name[name]:
-            family.add_metric(values, value)
+            family.add_metric(_shown(values), value)
         yield family
+
+
+def _shown(values: Iterable[str]) -> list[str]:
+    return [_utf8(value) for value in values]
+
+
+def _utf8(text: str) -> str:
+    """One value that is no UTF-8, as a folder's name may be, would take all others along with it."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
