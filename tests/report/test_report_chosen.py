@@ -53,3 +53,38 @@ def test_what_is_kept_is_bounded():
 
 def test_a_rollout_cancelled_before_it_began_is_listed_too():
     assert [row[:2] for row in choice(end("a#0", 5.0, "cancelled")).rows()] == [["a#0", "cancelled"]]
+
+
+def test_another_attempt_takes_the_place_also_where_only_some_are_drawn():
+    """Of 3,000 failures and 3,000 ends each is tried again, and then fails where it had not."""
+    names = [f"a{i}#0" for i in range(6_000)]
+    firsts = [record for i, name in enumerate(names) for record in (start(name, i), (failed if i % 2 else end)(name, 5.0))]
+    seconds = [
+        record
+        for i, name in enumerate(names)
+        for record in (start(name, i, attempt=2), (end if i % 2 else failed)(name, 9.0, attempt=2))
+    ]
+    made = choice(*firsts, *seconds)
+    assert (len(made.failures), len(made.others)) == (MOST_FAILURES, MOST_SAMPLED)
+    assert {row[0]: row[1] for row in made.rows()} == {name: "completed" if i % 2 else "error" for i, name in enumerate(names)}
+    assert all(one.positions[0] >= len(firsts) for one in [*made.failures, *made.others])
+    assert len({one.rollout for one in [*made.failures, *made.others]}) == MOST_FAILURES + MOST_SAMPLED
+
+
+def test_a_rollout_that_is_tried_again_is_not_looked_for_among_all_others():
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+        compared = 0
+
+        def __eq__(self, other):
+            Name.compared += 1
+            return str.__eq__(self, other)
+
+        def __ne__(self, other):
+            return not self == other
+
+    names = [Name(f"a{i}#0") for i in range(400)]
+    lives = [(start(name, attempt=attempt), failed(name, 5.0, attempt=attempt)) for attempt in (1, 2) for name in names]
+    choice(*(record for life in lives for record in life))
+    assert Name.compared < 20 * len(names)

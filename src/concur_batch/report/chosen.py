@@ -9,10 +9,13 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import Generic, TypeVar
 
 from concur_batch import records as r
 from concur_batch.report.reservoir import Reservoir
 from concur_batch.report.tidy import moment
+
+T = TypeVar("T")
 
 MOST_FAILURES = 1_000
 MOST_SAMPLED = 400
@@ -39,14 +42,48 @@ class Chosen:
         return [self.rollout, self.status, self.steps, self.context_tokens, wall]
 
 
+class _Drawn(Generic[T]):
+    """A fair sample with at most one item of each rollout, which can be taken out again."""
+
+    def __init__(self, most: int, random: Random) -> None:
+        self._sample: Reservoir[tuple[str, T]] = Reservoir(most, random)
+        self._places: dict[str, int] = {}
+
+    @property
+    def items(self) -> list[T]:
+        return [item for _, item in self._sample.items]
+
+    def add(self, rollout: str, item: T) -> None:
+        self.take_out(rollout)
+        items, place = self._sample.items, self._sample.place()
+        if place is None:
+            return
+        if place == len(items):
+            items.append((rollout, item))
+        else:
+            del self._places[items[place][0]]
+            items[place] = (rollout, item)
+        self._places[rollout] = place
+
+    def take_out(self, rollout: str) -> None:
+        place = self._places.pop(rollout, None)
+        if place is None:
+            return
+        items = self._sample.items
+        last = items.pop()
+        if place < len(items):
+            items[place] = last
+            self._places[last[0]] = place
+
+
 class Choice:
     """`add` every record of a rollout with its position, in order; then take `failures`, `others` and `rows`."""
 
     def __init__(self, random: Random) -> None:
         self._live: dict[str, Chosen] = {}
-        self._failed: Reservoir[Chosen] = Reservoir(MOST_FAILURES, random)
-        self._sample: Reservoir[Chosen] = Reservoir(MOST_SAMPLED, random)
-        self._listed: Reservoir[list[object]] = Reservoir(MOST_LISTED, random)
+        self._failed: _Drawn[Chosen] = _Drawn(MOST_FAILURES, random)
+        self._sample: _Drawn[Chosen] = _Drawn(MOST_SAMPLED, random)
+        self._listed: _Drawn[list[object]] = _Drawn(MOST_LISTED, random)
 
     def started(self, record: r.RolloutStarted, position: int) -> None:
         """Another attempt takes the place of the one before."""
@@ -76,8 +113,8 @@ class Choice:
         chosen = self._live.pop(record.rollout, None) or Chosen(record.rollout)
         chosen.status, chosen.wall_s = record.status, record.wall_s
         chosen.positions.append(position)
-        (self._failed if record.status == "error" else self._sample).add(chosen)
-        self._listed.add(chosen.row())
+        (self._failed if record.status == "error" else self._sample).add(record.rollout, chosen)
+        self._listed.add(record.rollout, chosen.row())
 
     def _note(self, chosen: Chosen, position: int) -> None:
         if len(chosen.positions) < MOST_RECORDS:
@@ -87,15 +124,14 @@ class Choice:
 
     def _forget(self, rollout: str) -> None:
         """An earlier attempt that was drawn: it is not the rollout's story any more."""
-        for drawn in (self._failed, self._sample):
-            for chosen in [one for one in drawn.items if one.rollout == rollout]:
-                drawn.items.remove(chosen)
-        self._listed.items[:] = [row for row in self._listed.items if row[0] != rollout]
+        self._failed.take_out(rollout)
+        self._sample.take_out(rollout)
+        self._listed.take_out(rollout)
 
     @property
     def failures(self) -> list[Chosen]:
-        """With status `error`, in the order of their ends."""
-        return list(self._failed.items)
+        """With status `error`."""
+        return self._failed.items
 
     @property
     def others(self) -> list[Chosen]:
