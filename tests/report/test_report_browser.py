@@ -20,6 +20,8 @@ ARGUMENTS = [
     "--disable-sync", "--disable-quic",
 ]  # fmt: skip
 
+ARGUMENTS_SAID = ['{"id": 1234567890123456789}', '{"x": 1, "x": 2}', '{"say": "\\u00e9 a\\nb", "n": [1,  2]}', "7 "]
+
 
 @pytest.fixture(scope="module")
 def browser():
@@ -66,6 +68,10 @@ def pages(tmp_path_factory):
     on_tokens = [*opening(1), decided(0.0, None, tokens=5000), start("a#0"), end("a#0", 9.0), sampled(10.0)]
     runs["tokens"] = write_run(folder / "tokens", on_tokens)
     runs["some"] = write_run(folder / "some", [*on_tokens, decided(10.0, 4, "f"), sampled(10.2, "f")])
+    asked = reply("a#0", 1, 1, calls=["c"] * 4)
+    for call, arguments in zip(asked.message["tool_calls"], ARGUMENTS_SAID, strict=True):
+        call["function"]["arguments"] = arguments
+    runs["arguments"] = write_run(folder / "arguments", [*opening(1), start("a#0"), asked, end("a#0", 9.0)])
     named = {name: [run] for name, run in runs.items()} | {
         "compared": [runs["ordinary"], runs["second"], runs["empty"]],
         "limits": [runs["gaps"], runs["second"], runs["unlimited"], runs["empty"]],
@@ -226,6 +232,11 @@ def test_a_trajectory_is_found_by_id_and_unfolds(opened):
     assert page.locator(".story pre", has_text="let me look, task-7#0").is_visible()
     page.get_by_label("Status", exact=True).select_option("error")
     assert "No listed rollout" in page.locator("#viewer .found").inner_text()
+
+
+def test_arguments_are_shown_as_they_came_where_a_browser_would_change_them(opened):
+    said = opened("arguments").page.locator("#viewer .item.call pre")
+    assert said.all_inner_texts() == [*ARGUMENTS_SAID[:2], "say:\n  é a\n  b\nn: [\n  1,\n  2\n]", "7"]
 
 
 def test_an_example_of_an_error_leads_to_its_trajectory(opened):

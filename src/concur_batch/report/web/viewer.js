@@ -130,7 +130,8 @@ function written(item, text) {
   return pre;
 }
 
-// Arguments as people read them: texts of several lines as such, everything else as JSON.
+// Arguments as people read them: texts of several lines as such, everything else as JSON. Whatever JavaScript would write otherwise than it came
+// (numbers that it rounds, a name that is there twice) stays as it came.
 function indented(text) {
   let value;
   try {
@@ -138,6 +139,8 @@ function indented(text) {
   } catch {
     return text;
   }
+  const came = text.replace(/("(?:[^"\\]|\\.)*")|\s+/g, (_, string) => (string ? JSON.stringify(JSON.parse(string)) : ''));
+  if (came !== JSON.stringify(value)) return text;
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return JSON.stringify(value, null, 2);
   return Object.entries(value).map(([name, one]) => {
     if (typeof one !== 'string') return `${name}: ${JSON.stringify(one, null, 2)}`;
