@@ -128,3 +128,11 @@ def test_a_trajectory_is_read_from_the_journal():
     made = report(*ordinary(3))
     (failure,) = made.choice.failures
     assert [item["role"] for item in made.story(failure)["items"]] == ["user", "assistant", "tool", "assistant"]
+
+
+def test_the_wait_for_the_first_slot_is_a_mean_over_starts():
+    """Whoever was taken up again has waited before; another attempt waits once more."""
+    records = [*opening(2), start("a#0", t=3.0), start("b#0", 1, t=5.0), end("b#0", 6.0, "error")]
+    records += [segment(), start("a#0", t=9.0, resumed=True), start("b#0", 1, t=1.0, attempt=2)]
+    numbers = report(*records).numbers()
+    assert (numbers["admission_mean_s"], numbers["agent_time"]["admission_s"]) == (3.0, 9.0)

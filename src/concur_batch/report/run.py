@@ -46,7 +46,6 @@ class RunReport:
         self.lives = Lives(random)
         self.choice = Choice(random)
         self.versions: list[str] = []  # of concur and Python, in the order seen
-        self._admission_s = 0.0
         self._source = source
 
     def read(self) -> None:
@@ -79,7 +78,7 @@ class RunReport:
             r.SegmentFinished: (lines.finished, events.finished),
             r.Sampled: (lines.sampled,),
             r.Decided: (lines.decided, marks.decided),
-            r.RolloutStarted: (lines.back, lives.started, failures.started, self._started),
+            r.RolloutStarted: (lines.back, lives.started, failures.started),
             r.ReplyReceived: (self.growth.reply, lives.reply),
             r.CallFailed: (failures.call_failed, lives.failed),
             r.ToolFinished: (self.tools.call, lives.tool),
@@ -102,9 +101,6 @@ class RunReport:
         if version not in self.versions:
             self.versions.append(version)
 
-    def _started(self, record: r.RolloutStarted, _: float) -> None:
-        self._admission_s += record.t
-
     def _finished(self, record: r.RolloutFinished, at: float) -> None:
         live = self.state.live.get(record.rollout)
         self.lives.finished(record, at, () if live is None else spans(self.state, live, "cut off", at))
@@ -123,7 +119,7 @@ class RunReport:
         segment to the slot; tools also side by side.
         """
         totals, under_way = self.state.totals, seconds(self.state)
-        told = {part: self._admission_s if part == "admission_s" else float(getattr(totals, part)) for part in _PARTS}
+        told = {part: float(getattr(totals, part)) for part in _PARTS}
         return {part: round(value + under_way.get(_PHASES.get(part, ""), 0.0), 3) for part, value in told.items()}
 
     def numbers(self) -> dict[str, Any]:
@@ -132,7 +128,7 @@ class RunReport:
             "figures": self.tally.figures() | {"limit": self.tally.limit},
             "agent_time": self.agent_time(),
             "under_way_s": round(sum(seconds(self.state).values()), 3),  # of `agent_time`
-            "admission_mean_s": rate(self._admission_s, len(self.state.ended) + len(self.state.live)),
+            "admission_mean_s": rate(self.state.totals.admission_s, self.state.totals.admitted),
             "tools": self.tools.view(),
             "errors": self.failures.view(),
         }
