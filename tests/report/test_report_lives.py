@@ -60,3 +60,11 @@ def test_agents_and_spans_are_bounded():
     assert view["coarse"]
     assert len(view["phases"]["tool"]) <= 60
     assert view["phases"]["tool"][-1][1] + view["phases"]["tool"][-1][2] == 10 * MOST_SPANS - 1
+
+
+def test_agents_that_are_tried_again_count_once():
+    firsts = [record for i in range(500) for record in (start(f"a{i}#0", i), end(f"a{i}#0", 5.0, "error"))]
+    seconds = [record for i in range(500) for record in (start(f"a{i}#0", i, attempt=2), end(f"a{i}#0", 9.0, attempt=2))]
+    view = lives(*firsts, *seconds).view(9.0, 100)
+    assert (len(view["agents"]), view["of"]) == (MOST_AGENTS, 500)
+    assert {agent["status"] for agent in view["agents"]} == {"completed"}

@@ -75,7 +75,7 @@ class Lives:
         if life is not None:
             life.back(at)
             life.ended, life.status = None, ""
-        elif not record.resumed:
+        elif not record.resumed and record.attempt == 1:  # of a later one all was drawn already
             left = self._drawn.add(record.rollout)
             if left != record.rollout:
                 self._lives.pop(left or "", None)
