@@ -83,6 +83,18 @@ def test_the_page_replaces_nothing_but_a_page_unasked(tmp_path, place):
     assert there.stat().st_mtime_ns > made
 
 
+def test_where_the_place_is_a_link_its_target_is_written(tmp_path):
+    write_run(tmp_path / "first", ordinary(1))
+    (tmp_path / "www").mkdir()
+    link = tmp_path / "link.html"
+    link.symlink_to("www/page.html")
+    for _ in range(2):  # which is not there yet, and then a page
+        done = report("first", "--html", "link.html", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (link.is_symlink(), link.read_text()[:15]) == (True, "<!doctype html>")
+    assert [path.name for path in (tmp_path / "www").iterdir()] == ["page.html"]
+
+
 def test_the_page_goes_to_standard_output(tmp_path):
     write_run(tmp_path / "first", ordinary(1))
     done = report("first", "--html", "-", cwd=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -130,13 +131,14 @@ def _pour(parts: Iterable[str]) -> None:
 
 
 def _write(place: Path, parts: Iterable[str]) -> None:
-    """The file is there whole or not at all."""
-    beside = place.with_name(f".{place.name}.part")
+    """The file is there whole or not at all; where `place` is a link, it is the file that the link leads to."""
+    path = Path(os.path.realpath(place))
+    beside = path.with_name(f".{path.name}.part")
     try:
         try:
             with beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
                 file.writelines(parts)
-            beside.replace(place)
+            beside.replace(path)
         finally:
             with suppress(OSError):
                 beside.unlink()
