@@ -153,3 +153,17 @@ def test_cut_anywhere_the_whole_lines_before_survive(tmp_path_factory, reasons, 
 def test_what_no_file_can_hold_is_replaced(tmp_path):
     write(tmp_path, [paused(1, "a\ud800b"), paused(2)])
     assert [x.reason for x in JournalReader(tmp_path).records()] == ["a?b", "limit"]
+
+
+def test_empty_lines_are_passed_over_by_all_who_read(tmp_path):
+    failed = r.ToolFinished(t=1.0, rollout="a#1", step=1, n=1, tool="f", output="no", ok=False)
+    write(tmp_path, [paused(1), failed, paused(2)])
+    path = segments(tmp_path)[0]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"\n" + lines[0] + b" \t\n" + b"\n" + lines[1] + b"\r\n" + lines[2])
+    reader = JournalReader(tmp_path)
+    found = list(reader.positioned())
+    assert [record for _, record in found] == [paused(1), failed, paused(2)]
+    assert [reader.at(position) for position, _ in found] == [paused(1), failed, paused(2)]
+    reader.close()
+    assert fold_journal(tmp_path).faults.groups["tool", "tool"].newest.message == "f: no"

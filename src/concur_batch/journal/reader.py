@@ -39,7 +39,8 @@ class JournalReader:
                 for number, line in enumerate(file, start=1):
                     if not line.endswith(b"\n"):
                         break  # torn by a kill or a full disk, or being written now
-                    yield index << _OFFSET_BITS | offset, _decode(line, path, number)
+                    if not line.isspace():
+                        yield index << _OFFSET_BITS | offset, _decode(line, path, number)
                     offset += len(line)
 
     def at(self, position: int) -> Record:

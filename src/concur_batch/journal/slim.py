@@ -48,7 +48,7 @@ def decode_lines(block: bytes) -> list[Any]:
     records: list[Any] = _decoder.decode_lines(block)
     failed = [at for at, record in enumerate(records) if type(record) is _TOOL_FINISHED and not record.ok]
     if failed:
-        lines = [line for line in block.split(b"\n") if line]
+        lines = [line for line in block.split(b"\n") if line.strip()]
         for at in failed:
             records[at] = r.decoder.decode(lines[at])
     return records
