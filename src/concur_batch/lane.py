@@ -24,7 +24,7 @@ from concur_batch.errors import EngineError
 from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
 from concur_batch.lane_records import Helps, decided, sampled, seen
-from concur_batch.presence import Deadline, EngineGone, Presence
+from concur_batch.presence import Deadline, Presence
 from concur_batch.recorder import Recorder
 from concur_batch.rests import Rests
 from concur_batch.retry import Effort, backoff_s, complete_with_retries
@@ -59,7 +59,7 @@ class Completed(NamedTuple):
 
 class Lane:
     """`model`: what it serves, for tasks that name none. `on_room`: called when an agent may perhaps start. `starting`: whether a new one waits for that alone.
-    `on_gone`: called once when the engine is given up.
+    `on_gone`: called when the engine is given up.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Lane:
         seed: int,
         on_room: Callable[[], None],
         starting: Callable[[], bool],
-        on_gone: Callable[[EngineGone], None],
+        on_gone: Callable[[], None],
     ) -> None:
         self.engine = engine
         self.policy = policy

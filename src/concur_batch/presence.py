@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class EngineGone(ConcurError):
-    """A lost engine did not return in time: the run ends, resumable (exit 3)."""
+    """A lost engine did not return in time: the run ends once no other has agents, resumable (exit 3)."""
 
     error_class = "engine_down"
     exit_code = 3
@@ -48,7 +48,7 @@ class _Call:
 
 
 class Presence:
-    """Of one engine. `wait_s`: how long it may be away; then `on_gone` is called, once. `on_return`: it is back, and asked what it is.
+    """Of one engine. `wait_s`: how long it may be away; then `on_gone` is called, and it is waited for all the same. `on_return`: it is back, and asked what it is.
     `unfit`: why a server that is ready where it was, and asked what it is, cannot go on in its place; None: it can.
     """
 
@@ -58,7 +58,7 @@ class Presence:
         recorder: Recorder,
         wait_s: float,
         *,
-        on_gone: Callable[[EngineGone], None],
+        on_gone: Callable[[], None],
         on_return: Callable[[], None],
         unfit: Callable[[], str | None],
     ) -> None:
@@ -70,6 +70,7 @@ class Presence:
         self._unfit = unfit
         self.lost: str | None = None  # why, from the first sign on until it is ready
         self._in_its_place = False  # stands another server
+        self.gone: EngineGone | None = None  # it was given up, and has not returned
         self.generation = 0  # how often the engine has come back: its cache was then empty
         self._away = False  # lost, and when one looked it was not ready
         self._calls: dict[_Call, None] = {}  # under way, in the order made
@@ -141,7 +142,7 @@ class Presence:
             await self._watch_return()
         except Exception as error:  # noqa: BLE001 - whoever waits would wait for ever
             _log.exception("%s: the watch for its return failed", self._engine.name)
-            self._on_gone(EngineGone(f"{self._engine.name}: whether it is there cannot be told: {type(error).__name__}: {error}"))
+            self._give_up(f"whether it is there cannot be told: {type(error).__name__}: {error}")
 
     async def _watch_return(self) -> None:
         """Poll until it is back; an engine that only dropped connections is ready at once and nobody is told."""
@@ -153,16 +154,14 @@ class Presence:
             if not self._away:
                 self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=self.lost))
                 self._leave()
-            if clock() - started > self._wait_s:
+            if clock() - started > self._wait_s and self.gone is None:
                 lost = self.lost.removeprefix(f"{self._engine.name} ").removeprefix(f"{self._engine.name}: ")
-                why = f"did not return within {self._wait_s:g} s after this: {lost}"
-                self._on_gone(EngineGone(f"{self._engine.name}: {why}"))
-                return  # whoever waits goes on waiting: the run drains
+                self._give_up(f"did not return within {self._wait_s:g} s after this: {lost}")
             await asyncio.sleep(pause)
             pause = min(1.0, pause * 1.5)
         if self._away:
             self._return(clock() - started)
-        self.lost = None
+        self.lost = self.gone = None
         self._back.set_result(None)
 
     async def _is_back(self) -> bool:
@@ -184,6 +183,11 @@ class Presence:
         if unfit is not None:
             self._tell(unfit)
         return unfit is None
+
+    def _give_up(self, why: str) -> None:
+        self.gone = EngineGone(f"{self._engine.name}: {why}")
+        _log.warning("%s", self.gone)
+        self._on_gone()
 
     def _tell(self, why: str) -> None:
         """Why it is still away; once."""

@@ -12,7 +12,6 @@ from concur_batch.control.base import AgentView
 from concur_batch.control.steering import Steering
 from concur_batch.errors import AgentError
 from concur_batch.lane import Lane
-from concur_batch.presence import EngineGone
 from concur_batch.recorder import Recorder
 from concur_batch.rollout import Rollout, live
 from concur_batch.toolbox.base import Toolbox
@@ -58,9 +57,21 @@ class Runner:
         """An agent may perhaps start: lanes call this."""
         self._room.set()
 
-    def gone(self, error: EngineGone) -> None:
-        """An engine was given up: lanes call this. The run drains, and `run` raises the error."""
-        self._fatal = self._fatal or error
+    def gone(self) -> None:
+        """An engine was given up: lanes call this. Its agents wait on; once nobody else can go on, the run drains and `run` raises the error."""
+        self._room.set()  # whether somebody can start elsewhere is seen where agents start
+        if self._fed:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Drain where an engine was given up and no other has agents, or may get some when it returns."""
+        gone = [lane.presence.gone for lane in self._lanes if lane.presence.gone is not None]
+        if not gone or self._draining is not None:
+            return
+        others = (lane for lane in self._lanes if lane.presence.gone is None)
+        if any(lane.gate.begun or (not self._fed and lane.presence.lost is not None) for lane in others):
+            return
+        self._fatal = self._fatal or gone[0]
         self.drain("engine")
 
     def drain(self, cause: str) -> None:
@@ -162,6 +173,7 @@ class Runner:
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()
+            self._give_up()
             await self._room.wait()
         return None
 
@@ -214,6 +226,8 @@ class Runner:
     def _check(self) -> None:
         if self._fed and not self._agents:
             self._done.set()
+        elif self._fed:
+            self._give_up()
 
     def _fail(self, error: BaseException | None) -> None:
         self._fatal = self._fatal or error

@@ -145,7 +145,8 @@ class Engine(Section):
     api_key: ApiKey = Field(SecretStr(NO_KEY), description="Sent as bearer token. Never written into the run directory.")
     request_timeout_s: Seconds = Field(1800.0, description="Seconds for one model call.")
     wait_s: Annotated[float, Field(ge=0)] = Field(
-        600.0, description="Seconds to wait for a lost engine before the run stops, resumable."
+        600.0,
+        description="Seconds to wait for a lost engine before the run stops, resumable; with several, once the others have done their part.",
     )
     start_wait_s: Annotated[float, Field(ge=0)] = Field(
         5.0, description="Seconds to wait at the start for an engine that does not answer."
