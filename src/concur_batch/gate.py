@@ -15,6 +15,11 @@ from concur_batch.control.conversations import Returns
 from concur_batch.recorder import Recorder
 from concur_batch.records import RolloutPaused, RolloutReturned, RolloutYielded
 
+# The oldest active agent has this priority, the youngest 0, the others by their rank in between. SGLang preempts a running
+# request (and throws its KV away) for one whose priority is larger by more than 10: so none of ours ever is, however many
+# agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
+_PRIORITIES = 10
+
 
 @dataclass(slots=True, eq=False)
 class _Pause:
@@ -232,10 +237,10 @@ class Gate:
         view.steps += 1
         self._admission.replied(view, replayed=replayed)
 
-    def seniority(self, view: AgentView) -> float:
-        """The share of the active agents that were first admitted after this one, 0..1."""
+    def priority(self, view: AgentView) -> int:
+        """That its requests are sent with: by the share of the active agents that were first admitted after this one."""
         younger = sum(other.order > view.order for other in self._roster.active.values())
-        return younger / max(1, self.active - 1)
+        return round(_PRIORITIES * younger / max(1, self.active - 1))
 
     def resize(self, limit: Limit) -> None:
         """The limit from now on; and whoever has been in a tool call for too long gives up its slot."""

@@ -15,6 +15,8 @@ from concur_batch.task import Message
 
 VERSION = 1
 
+GIVEN_UP = "given_up"  # error class of a tool call that its agent cancelled, by a time-out of its own for one
+
 
 # Of both the sum is a date, which ends with the year 9999.
 _Epoch: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=2e11)]
@@ -179,7 +181,7 @@ class ToolFinished(Record, tag="tool_finished"):
     tool: str
     output: str
     ok: bool = True
-    error_class: str | None = None  # tool | sandbox | input | interrupted
+    error_class: str | None = None  # tool | sandbox | input | interrupted | given_up
     seconds: float = 0.0  # since it was begun
     wait_s: float = 0.0  # before: for the tool's rate, for a thread
     repaired: bool = False

@@ -107,7 +107,7 @@ async def live(
         finally:
             await _drop_own_cancels(stopping)
             await context.close()
-        context.settle()
+        context.settle(completed=status == "completed")
         spent = context.spent
         if past is not None:
             spent.paused_s += past.paused_s

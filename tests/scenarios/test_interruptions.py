@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stage import Stage, after, drain, fan, finals, fresh_engine, rng, stop, tasks, turns
 
 from concur_batch import records as r
-from concur_batch.agent.context import INTERRUPTED
+from concur_batch.agent.call_records import INTERRUPTED
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineRefused, RunDirectoryError
 from concur_batch.plan import Retry

@@ -9,6 +9,10 @@ from concur_batch.errors import EngineError
 from concur_batch.lane import Completed
 from concur_batch.toolbox.base import ToolOutput
 
+INTERRUPTED = (
+    "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
+)
+
 
 def replied(
     done: Completed, request: Request, talk: Extension, *, t: float, engine: str, key: str, unforced: bool
@@ -80,3 +84,14 @@ def observed(output: ToolOutput, started: r.ToolStarted, t: float) -> r.ToolFini
         call_id=started.call_id,
         message=None if started.call_id is not None else {"role": "user", "content": output.content},
     )
+
+
+def interrupted() -> ToolOutput:
+    """What the model is told of a tool call that an earlier segment began, and that must not be made twice."""
+    return ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
+
+
+def given_up(started: r.ToolStarted, t: float) -> r.ToolFinished:
+    """A tool call that its agent cancelled."""
+    content = "[given up: the agent cancelled this call while it ran. It is not known whether it took effect.]"
+    return observed(ToolOutput(content=content, ok=False, error_class=r.GIVEN_UP), started, t)

@@ -7,6 +7,7 @@ its hash is the recorded one (docs/architecture.md, "Resume by replay").
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -18,7 +19,7 @@ from concur_batch import records as r
 from concur_batch.agent import call_records
 from concur_batch.agent.budget import Budget, most_tokens
 from concur_batch.agent.limits import Leash, WallTime
-from concur_batch.agent.past import PastCall, reply_of
+from concur_batch.agent.past import Call, PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
 from concur_batch.agent.requests import Conversation, check_asked, hash_call, merged
 from concur_batch.agent.setting import Setting, Spent, names_of
@@ -31,21 +32,15 @@ from concur_batch.retry import Effort
 from concur_batch.task import Message
 from concur_batch.toolbox.base import OpenToolbox, ToolOutput
 
-INTERRUPTED = (
-    "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
-)
+_log = logging.getLogger(__name__)
 
-# The oldest active agent has this priority, the youngest 0, the others by their rank in between. SGLang preempts a running
-# request (and throws its KV away) for one whose priority is larger by more than 10: so none of ours ever is, however many
-# agents are active, and yet the queue goes by age. Ranks rather than admission numbers also keep two runs on one server equal.
-_PRIORITIES = 10
+_NOT_REPEATED = "rollout %s: its agent did not repeat itself on resume: it ended without %d of the calls that it had made before"
 
 _TOLD = 10  # who goes on calling after a limit was raised so often will not be ended by raising it
 
 _EARLIER = -1  # breaks of the stride by the end of an earlier process: it ended with one
 
 _LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
-
 _Run = Callable[[str, str | dict[str, Any]], Awaitable[ToolOutput]]
 
 
@@ -76,7 +71,7 @@ class Context:
         self._view = view
         self._toolbox = toolbox
         self._recorder = recorder
-        self._past = PastCalls(past.calls if past is not None else {})
+        self._past = PastCalls(past)
         self._callable = setting.offered_names  # by the model: what the last model call offered
         self._told: Counter[asyncio.Task[Any] | None] = Counter()  # how often each of its tasks was told that a limit is reached
         self._calling: dict[asyncio.Task[Any], object] = {}  # the tasks in which calls are under way, with what tells each call
@@ -112,10 +107,13 @@ class Context:
                 task.cancel()
             await asyncio.wait(left, timeout=_LEAVE_S)
 
-    def settle(self) -> None:
+    def settle(self, *, completed: bool) -> None:
         """It is over for good: what earlier segments did counts also where the agent has not asked for it again."""
-        for call in self._past.left():
+        left = self._past.left()
+        for call in left:
             self.spent.past(call)
+        if left and completed:
+            _log.warning(_NOT_REPEATED, self._setting.rollout, len(left))
 
     async def _begin(self) -> asyncio.Task[Any]:
         """This task waits for a slot, the engine or a tool from now on, until it is taken out of `_calling`."""
@@ -126,6 +124,27 @@ class Context:
         assert task is not None
         self._calling[task] = object()
         return task
+
+    async def _take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
+        """The number of a call, and its past, once it is its turn to be answered. A tool call that the agent once gave up has no answer:
+        it is given up again, or else counts as interrupted.
+        """
+        n, past = await self._past.take(key, asked, *kinds)
+        if past is None:
+            return n, None
+        try:
+            task = await self._begin()
+            try:
+                async with self._past.turn(n):
+                    if isinstance(past, PastCall) and (end := past.given_up) is not None:
+                        await asyncio.sleep(2 * (end.wait_s + end.seconds) + _LEAVE_S)
+                        self.spent.tool(end)
+            finally:
+                del self._calling[task]
+        except BaseException:
+            self.spent.past(past)
+            raise
+        return n, past
 
     # Model -----------------------------------------------------------------------------------------------------------
 
@@ -141,7 +160,7 @@ class Context:
         self._callable = self._setting.offered_names if tools is None else names_of(tools := list(tools))
         key = self._talk.hash(messages, tools, sampling)
         sampling = merged(self._setting.sampling, sampling)
-        n, past = self._past.take(key, "a model call", r.ReplyReceived, r.CallFailed)
+        n, past = await self._take(key, "a model call", r.ReplyReceived, r.CallFailed)
         if isinstance(past, r.ReplyReceived):
             return await self._reply_again(past, messages, sampling)
         if isinstance(past, r.CallFailed):
@@ -216,20 +235,13 @@ class Context:
             request_id=f"{setting.rollout}/{n}",
             model=setting.model or self._lane.model_for(setting.begun_with),
             messages=messages,
-            tools=(setting.offered if tools is None else self._schemas(tools)) or None,
+            tools=(setting.offered if tools is None else setting.schemas(tools)) or None,
             sampling=bounded,
             bound_is_ours=bounded is not sampling and most_tokens(sampling) is None,
             turn=script[step - 1] if script is not None and step <= len(script) else None,
             session_id=setting.rollout if helps.sessions else None,
-            priority=round(_PRIORITIES * self._lane.gate.seniority(self._view)) if helps.priority else None,
+            priority=self._lane.gate.priority(self._view) if helps.priority else None,
         )
-
-    def _schemas(self, tools: Iterable[str | dict[str, Any]]) -> list[dict[str, Any]]:
-        specs = self._setting.specs
-        unknown = [tool for tool in tools if isinstance(tool, str) and tool not in specs]
-        if unknown:
-            raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(specs)}")
-        return [specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
     def _take_reply(
         self, done: Completed, key: str, request: Request, number: int, *, kept: bool, returns: int
@@ -311,8 +323,8 @@ class Context:
 
     async def _call(self, name: str, arguments: str | dict[str, Any], call_id: str | None, run: _Run) -> Observation:
         key = hash_call(name, arguments)
-        n, past = self._past.take(key, f"a call of {name}", PastCall)
-        if isinstance(past, PastCall) and past.finished is not None:
+        n, past = await self._take(key, f"a call of {name}", PastCall)
+        if isinstance(past, PastCall) and past.finished is not None and not past.given_up:
             return self._observe(past.finished, call_id)
         recorder, spec = self._recorder, self._setting.specs.get(name)
         started = r.ToolStarted(
@@ -326,7 +338,7 @@ class Context:
             repeatable=spec is not None and spec.repeatable,
         )
         if past is not None and not started.repeatable:
-            output = ToolOutput(content=INTERRUPTED, ok=False, error_class="interrupted")
+            output = call_records.interrupted()
         else:
             gate, view = self._lane.gate, self._view
             task = await self._begin()
@@ -335,8 +347,8 @@ class Context:
                 gate.tool_began(view)
                 try:
                     output = await run(name, arguments)
-                except BaseException:
-                    self.spent.tool_cut_off(recorder.now() - started.t)
+                except BaseException as error:
+                    self._take_cut_off(started, given_up=isinstance(error, asyncio.CancelledError))
                     raise
                 finally:
                     gate.tool_ended(view)
@@ -345,6 +357,15 @@ class Context:
         record = call_records.observed(output, started, recorder.now())
         recorder.write(record)
         return self._observe(record, call_id)
+
+    def _take_cut_off(self, started: r.ToolStarted, *, given_up: bool) -> None:
+        now = self._recorder.now()
+        if not given_up or self._over or self.leash.over:
+            self.spent.tool_cut_off(now - started.t)
+            return
+        record = call_records.given_up(started, now)
+        self._recorder.write(record)
+        self.spent.tool(record)
 
     def _observe(self, x: r.ToolFinished, call_id: str | None) -> Observation:
         self.spent.tool(x)

@@ -83,6 +83,11 @@ class Leash:
         self._patience: asyncio.TimerHandle | None = None
         self._told = False  # it was cancelled once more, and has until it waits next
 
+    @property
+    def over(self) -> bool:
+        """Whether the work has been cancelled for good, not by itself."""
+        return self.torn or self._over()
+
     async def let_go(self, limit: LimitReached) -> None:
         """`limit` is what ends the work, at once. From a task that the agent has started it cannot be; that task is slowed down."""
         if asyncio.current_task() is self._task:

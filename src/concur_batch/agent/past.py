@@ -19,6 +19,11 @@ class PastCall:
     started: r.ToolStarted
     finished: r.ToolFinished | None = None
 
+    @property
+    def given_up(self) -> r.ToolFinished | None:
+        """How its agent gave it up, if it did."""
+        return self.finished if self.finished is not None and self.finished.error_class == r.GIVEN_UP else None
+
 
 Call: TypeAlias = r.ReplyReceived | r.CallFailed | PastCall
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from concur_batch import records as r
 from concur_batch.agent.gaps import after_gaps, basis
 from concur_batch.agent.past import Call, PastCall, packed
+from concur_batch.agent.turns import Turns, others_go_on
 from concur_batch.errors import AgentError
 from concur_batch.records import Record
+
+_NOISE_S = 1e-3  # by so much rounding may put the beginning of a call too early
 
 OfRollout: TypeAlias = (
     r.ReplyReceived | r.CallRetried | r.CallFailed | r.ToolStarted | r.ToolFinished | r.RolloutPaused | r.RolloutReturned
@@ -25,7 +29,7 @@ class Past:
     engine: str | None  # of the present segment; None: it has not been taken up in it
     calls: dict[int, Call | None] = field(
         default_factory=dict
-    )  # as recorded: tools as begun, replies as received. None: to be made again, as what it goes on from is lost
+    )  # in the order in which they came to their ends. None: to be made again, as what it goes on from is lost
     aside: dict[int, Call] = field(default_factory=dict)  # what these were
     wall_s: float = 0.0  # in earlier segments, pauses included
     paused_s: float = 0.0
@@ -37,6 +41,10 @@ class Past:
     seen: float = 0.0  # t of its newest record
     paused: float | None = None  # t of its pause, while it lasts
     retrying: dict[int, float] = field(default_factory=dict)  # n -> seconds lost so far by a call that is being tried again
+    tools: set[int] = field(default_factory=set)  # that run
+    at_once: bool = False  # it had calls under way beside each other,
+    branches: bool = False  # and model calls were among them: it does several things at once
+    touched: float = -math.inf  # t at which a call of it was last begun or answered, as far as the present segment tells
 
     def close_segment(self, end: float, lost: float | None) -> None:
         """The segment broke off at `end`: its time up to the last record counts, and what it waited then. `lost`: since when
@@ -51,6 +59,8 @@ class Past:
         self.engine = self.paused = None
         self.stood.clear()
         self.retrying.clear()
+        self.tools.clear()
+        self.touched = -math.inf
         for n in after_gaps(self.calls):
             call = self.calls.get(n)
             if call is not None:
@@ -81,15 +91,22 @@ class Past:
             case r.CallRetried():
                 self.retrying[x.n] = x.retry_s
             case r.CallFailed():
+                self._asked(x, x.t - x.wait_s - x.retry_s)
                 self._latest(x.n, x)
                 self.retrying.pop(x.n, None)
             case r.ToolStarted():
+                self.at_once = self.at_once or bool(self.tools)
+                self.tools.add(x.n)
+                self.touched = x.t
                 self._latest(x.n, PastCall(x))
             case r.ToolFinished():
                 call = self.calls.get(x.n)
                 if not isinstance(call, PastCall):
                     return
                 call.finished = x
+                self.tools.discard(x.n)
+                self.touched = x.t
+                self._latest(x.n, call)
             case r.RolloutPaused():
                 self.paused = x.t
                 return
@@ -103,9 +120,17 @@ class Past:
         """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
         for n in basis(x) & self.aside.keys():
             self.calls[n] = self.calls[n] or self.aside[n]
+        self._asked(x, x.t - x.model_s - x.wait_s - x.retry_s)
         self._latest(x.n, packed(x))
         if x.retries:
             self.retrying.pop(x.n, None)
+
+    def _asked(self, x: r.ReplyReceived | r.CallFailed, since: float) -> None:
+        """The model was, from `since` at the latest. Whether another call was under way meanwhile."""
+        earlier = next(reversed(self.calls), 0) > x.n  # one that was made later has ended before it
+        if earlier or self.tools or since < self.touched - _NOISE_S:
+            self.at_once = self.branches = True
+        self.touched = x.t
 
     def _latest(self, n: int, call: Call) -> None:
         self.calls.pop(n, None)  # where it is made again it comes last, too
@@ -145,36 +170,58 @@ class Ended:
 class PastCalls:
     """Numbers a rollout's calls in the order made, and answers those that an earlier segment has made already.
 
-    An agent with one call at a time makes them again in the same order. One with several at once may make them in another,
-    since answers from the journal come at once: its calls are then found by what they ask for.
+    An agent with one call at a time makes them again in the same order. One with several at once gets its answers in the order
+    in which they came then (`turn`), so that it does the same with them; where it waits for more than its calls it may yet make
+    them in another order, and they are found by what they ask for.
     """
 
-    def __init__(self, calls: Mapping[int, Call | None]) -> None:
+    def __init__(self, past: Past | None) -> None:
+        calls = past.calls if past is not None else {}
         self._left = {n: call for n, call in calls.items() if call is not None}
         self._next = 1
         self._last = max(calls, default=0)
+        self._made = self._models = 0  # calls made in this process, and model calls of them
         self._newest = next((n for n in reversed(list(calls)) if _asks(calls[n])), 0)  # model call in the journal
         # A number that is missing was in flight beside others when the segment broke off, or has been taken out of the journal.
-        self._several = len(self._left) < self._last
+        is_missing = len(self._left) < self._last
+        self._several = is_missing or (past is not None and past.branches)
+        at_once = is_missing or (past is not None and past.at_once)
+        # What did not come to its end comes after all that did.
+        self._turns = Turns(sorted(self._left, key=lambda n: _runs(self._left[n])) if at_once else ())
 
-    def take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
+    async def take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
         """The number of the call that asks for `key`, and its past. Raises AgentError where the agent did not repeat itself."""
+        is_model = r.ReplyReceived in kinds
+        self._made += 1
+        self._models += is_model
+        if self._left and not self._several and self._find(self._next, key, kinds) is None and self._next in self._left:
+            made, models = self._made, self._models
+            await others_go_on()  # to a call that was made before this one then
+            self._several = self._made > made if is_model else self._models > models
         n = self._next
         self._next += 1
         if not self._left:
             self._last = n = max(n, self._last + 1)
             return n, None
+        found = self._find(n, key, kinds)
+        if found is None and n in self._left and not self._several:
+            raise AgentError(_diverged(n, asked, self._left[n]))
+        self._several = self._several or found != n
+        if found is None:
+            self._last += 1
+            return self._last, None
+        return found, self._left.pop(found)
+
+    def _find(self, n: int, key: str, kinds: tuple[type[Call], ...]) -> int | None:
+        """Call `n` where it is the one asked for, else the first that is."""
         past = self._left.get(n)
-        if past is None or not _is(past, key, kinds):
-            found = next((m for m, other in sorted(self._left.items()) if _is(other, key, kinds)), None)
-            if found is None and past is not None and not self._several:
-                raise AgentError(_diverged(n, asked, past))
-            self._several = True
-            if found is None:
-                self._last += 1
-                return self._last, None
-            n = found
-        return n, self._left.pop(n)
+        if past is not None and _is(past, key, kinds):
+            return n
+        return next((m for m, other in sorted(self._left.items()) if _is(other, key, kinds)), None)
+
+    def turn(self, n: int) -> AbstractAsyncContextManager[None]:
+        """Entered when it is the turn of call `n` to be answered; the next one's comes when it is left."""
+        return self._turns.of(n)
 
     def ends_with(self, n: int) -> bool:
         """Whether nothing shows that the rollout went on after the reply to call `n`: of model calls it is the newest that was

@@ -8,6 +8,7 @@ from typing import Any
 
 from concur_batch import records as r
 from concur_batch.agent.past import Call, PastCall
+from concur_batch.errors import AgentError
 from concur_batch.task import Limits, Task
 from concur_batch.toolbox.base import ToolSpec
 
@@ -27,6 +28,13 @@ class Setting:
     offered_names: frozenset[str]
     specs: Mapping[str, ToolSpec]
     plan_first: bool = False
+
+    def schemas(self, tools: Iterable[str | dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of tools that a call names or brings. Raises AgentError for a name that there is not."""
+        unknown = [tool for tool in tools if isinstance(tool, str) and tool not in self.specs]
+        if unknown:
+            raise AgentError(f"complete(tools=...): no tool is named {unknown[0]!r}; known: {', '.join(self.specs)}")
+        return [self.specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
 
 def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:

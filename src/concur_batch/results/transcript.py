@@ -50,8 +50,9 @@ class Transcript:
         self._turns[record.n] = _Turn(_goes_on_from(record), record.base, own, record.base + len(own))
 
     def observe(self, record: r.ToolFinished) -> None:
-        """A tool call came to its end."""
-        self._calls[record.n] = observation(record)
+        """A tool call came to its end. One that the agent gave up has no message."""
+        if record.error_class != r.GIVEN_UP:
+            self._calls[record.n] = observation(record)
 
     def _has_basis(self, record: r.ReplyReceived) -> bool:
         """Whether all is there that it refers to."""
