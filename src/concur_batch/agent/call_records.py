@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from concur_batch import records as r
 from concur_batch.agent.requests import Extension
 from concur_batch.engine.base import Request
 from concur_batch.errors import EngineError
 from concur_batch.lane import Completed
+from concur_batch.task import Message
 from concur_batch.toolbox.base import ToolOutput
 
 INTERRUPTED = (
@@ -84,6 +87,19 @@ def observed(output: ToolOutput, started: r.ToolStarted, t: float) -> r.ToolFini
         call_id=started.call_id,
         message=None if started.call_id is not None else {"role": "user", "content": output.content},
     )
+
+
+def message_of(x: r.ToolFinished, call_id: str | None) -> Message:
+    """By which its output enters the conversation."""
+    if call_id is None:
+        return {"role": "user", "content": x.output}
+    return {"role": "tool", "tool_call_id": call_id, "content": x.output}
+
+
+def refused(name: str, offered: Iterable[str]) -> ToolOutput:
+    """What the model is told of a tool that it was not offered."""
+    known = ", ".join(sorted(offered)) or "none"
+    return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")
 
 
 def interrupted() -> ToolOutput:

@@ -11,6 +11,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from concur_batch.agent.budget import Budget, most_tokens
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import Call, PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
-from concur_batch.agent.requests import Conversation, check_asked, hash_call, merged
+from concur_batch.agent.requests import Conversation, Offers, check_asked, hash_call, merged
 from concur_batch.agent.setting import Setting, Spent, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
@@ -72,7 +73,7 @@ class Context:
         self._toolbox = toolbox
         self._recorder = recorder
         self._past = PastCalls(past)
-        self._callable = setting.offered_names  # by the model: what the last model call offered
+        self._offers = Offers(setting.offered_names)
         self._told: Counter[asyncio.Task[Any] | None] = Counter()  # how often each of its tasks was told that a limit is reached
         self._calling: dict[asyncio.Task[Any], object] = {}  # the tasks in which calls are under way, with what tells each call
         self.leash = Leash(self._calling)
@@ -157,11 +158,12 @@ class Context:
         that is reached ends the rollout from within, also where it cut this reply off.
         """
         check_asked(messages, sampling)
-        self._callable = self._setting.offered_names if tools is None else names_of(tools := list(tools))
+        names = self._offers.newest = self._setting.offered_names if tools is None else names_of(tools := list(tools))
         key = self._talk.hash(messages, tools, sampling)
         sampling = merged(self._setting.sampling, sampling)
         n, past = await self._take(key, "a model call", r.ReplyReceived, r.CallFailed)
         if isinstance(past, r.ReplyReceived):
+            self._offers.answered(past.message, names)
             return await self._reply_again(past, messages, sampling)
         if isinstance(past, r.CallFailed):
             self._spend_failed(past)
@@ -195,6 +197,7 @@ class Context:
             del self._calling[task]
             self._under_way -= 1
             self._one_ended.set()
+        self._offers.answered(done.reply.message, names)
         record = self._take_reply(done, key, request, number, kept=kept, returns=returns)
         await self._end_with(self._budget.ended(record, sampling))
         return done.reply
@@ -370,31 +373,27 @@ class Context:
     def _observe(self, x: r.ToolFinished, call_id: str | None) -> Observation:
         self.spent.tool(x)
         self.now += x.wait_s + x.seconds
-        message: Message = (
-            {"role": "tool", "tool_call_id": call_id, "content": x.output}
-            if call_id is not None
-            else {"role": "user", "content": x.output}
-        )
+        message = call_records.message_of(x, call_id)
         self._talk.know(message, x.n)
         return Observation(x.output, x.ok, message)
 
     async def call_all(self, calls: Iterable[dict[str, Any]]) -> list[Observation]:
         """All calls of a model's turn concurrently, in wire form; observations in call order.
 
-        A tool that the last model call did not offer is not run: the observation says so.
+        A tool that was not offered to the model in the call that asked for it is not run: the observation says so.
         """
-        wanted = [self._of_model(call["function"], call["id"]) for call in calls]
+        wanted = [self._of_model(call) for call in calls]
         if len(wanted) == 1:
             return [await wanted[0]]
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(call) for call in wanted]
         return [task.result() for task in running]
 
-    def _of_model(self, function: dict[str, Any], call_id: str) -> Coroutine[Any, Any, Observation]:
-        name = function["name"]
-        run = self._toolbox.call if name in self._callable else self._refuse
-        return self._call(name, function["arguments"], call_id, run)
+    def _of_model(self, call: dict[str, Any]) -> Coroutine[Any, Any, Observation]:
+        function, offered = call["function"], self._offers.of(call)
+        run = self._toolbox.call if function["name"] in offered else partial(_refuse, offered)
+        return self._call(function["name"], function["arguments"], call["id"], run)
 
-    async def _refuse(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG002 - stands in for a call
-        known = ", ".join(sorted(self._callable)) or "none"
-        return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")
+
+async def _refuse(offered: Iterable[str], name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG001 - stands in for a call
+    return call_records.refused(name, offered)

@@ -60,6 +60,28 @@ def merged(of_task: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
+class Offers:
+    """The names of the tools that a model may call: those that the call offered in whose reply it asks for them."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.newest = names
+        """What the newest model call offers."""
+        self._by_call: dict[int | str, tuple[frozenset[str], object]] = {}
+
+    def answered(self, reply: Message, names: frozenset[str]) -> None:
+        """A reply to a model call that offered these."""
+        calls = reply.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict):
+                # By identity, too: servers count ids anew in every conversation. Holding the call keeps its identity its own.
+                self._by_call[id(call)] = self._by_call[str(call.get("id"))] = names, call
+
+    def of(self, call: dict[str, Any]) -> frozenset[str]:
+        """What was offered where the model asked for this call; for one that it has not asked for, what was offered last."""
+        found = self._by_call.get(id(call)) or self._by_call.get(str(call.get("id")))
+        return self.newest if found is None else found[0]
+
+
 class Conversation:
     """Messages are appended and never rewritten, so each is encoded once and known by identity from then on."""
 
