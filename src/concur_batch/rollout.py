@@ -145,7 +145,7 @@ async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool])
 
     try:
         async with context.wall_time:
-            output = await context.leash.hold(rollout.agent(rollout.setting.task, context), over)
+            output = await context.leash.hold(rollout.agent(context.task, context), over)
     except LimitReached as limit:
         return limit.status, None, None
     except ContextLengthExceeded:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 Message: TypeAlias = dict[str, Any]
@@ -66,6 +66,25 @@ class Task:
     metadata: dict[str, Any] = field(default_factory=dict)
     script: tuple[ScriptedTurn, ...] | None = None
     fingerprint: str = ""  # 16 hex digits over all that changes what the model sees
+
+    def own(self) -> Task:
+        """The same for one rollout, whose agent may change what is in it."""
+        return replace(
+            self,
+            messages=tuple(map(own, self.messages)),
+            fields=own(self.fields),
+            tools=self.tools and tuple(map(own, self.tools)),
+            sampling=own(self.sampling),
+            target=own(self.target),
+            metadata=own(self.metadata),
+        )
+
+
+def own(value: Any) -> Any:
+    """A copy of what JSON holds, down to the texts and numbers in it, which are shared."""
+    if isinstance(value, dict):
+        return {key: own(part) if isinstance(part, dict | list) else part for key, part in value.items()}
+    return [own(part) for part in value] if isinstance(value, list) else value
 
 
 def rollout_id(task_id: str, k: int) -> str:

@@ -30,7 +30,7 @@ from concur_batch.errors import AgentError, LimitReached
 from concur_batch.lane import Completed, Lane
 from concur_batch.recorder import Recorder
 from concur_batch.retry import Effort
-from concur_batch.task import Message
+from concur_batch.task import Message, own
 from concur_batch.toolbox.base import OpenToolbox, ToolOutput
 
 _log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Context:
     def __init__(
         self, setting: Setting, lane: Lane, view: AgentView, toolbox: OpenToolbox, recorder: Recorder, past: Past | None
     ) -> None:
-        self.task = setting.task
+        self.task = setting.task.own()
         self.seed = setting.seed
         self.random = random.Random(setting.seed)  # noqa: S311 - reproducible on purpose
         self.plan_first = setting.plan_first
@@ -94,7 +94,7 @@ class Context:
     @property
     def prompt(self) -> list[Message]:
         """The task's messages, as a new list of this rollout's own to append to."""
-        return [dict(message) for message in self.task.messages]
+        return [own(message) for message in self.task.messages]
 
     async def close(self) -> None:
         """The agent has ended: a call that it left under way is cancelled, and none can be made any more.
