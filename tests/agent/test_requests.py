@@ -98,3 +98,59 @@ def test_branches_each_store_only_what_is_new():
             assert len(new) == 1
             assert number == (n - 1) % 20 + 1
             branch += [answer.message, user("on")]
+
+
+def told(edit):
+    """What a request has new after one with a reply that calls a tool, once `edit` has been done to the reply and the messages."""
+    messages = [user("a"), user("b")]
+    talk, first = Conversation(list(messages)), reply("<think>so</think> one", ("look", {"at": 1}))
+    talk.extend(messages, first, 1)
+    seen = {"role": "tool", "tool_call_id": "call_0", "content": "seen"}
+    talk.know(seen, 2)
+    messages += [first.message, seen]
+    edit(messages)
+    return talk.extend(messages, reply("two"), 3)
+
+
+def test_a_reply_that_was_edited_before_it_is_sent_back_is_new():
+    assert told(lambda messages: None) == (15, 1, 3, [2], 0)
+
+    def strip(messages):
+        messages[2]["content"] = "one"
+
+    def call_otherwise(messages):
+        messages[2]["tool_calls"][0]["function"]["arguments"] = "{}"
+
+    def say_only(messages):
+        del messages[2]["tool_calls"]
+
+    for edit in (strip, call_otherwise, say_only):
+        history, after, base, new, _ = told(edit)
+        assert (history, after, base, new[1:]) == (0, 1, 2, [2])
+        assert new[0]["role"] == "assistant"
+
+
+def test_an_observation_that_was_edited_is_new():
+    def shorten(messages):
+        messages[3]["content"] = "s..."
+
+    assert told(shorten) == (15, 1, 3, [{"role": "tool", "tool_call_id": "call_0", "content": "s..."}], 0)
+
+
+def test_another_content_in_a_message_that_was_sent_is_noticed():
+    def trim(messages):
+        messages[0]["content"] = "[trimmed]"
+
+    assert told(trim) == (0, 1, 0, [user("[trimmed]"), user("b"), 1, 2], 0)
+
+
+def test_an_agent_that_edits_every_reply_keeps_one_conversation():
+    talk, messages = Conversation([user("a")]), [user("a")]
+    for n in range(1, 200):
+        assert talk.number(messages) == 1
+        answer = reply(f"<think>so</think>{n}")
+        _, after, base, new, _ = talk.extend(messages, answer, n, 1)
+        assert (after, base, len(new)) == ((n - 1, 2 * n - 3, 2) if n > 1 else (0, 1, 0))
+        answer.message["content"] = f"{n}"
+        messages += [answer.message, user("on")]
+    assert len(talk._heads) == 2

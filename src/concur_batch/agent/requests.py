@@ -10,7 +10,7 @@ import msgspec
 
 from concur_batch.engine.base import Reply
 from concur_batch.errors import AgentError
-from concur_batch.task import NOT_SAMPLING, UNASKED, Message
+from concur_batch.task import NOT_SAMPLING, UNASKED, Message, own
 
 _encode = msgspec.json.Encoder().encode
 
@@ -29,6 +29,8 @@ class Extension(NamedTuple):
 
 class _Head(NamedTuple):
     messages: list[Message]
+    contents: list[Any]  # of these, as they were
+    said: Message | None  # the last of them as it was received, where it is a reply
     seen_tokens: int  # so many of them the engine has seen
     number: int  # of its conversation
     breaks: int  # of the rollout's stride, by then
@@ -83,18 +85,23 @@ class Offers:
 
 
 class Conversation:
-    """Messages are appended and never rewritten, so each is encoded once and known by identity from then on."""
+    """Messages are appended and hardly ever rewritten, so each is encoded once and known by identity from then on.
+
+    What an agent makes of a reply before it sends it back is noticed, and another `content` in a message that was sent: such a
+    message is told as a new one.
+    """
 
     def __init__(self, prompt: Iterable[Message], breaks: int = 0) -> None:
         # The ends of the conversations an agent may go on from, newest last: 0 is the prompt, n what call n was sent and said.
-        self._heads: dict[int, _Head] = {0: _Head(list(prompt), 0, 0, breaks)}
+        self._heads: dict[int, _Head] = {0: _Head(prompt := list(prompt), _contents(prompt), None, 0, 0, breaks)}
         self._numbers = 0
-        self._known: dict[int, tuple[int, Message]] = {}  # id(message) -> call number, and the message itself to keep the id
+        # id(message) -> call number, the message itself to keep the id, and what was in it
+        self._known: dict[int, tuple[int, Message, tuple[Any, ...]]] = {}
         self._digests: dict[int, tuple[bytes, Message]] = {}
 
     def know(self, message: Message, n: int) -> None:
         """This message is that of call `n`: the journal has it already."""
-        self._known[id(message)] = n, message
+        self._known[id(message)] = n, message, tuple(message.values())
 
     def hash(self, messages: list[Message], tools: Iterable[str | dict[str, Any]] | None, sampling: dict[str, Any]) -> str:
         """16 hex digits over what the agent asked for."""
@@ -129,22 +136,31 @@ class Conversation:
         """Take the reply to call `n` in, which was made in conversation `number`. `breaks`: how often the rollout has lost its stride by now."""
         after, base = self._continued(messages)
         head = self._heads[after]
-        whole = base == len(head.messages)
-        if whole and after:
+        contents = _contents(messages)
+        stand = _unchanged(head, messages, contents, base)
+        new = [self._told(message) for message in messages[stand:]]
+        if after and base == len(head.messages):
             del self._heads[after]  # gone on from; whoever branches off there later shares what call n was sent
-        new: list[int | Message] = []
-        for message in messages[base:]:
-            known = self._known.get(id(message))
-            new.append(message if known is None else known[0])
         self.know(reply.message, n)
         # A reply's reasoning is left out of the next prompt by chat templates, so the prefix ends before that reply.
         seen = reply.prompt_tokens + (0 if reply.reasoning_tokens else reply.completion_tokens)
-        self._heads[n] = _Head([*messages, reply.message], seen, number, breaks)
+        said = own(reply.message)
+        contents.append(said.get("content"))
+        self._heads[n] = _Head([*messages, reply.message], contents, said, seen, number, breaks)
         if len(self._heads) > _HEADS:
             del self._heads[next(key for key in self._heads if key)]
         if len(self._digests) > 4 * sum(len(head.messages) for head in self._heads.values()) + 64:
             self._forget()  # an agent that makes its messages anew for every call
-        return Extension(head.seen_tokens if whole else 0, after, base, new, head.breaks)
+        return Extension(head.seen_tokens if stand == len(head.messages) else 0, after, stand, new, head.breaks)
+
+    def _told(self, message: Message) -> int | Message:
+        """The number of the call whose message it is, if it is as it was; else the message."""
+        known = self._known.get(id(message))
+        if known is None:
+            return message
+        n, _, values = known
+        head = self._heads.get(n)
+        return n if (tuple(message.values()) == values if head is None else message == head.said) else message
 
     def _continued(self, messages: list[Message]) -> tuple[int, int]:
         """The call whose conversation this request goes on from, and how many of its messages stand."""
@@ -168,6 +184,19 @@ class Conversation:
         ids = {id(message) for head in self._heads.values() for message in head.messages}
         self._digests = {key: value for key, value in self._digests.items() if key in ids}
         self._known = {key: value for key, value in self._known.items() if key in ids}
+
+
+def _contents(messages: list[Message]) -> list[Any]:
+    return [message.get("content") for message in messages]
+
+
+def _unchanged(head: _Head, messages: list[Message], contents: list[Any], base: int) -> int:
+    """How many of the first `base`, which are the same messages, are as they were, too."""
+    if base and base == len(head.messages) and head.said is not None and messages[base - 1] != head.said:
+        base -= 1
+    if contents[:base] == head.contents[:base]:
+        return base
+    return next(i for i, (one, was) in enumerate(zip(contents, head.contents, strict=False)) if one != was)
 
 
 def hash_call(name: str, arguments: str | dict[str, Any]) -> str:
