@@ -41,6 +41,10 @@ async def coordinated(task, ctx):
     return " ".join(message["content"] for message in log)
 
 
+async def two_of_which_one_sleeps(task, ctx):
+    return " ".join(await asyncio.gather(talk(ctx, "slow", 3), talk(ctx, "quick", 3, rest_s=20.0)))
+
+
 async def in_any_order(task, ctx):
     """As a set of tasks has it."""
     talks = [talk(ctx, name, 3) for name in ("slow", "quick", "other")]
@@ -109,11 +113,13 @@ def stage_of(agent):
     return Stage(engine(), tasks(1), agents={"a": agent}, agent="a", tools=Paced())
 
 
-MOMENTS = [(0.2 + 0.37 * i,) for i in range(20)] + [(1.5, 2.5), (2.5, 0.1, 1.9), (0.8, 0.8, 0.8, 0.8)]
+MOMENTS = [(0.2 + 0.37 * i,) for i in range(20)] + [(30.0,), (20.0, 21.0), (1.5, 2.5), (2.5, 0.1, 1.9), (0.8, 0.8, 0.8, 0.8)]
 
 
 @pytest.mark.parametrize("moments", MOMENTS, ids=str)
-@pytest.mark.parametrize("agent", [two, two_that_rest, in_any_order, coordinated, nested, with_tools, first_tool_wins])
+@pytest.mark.parametrize(
+    "agent", [two, two_that_rest, two_of_which_one_sleeps, in_any_order, coordinated, nested, with_tools, first_tool_wins]
+)
 def test_it_ends_as_if_it_had_never_been_stopped(agent, moments):
     whole = stage_of(agent).run()
     stage = stage_of(agent)
