@@ -104,6 +104,8 @@ async def live(
         context = Context(setting, lane, view, tools, recorder, past)
         try:
             status, output, error = await _run(rollout, context, stopping)
+            if stopping():  # whatever the agent makes of being stopped, it has not ended: it goes on when the run is resumed
+                raise asyncio.CancelledError
         finally:
             await _drop_own_cancels(stopping)
             await context.close()

@@ -32,6 +32,34 @@ def test_a_drain_stops_everybody_at_a_boundary_and_repeats_nothing():
     assert len(stage.tools.ran) == len(set(stage.tools.ran)) == 5 * 4
 
 
+async def returns_all_the_same(task, context):
+    steps = 0
+    try:
+        while steps < 3:
+            await context.complete(context.prompt)
+            steps += 1
+    finally:
+        return f"{steps} steps"  # noqa: B012 - what is tried here
+
+
+async def makes_an_error_of_it(task, context):
+    try:
+        for _ in range(3):
+            await context.complete(context.prompt)
+    except asyncio.CancelledError:
+        raise ValueError("I was cancelled") from None
+    return "3 steps"
+
+
+@pytest.mark.parametrize("agent", [returns_all_the_same, makes_an_error_of_it])
+@pytest.mark.parametrize("end", [drain, stop])
+def test_whatever_an_agent_makes_of_being_stopped_it_goes_on_when_resumed(agent, end):
+    stage = Stage(ScriptedEngine(turns(), delay_s=2.0), tasks(3), agents={"own": agent}, agent="own").run(after(3.0, end))
+    assert stage.of(r.RolloutFinished) == []
+    stage.run()
+    assert set(finals(stage).values()) == {"3 steps"}
+
+
 def test_the_resumed_request_has_the_same_messages_to_the_byte():
     whole = Stage(fresh_engine(), tasks(1)).run()
     stage = Stage(fresh_engine(), tasks(1)).run(after(4.0, stop))
