@@ -1,4 +1,4 @@
-"""What a rollout did in earlier segments, so that it can go on where it was. Pure fold over the journal."""
+"""What a rollout did in earlier segments, folded from the journal, and its calls answered from it, so that it can go on where it was."""
 
 from __future__ import annotations
 
