@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -302,6 +302,15 @@ def descriptors() -> set[Path]:
     return set(Path("/proc/self/fd").iterdir())
 
 
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * len(descriptors()) + 64, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("few_descriptors")
 def test_commands_wait_where_descriptors_are_few(workspace: Path) -> None:
     async def main() -> set[int | None]:
         commands = Commands(ToolLimits(sandbox="off"), workspace.parent)
@@ -311,12 +320,27 @@ def test_commands_wait_where_descriptors_are_few(workspace: Path) -> None:
         finally:
             await commands.aclose()
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * len(descriptors()) + 64, hard))
-    try:
-        assert asyncio.run(main()) == {0}
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert asyncio.run(main()) == {0}
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_what_waits_does_not_begin_where_its_rollout_has_ended(workspace: Path) -> None:
+    async def main() -> list[CommandResult]:
+        commands = Commands(ToolLimits(sandbox="off"), workspace.parent)
+        script = "echo >> begun; until [ -e ended ]; do sleep 0.01; done"
+        runs = [
+            asyncio.ensure_future(commands.run(["/bin/sh", "-c", script], workspace=workspace, owner="a")) for _ in range(200)
+        ]
+        while not (workspace / "begun").exists():
+            await asyncio.sleep(0.01)
+        await commands.end("a")
+        (workspace / "ended").touch()
+        try:
+            return await asyncio.gather(*runs)
+        finally:
+            await commands.aclose()
+
+    assert {(result.exit_code, result.ended) for result in asyncio.run(main())} == {(None, "cancelled")}
 
 
 def test_a_command_that_cannot_be_started_holds_no_descriptor(workspace: Path) -> None:

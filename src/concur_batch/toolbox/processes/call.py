@@ -84,6 +84,11 @@ class Call:
         self._line: asyncio.WriteTransport | None = None
         self._patience: asyncio.TimerHandle | None = None
 
+    @property
+    def stopped(self) -> str | None:
+        """Why, where it was."""
+        return self._stopped
+
     def stop(self, reason: str) -> None:
         """End the whole tree; `run` returns soon after, with `reason` as what ended it."""
         if self._stopped is not None:

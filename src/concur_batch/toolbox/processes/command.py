@@ -27,7 +27,8 @@ class Commands:
         self._workspaces = workspaces
         self._link = WardenLink()
         self.tell_unconfined: Callable[[str], None] | None = None  # called once, with the sandbox's warning
-        self._calls: dict[asyncio.Task[CommandResult], tuple[str, Call]] = {}  # with the owner
+        self._waiting: dict[Call, str] = {}  # with the owner
+        self._calls: dict[asyncio.Task[CommandResult], tuple[str, Call]] = {}  # that run, with the owner
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -45,8 +46,20 @@ class Commands:
         tell, self.tell_unconfined = self.tell_unconfined, None
         if tell is not None and self.sandbox.warning is not None:
             tell(self.sandbox.warning)
-        async with self._room:
-            return await self._run(command, workspace, owner, stdin, self._limits.wall_s if wall_s is None else wall_s)
+        kept = max(1000, self._limits.max_output_chars - NOTES_CHARS)
+        call = Call(kept_bytes=kept, max_bytes=self._limits.output_mib * MEBIBYTE)
+        self._waiting[call] = owner
+        try:
+            await self._room.acquire()
+        finally:
+            del self._waiting[call]
+        try:
+            if call.stopped is not None:
+                return CommandResult(output="", ended=call.stopped)
+            request = self._request(command, workspace, call.token)
+            return await self._run(call, owner, request, stdin, self._limits.wall_s if wall_s is None else wall_s)
+        finally:
+            self._room.release()
 
     @cached_property
     def _room(self) -> asyncio.Semaphore:
@@ -54,10 +67,8 @@ class Commands:
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return asyncio.Semaphore(sys.maxsize if soft == resource.RLIM_INFINITY else max(1, soft // 4))
 
-    async def _run(self, command: Sequence[str], workspace: Path, owner: str, stdin: bytes, wall_s: float) -> CommandResult:
-        kept = max(1000, self._limits.max_output_chars - NOTES_CHARS)
-        call = Call(kept_bytes=kept, max_bytes=self._limits.output_mib * MEBIBYTE)
-        task = asyncio.create_task(call.run(self._link, self._request(command, workspace, call.token), stdin))
+    async def _run(self, call: Call, owner: str, request: bytes, stdin: bytes, wall_s: float) -> CommandResult:
+        task = asyncio.create_task(call.run(self._link, request, stdin))
         self._calls[task] = (owner, call)
         task.add_done_callback(self._calls.pop)
         try:
@@ -72,7 +83,10 @@ class Commands:
         return task.result()
 
     async def end(self, owner: str | None = None) -> None:
-        """End what still runs of one rollout, or of all."""
+        """End what still runs of one rollout, or of all; what waits does not begin."""
+        for call, rollout in self._waiting.items():
+            if owner is None or owner == rollout:
+                call.stop("cancelled")
         tasks = []
         for task, (rollout, call) in list(self._calls.items()):
             if owner is None or owner == rollout:
