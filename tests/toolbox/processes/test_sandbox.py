@@ -93,6 +93,14 @@ def test_workspaces_may_lie_right_in_a_folder_for_temporary_files(tmp_path: Path
     assert [line[k + 1] for k, word in enumerate(line) if word == "--tmpfs"] == ["/tmp/any"]
 
 
+def test_a_run_that_does_not_begin_after_all_is_left_without_workspaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "#!/bin/sh\nexit 0\n")
+    shown = tmp_path / "data"
+    shown.mkdir()
+    assert str(shown) in find_sandbox(ToolLimits(readable=(str(shown),)), tmp_path / "run" / "workspaces").readable
+    assert not list((tmp_path / "run").iterdir())
+
+
 def test_the_run_is_hidden_in_readable_folders_that_hold_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "#!/bin/sh\nexit 0\n")
     data = tmp_path / "data"

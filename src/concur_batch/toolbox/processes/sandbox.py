@@ -99,7 +99,7 @@ def _with_readable(program: str, limits: ToolLimits, workspaces: Path) -> Sandbo
     for path in limits.readable:
         if Path(path).resolve().is_relative_to(workspaces.resolve()):
             raise InputError(f"tools.readable: {path!r} lies in a workspace, where commands can put another thing in its place")
-    workspaces.mkdir(parents=True, exist_ok=True)  # in what is shown it cannot be made
+    workspaces.resolve().parent.mkdir(parents=True, exist_ok=True)  # in what is shown it cannot be made
     sandbox = _bubblewrap(program, limits, workspaces, limits.readable)
     failure = _try(sandbox)
     if failure is not None:
