@@ -52,7 +52,7 @@ class RowTable:
         offset = located.offset
         if self._sources[read.file].kind != "jsonl":
             offset = self._copied
-            self._copied += self._write(located.raw or json.dumps(located.row).encode())
+            self._copied += self._write(located.raw or json.dumps(located.row, ensure_ascii=False).encode())
         self._index.append(read.task.index)
         self._line.append(located.line)
         self._offset.append(offset)
