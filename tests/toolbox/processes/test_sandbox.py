@@ -83,8 +83,10 @@ def test_nothing_of_a_workspace_can_be_readable(tmp_path: Path, monkeypatch: pyt
     install(tmp_path, monkeypatch, "#!/bin/sh\nexit 0\n")
     inside = tmp_path / "workspaces" / "one" / "out"
     inside.mkdir(parents=True)
-    with pytest.raises(InputError, match="lies in a workspace"):
-        find_sandbox(ToolLimits(readable=(str(inside),)), tmp_path / "workspaces")
+    (inside / "link").symlink_to("/usr")
+    for path in (inside, inside / "link"):
+        with pytest.raises(InputError, match="lies in a workspace"):
+            find_sandbox(ToolLimits(readable=(str(path),)), tmp_path / "workspaces")
 
 
 def test_workspaces_may_lie_right_in_a_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,9 +96,9 @@ def _own_in(place: Path) -> str | None:
 def _with_readable(program: str, limits: ToolLimits, workspaces: Path) -> Sandbox:
     """What works without `limits.readable`, with it: what fails now is a fault of that, and no reason to go unconfined."""
     check_readable(limits.readable)
-    for path in limits.readable:
-        if Path(path).resolve().is_relative_to(workspaces.resolve()):
-            raise InputError(f"tools.readable: {path!r} lies in a workspace, where commands can put another thing in its place")
+    for path in map(Path, map(in_full, limits.readable)):
+        if any(place.is_relative_to(workspaces.resolve()) for place in (path.parent.resolve(), path.resolve())):
+            raise InputError(f"tools.readable: '{path}' lies in a workspace, where commands can put another thing in its place")
     workspaces.resolve().parent.mkdir(parents=True, exist_ok=True)  # in what is shown it cannot be made
     sandbox = _bubblewrap(program, limits, workspaces, limits.readable)
     failure = _try(sandbox)
