@@ -146,9 +146,9 @@ def test_a_row_that_is_no_trace_is_told():
     schema = Replay.__concur_schema__
     assert own_problems(ROW, schema) == []
     assert own_problems({**ROW, "num_turns": 4}, schema) == [
-        ("", "assistant_response_length has 5 entries, and num_turns is 4; should have one entry per tool turn")
+        ("", "assistant_response_length: has 5 entries, and num_turns is 4; should have one entry per tool turn")
     ]
-    assert own_problems({"prompt": "Hello"}, schema) == [("", "input_prompt_length is missing; add it to the row")]
+    assert own_problems({"prompt": "Hello"}, schema) == [("", "input_prompt_length: is missing; add it to the row")]
 
 
 def test_words_are_all_of_one_length():

@@ -125,8 +125,8 @@ def test_what_cannot_be_meant_is_refused(trace, tmp_path, arguments, told):
 def test_rows_that_are_no_trace_are_named(trace, tmp_path, url):
     trace.write_text('{"prompt": "Hello"}\n' + json.dumps({**ROWS[0], "num_turns": 2}) + "\n")
     told = ended(tmp_path, "run", trace, "--agent", "replay", "--engine", url, code=2)
-    assert "trace.jsonl:1: input_prompt_length is missing; add it to the row" in told
-    assert "trace.jsonl:2: assistant_response_length has 3 entries, and num_turns is 2" in told
+    assert "trace.jsonl:1: input_prompt_length: is missing; add it to the row" in told
+    assert "trace.jsonl:2: assistant_response_length: has 3 entries, and num_turns is 2" in told
 
 
 def test_a_single_row_cannot_be_a_replay(tmp_path, url):

@@ -28,6 +28,6 @@ def test_the_first_bears_the_bare_fingerprint():
 def test_doubles_are_kept_up_to_twenty():
     book = IdBook()
     for line in range(30):
-        book.add("x", f"j:{line}")
-    assert book.doubles[0] == Double("x", "j:1")
+        book.add("x", f"j:{line}", line)
+    assert book.doubles[0] == Double("x", "j:1", 1)
     assert (len(book.doubles), book.more_doubles) == (20, 9)

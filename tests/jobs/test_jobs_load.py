@@ -149,7 +149,9 @@ def test_a_double_is_told_also_where_one_of_the_two_is_faulty_otherwise(write):
     )  # fmt: skip
     assert faults(name) == [
         f"{name}:1: n: is 0; should be greater than or equal to 1",
+        f'{name}:2: id: "a" already stands at {name}:1; every task needs an id of its own',
         f"{name}:4: prompt: is missing; give prompt (text) or messages (a list)",
+        f'{name}:4: id: "7" already stands at {name}:3; every task needs an id of its own',
         *(
             f"{name}:{line}: {told}"
             for line in (5, 6)
@@ -158,6 +160,18 @@ def test_a_double_is_told_also_where_one_of_the_two_is_faulty_otherwise(write):
                 "prompt: is missing; give prompt (text) or messages (a list)",
             )
         ),
-        f'{name}:2: id: "a" already stands at {name}:1; every task needs an id of its own',
-        f'{name}:4: id: "7" already stands at {name}:3; every task needs an id of its own',
     ]
+
+
+def test_a_double_among_many_faults_takes_its_place_among_the_first_twenty(write):
+    name = write({"id": "a", "prompt": "x"}, {"id": "a", "prompt": "x"}, *({"id": f"b{i}"} for i in range(20)))
+    told = faults(name)
+    assert f"{name}:2: id: " in told[0]
+    assert told[19].startswith(f"{name}:21: prompt")
+    assert told[20:] == ["and 1 more"]
+
+
+def test_all_that_is_wrong_in_a_sampling_is_told(write):
+    name = write({"prompt": "x", "sampling": {"temperature": -1, "stream": True, "extra_body": {"n": 2, "seed": "a"}}})
+    told = [line.split(": ")[1] for line in faults(name)]
+    assert told == ["sampling.temperature", "sampling.extra_body.seed", "sampling.stream", "sampling.extra_body.n"]

@@ -229,6 +229,7 @@ def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | Non
         known_tools=frozenset(spec.name for spec in (*toolbox.specs, FINISH_SPEC)),
         agent_schema=Agents(config).schema,
         require_script=replays if require_script is None else require_script,
+        sim_named="engine.urls" in config.sources,
         strict=config.run.strict,
         n=config.run.n,
         limit=config.run.limit,

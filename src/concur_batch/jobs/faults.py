@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from concur_batch.errors import InputError
@@ -31,6 +32,12 @@ class JobFaults(InputError):
         self.faults = faults
         self.more = more
 
+    def seen_from(self, folder: Path) -> JobFaults:
+        """The same, with the files under that folder named from there."""
+        prefix = f"{folder}/"
+        faults = [Fault(one.where.removeprefix(prefix), one.field, one.text.replace(prefix, "")) for one in self.faults]
+        return JobFaults(faults, self.more)
+
 
 class FaultList:
     """Collects faults in bounded memory."""
@@ -42,6 +49,15 @@ class FaultList:
 
     def __bool__(self) -> bool:
         return bool(self.first)
+
+    def __len__(self) -> int:
+        return len(self.first) + self.more
+
+    def insert(self, place: int, fault: Fault) -> None:
+        """The same for one that stands before those that were collected after the first `place`."""
+        self.first.insert(place, fault)
+        self.more += len(self.first[self._shown :])
+        del self.first[self._shown :]
 
     def add(self, fault: Fault) -> None:
         """Keep it, or count it where enough are kept."""

@@ -15,6 +15,7 @@ class Double(NamedTuple):
 
     id: str
     where: str
+    after: int  # so many faults of the job
 
 
 class AbsentIds:
@@ -59,13 +60,13 @@ class IdBook:
         self.absent.note(index, occurrence)
         return f"{fingerprint}-{occurrence}"
 
-    def add(self, task_id: str, where: str) -> None:
-        """Take one id in; a likely double goes to `doubles`."""
+    def add(self, task_id: str, where: str, after: int = 0) -> None:
+        """Take one id in; a likely double goes to `doubles`. `after`: so many faults have been found till then."""
         digest = id_hash(task_id)
         if digest not in self._seen:
             self._seen.add(digest)
         elif len(self.doubles) < SHOWN:
-            self.doubles.append(Double(task_id, where))
+            self.doubles.append(Double(task_id, where, after))
         else:
             self.more_doubles += 1
 

@@ -90,10 +90,10 @@ def _check(
                 for fault in item.faults:
                     faults.add(fault)
                 if item.id is not None:
-                    book.add(item.id, item.where)
+                    book.add(item.id, item.where, len(faults))
                 continue
             task = item.task
-            book.add(task.id, task.source)
+            book.add(task.id, task.source, len(faults))
             if faults or not selection.takes(task.id) or (tasks == selection.limit and not shuffled):
                 continue
             n = options.n if task.n is None else task.n
@@ -163,10 +163,10 @@ def _add_doubles(faults: FaultList, book: IdBook, sources: Sequence[Source], sch
             open_ids -= 1
             if not open_ids:
                 break
-    for double in book.doubles:
+    for double in reversed(book.doubles):
         if first[double.id] != double.where:  # equal: only the hashes met
             text = f'"{double.id}" already stands at {first[double.id]}; every task needs an id of its own'
-            faults.add(Fault(double.where, "id", text))
+            faults.insert(double.after, Fault(double.where, "id", text))
     faults.more += book.more_doubles
 
 

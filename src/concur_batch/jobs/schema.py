@@ -28,7 +28,7 @@ from concur_batch.jobs.to_task import AbsentId, to_task
 from concur_batch.jobs.tool_names import function_name, tool_problems
 from concur_batch.task import NOT_SAMPLING, UNASKED, Task
 
-NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL, and no sim beside it"
+NO_SCRIPT = "has no `script`; the embedded engine only replays scripts: give --engine URL"
 _CONVERSATION = {"prompt", "messages", "system"}
 _SAMPLING = {"temperature", "top_p", "top_k", "min_p", "max_tokens", "max_completion_tokens", "stop", "response_format"}
 _LIMITS = {"max_steps", "max_turns", "max_output_tokens", "max_total_tokens", "timeout_s", "context_length"}
@@ -41,6 +41,7 @@ class SchemaOptions:
     known_tools: frozenset[str] = frozenset()  # besides `finish`
     agent_schema: AgentSchema = usual_schema
     require_script: bool = False  # an engine can only replay
+    sim_named: bool = False  # and was asked for by name
     strict: bool = False  # unknown columns are faults
     hints: Hints = field(default_factory=Hints)  # what is known of tasks besides
 
@@ -85,6 +86,7 @@ class RowSchema:
             wrong = {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
             checked = check_row({key: value for key, value in known.items() if key not in wrong})  # to go on with what is right
         faults.extend(self._tool_faults(checked, wrong))
+        faults.extend(_sampling_faults(checked, known))
         names = known_columns(None if isinstance(own_schema, InputError) else own_schema)
         metadata_wins = isinstance(own_schema, type)
         faults.extend(self._column_faults(others, checked.metadata or {}, names, where, metadata_wins=metadata_wins))
@@ -99,7 +101,7 @@ class RowSchema:
         return list(self._unknown.values())
 
     def _tool_faults(self, row: Row, wrong: Collection[str]) -> Iterator[tuple[str, str]]:
-        """And of script and sampling. `wrong`: the columns that `row` lacks, since they have been told."""
+        """And of script. `wrong`: the columns that `row` lacks, since they have been told."""
         if row.tools is None:
             self.unnamed_tools = True
         else:
@@ -108,9 +110,7 @@ class RowSchema:
             for position, text in tool_problems(row.tools, self._options.known_tools):
                 yield f"tools.{position}", text
         if self._options.require_script and row.script is None and "script" not in wrong:
-            yield "", NO_SCRIPT
-        if row.sampling or row.extra_body:
-            yield from _sampling_faults(row)
+            yield "", NO_SCRIPT if not self._options.sim_named else f"{NO_SCRIPT}, and no sim beside it"
 
     def _column_faults(
         self, others: dict[str, Any], metadata: dict[str, Any], names: Collection[str], where: str, *, metadata_wins: bool
@@ -150,15 +150,18 @@ def _split(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return known, others
 
 
-def _sampling_faults(row: Row) -> Iterator[tuple[str, str]]:
-    """The same for `sampling` and for each `extra_body`, as these are merged into it."""
-    sampling: dict[str, Any] = dict(row.sampling or {})
-    places = (("sampling", sampling), ("sampling.extra_body", sampling.get("extra_body")), ("extra_body", row.extra_body))
-    for place, fields in places:
-        for key, value in (fields or {}).items():
+def _sampling_faults(row: Row, given: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The same for `sampling` and for each `extra_body`, as these are merged into it. `given`: what `row` lacks since something in it is wrong."""
+    sampling = given.get("sampling") if row.sampling is None else row.sampling
+    extra_body = given.get("extra_body") if row.extra_body is None else row.extra_body
+    inner = sampling.get("extra_body") if isinstance(sampling, dict) else None
+    for place, fields in (("sampling", sampling), ("sampling.extra_body", inner), ("extra_body", extra_body)):
+        if not isinstance(fields, dict):
+            continue
+        for key, value in fields.items():
             if key in NOT_SAMPLING and (place == "sampling" or value not in UNASKED.get(key, ())):
                 yield f"{place}.{key}", f"does not belong here; {NOT_SAMPLING[key]}"
-        if row.seed is not None and fields and fields.get("seed") is not None:
+        if row.seed is not None and fields.get("seed") is not None:
             yield f"{place}.seed", "stands beside the column seed; give one of the two"
 
 

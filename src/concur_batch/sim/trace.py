@@ -18,7 +18,7 @@ class WrongRow(ValueError):
     """`field`: where; `text`: what is wrong there and what would be right."""
 
     def __init__(self, field: str, text: str) -> None:
-        super().__init__(f"{field} {text}")
+        super().__init__(f"{field}: {text}")
         self.field = field
         self.text = text
 

@@ -25,6 +25,7 @@ from concur_batch.config.resolve import command_line
 from concur_batch.config.saved import was_redacted
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
+from concur_batch.jobs.faults import JobFaults
 from concur_batch.jobs.index import entries, write_index
 from concur_batch.jobs.load import load
 from concur_batch.jobs.sources import STDIN, STDIN_FILE
@@ -73,6 +74,9 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             job = stack.enter_context(load(where, options, spool=run_dir, with_index=True))
             write_index(job, run_dir / directory.INDEX)
             directory.describe(run_dir, config, where, tools=tools_seen.seen(job, tools))
+        except JobFaults as wrong:
+            directory.unmake(run_dir, before)
+            raise wrong.seen_from(Path.cwd()) from None
         except BaseException:
             directory.unmake(run_dir, before)
             raise
