@@ -4,6 +4,9 @@ import json
 
 import pytest
 from forked import concur
+from typer.main import get_command
+
+from concur_batch.cli.main import app
 
 SERVER = ("--engine", "http://127.0.0.1:9")  # nobody is there, and nobody is asked
 SCRIPTED, BARE = {"prompt": "x", "script": ["done"]}, {"prompt": "x"}
@@ -27,9 +30,9 @@ def validated(folder, *options):
 
 def refused(folder, *options):
     """What both say."""
-    run, validate = concur("run", folder / "job.jsonl", *options, cwd=folder), validated(folder, *options)
+    run, validate = concur("run", "job.jsonl", *options, cwd=folder), validated(folder, *options)
     assert (run.returncode, validate.returncode, validate.stdout) == (2, 2, "")
-    assert validate.stderr == run.stderr.replace(f"{folder}/", "")
+    assert validate.stderr == run.stderr.replace(f"{folder}/data", "data")  # of the settings, which a resumed run has to find
     return validate.stderr
 
 
@@ -53,6 +56,33 @@ def test_rows_without_a_script_for_the_embedded_engine(tmp_path, options):
     write_job(tmp_path, SCRIPTED, BARE)
     assert "job.jsonl:2: has no `script`" in refused(tmp_path, *options)
     assert "2 tasks, 2 rollouts: every row" in validated(tmp_path, *SERVER).stdout
+
+
+def test_it_has_the_options_of_run():
+    options = {name: get_command(app).commands[name].params for name in ("run", "validate")}
+    assert [option.opts for option in options["validate"]] == [option.opts for option in options["run"]]
+
+
+def test_it_takes_the_command_line_of_run_and_makes_nothing(tmp_path):
+    write_job(tmp_path, *[SCRIPTED] * 6)
+    options = ["--controller", "aimd", "--max-agents", "4", "--seed", "3", "--shuffle", "1", "--out", "a/b", "--max-steps", "9"]
+    assert "6 tasks, 6 rollouts" in validated(tmp_path, *options, "--on-exit", "touch here", "--no-live").stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["job.jsonl"]
+    assert "--controller aimmd" in refused(tmp_path, "--controller", "aimmd")
+
+
+def test_a_sim_beside_a_server_is_told_of_only_where_one_was_named(tmp_path):
+    write_job(tmp_path, BARE)
+    assert "no sim beside it" not in refused(tmp_path)
+    assert "give --engine URL, and no sim beside it" in refused(tmp_path, *SERVER, "--engine", "sim")
+
+
+def test_what_is_wrong_in_a_trace_is_told_alike_by_run_and_simulate(tmp_path):
+    turn = {"num_turns": 1, "assistant_response_length": [5], "tool_call_output_length": [5], "tool_call_latency": [-1]}
+    write_job(tmp_path, TRACE | turn)
+    told = "job.jsonl:1: tool_call_latency[0]: is -1; should be seconds"
+    assert told in refused(tmp_path, "--agent", "replay", *SERVER)
+    assert told in concur("simulate", "job.jsonl", cwd=tmp_path).stderr
 
 
 def test_a_trace_to_replay_without_a_server(tmp_path):

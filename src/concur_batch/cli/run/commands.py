@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -40,7 +42,16 @@ from concur_batch.cli.options import (
 )
 
 
-def run(
+class _Given(NamedTuple):
+    """A command line of `run`, which `validate` takes as well."""
+
+    jobs: list[str]
+    options: dict[str, Any]
+    sets: list[str]
+    config: Path | None
+
+
+def _given(
     jobs: Jobs,
     engine: Engine = None,
     model: Model = None,
@@ -67,10 +78,7 @@ def run(
     otel: Otel = None,
     config: ConfigFile = None,
     sets: Sets = None,
-) -> None:
-    """Run a batch. Ctrl-C drains to the next step boundary, a second one stops at once; both can be resumed."""
-    from concur_batch.cli.run.batch import start  # noqa: PLC0415 - help must not pay for it
-
+) -> _Given:
     options = {
         "engine.urls": engine,
         "engine.model": model,
@@ -96,7 +104,23 @@ def run(
         "run.metrics_port": metrics_port,
         "run.otel": otel,
     }
-    raise typer.Exit(start(jobs, options, sets or [], config))
+    return _Given(jobs, options, sets or [], config)
+
+
+@wraps(_given, assigned=("__annotations__",))
+def run(*arguments: Any, **options: Any) -> None:
+    """Run a batch. Ctrl-C drains to the next step boundary, a second one stops at once; both can be resumed."""
+    from concur_batch.cli.run.batch import start  # noqa: PLC0415 - help must not pay for it
+
+    raise typer.Exit(start(*_given(*arguments, **options)))
+
+
+@wraps(_given, assigned=("__annotations__",))
+def validate(*arguments: Any, **options: Any) -> None:
+    """Check every row of the job files, with the options that `run` will be given; run nothing."""
+    from concur_batch.cli.run.validate import print_validation  # noqa: PLC0415 - help must not pay for it
+
+    raise typer.Exit(print_validation(*_given(*arguments, **options)))
 
 
 def resume(
@@ -136,30 +160,3 @@ def resume(
         "run.otel": otel,
     }
     raise typer.Exit(take_up(run_dir, options, sets or [], retry_failed=retry_failed, take_over=take_over))
-
-
-def validate(
-    jobs: Jobs,
-    engine: Engine = None,
-    agent: Agent = None,
-    tools: Tools = None,
-    n: N = None,
-    filter_: Filter = None,
-    limit: Limit = None,
-    strict: Strict = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-) -> None:
-    """Check every row of the job files; run nothing."""
-    from concur_batch.cli.run.validate import print_validation  # noqa: PLC0415 - help must not pay for it
-
-    options = {
-        "engine.urls": engine,
-        "agent.name": agent,
-        "tools.sources": tools,
-        "run.n": n,
-        "run.filter": filter_,
-        "run.limit": limit,
-        "run.strict": strict,
-    }
-    raise typer.Exit(print_validation(jobs, options, sets or [], config))
