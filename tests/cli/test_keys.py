@@ -50,6 +50,12 @@ class Steered:
         self.asked.append((steering.held, steering.factor))
 
 
+def test_keys_tell_of_how_many_rollouts_the_run_is():
+    runner = Steered()
+    RunKeys(runner, lambda: None, 7).press("-")
+    assert runner.steering.rollouts == 7
+
+
 def test_each_key_does_what_the_page_says():
     runner, quits = Steered(), []
     keys = RunKeys(runner, lambda: quits.append("q"))

@@ -36,6 +36,14 @@ def test_max_agents_binds_whatever_is_asked_for():
     assert nudged(5).in_force(Limit(agents=60), 64).agents == 64
 
 
+def test_a_limit_that_holds_nobody_back_is_scaled_from_those_who_are_there():
+    """Else whoever presses `-` under `off` would have to press it as often as the limit is larger than the batch."""
+    steering = Steering(rollouts=100).nudged(-1)
+    assert steering.in_force(Limit(agents=1024), 1024).agents == 90
+    assert steering.in_force(Limit(agents=50), 1024).agents == 45
+    assert steering.in_force(Limit(), 64).agents == 64
+
+
 @given(NUDGES, st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 2000))
 def test_a_factor_never_stops_a_run(by, agents, tokens, requests, most):
     steering = nudged(by)

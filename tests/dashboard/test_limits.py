@@ -125,12 +125,12 @@ def test_a_persons_factor_is_on_every_limit():
         ("forecast", {"agents": 1024, "tokens": 90_000}, "72.0k tokens"),
         ("aimd", {"agents": 10}, "8 agents"),
         ("requests:4", {"agents": 1024, "requests": 1}, "1 call"),
-        ("off", {"agents": 1024, "reason": "off"}, "819 agents"),
+        ("off", {"agents": 1024, "reason": "off"}, "12 agents"),  # of 15 rollouts
     ):
         engine, state = engine_under(policy, decided, more=[r.Steered(t=2, factor=0.8)])
         assert bound(engine, state).words == told
     engine, state = engine_under("aimd", {"agents": 1000}, more=[r.Steered(t=2, factor=1.1)])
-    assert bound(engine, state).words == "1,024 agents"
+    assert bound(engine, state).words == "16 agents"
 
 
 def test_when_it_moved():

@@ -14,7 +14,7 @@ BEGUN = [
 def test_what_a_person_asked_for_by_key_is_told():
     assert "by hand" not in line(fold(BEGUN), 2.0)
     steered = [*BEGUN, r.Steered(t=2, held=True, factor=0.8)]
-    assert "limit 8 agents (start, 1 s ago), locked 25%; admission held by hand; limit x0.8 by hand; " in line(fold(steered), 2.0)
+    assert "limit 7 agents (start, 1 s ago), locked 25%; admission held by hand; limit x0.8 by hand; " in line(fold(steered), 2.0)
     assert "by hand" not in line(fold([*steered, r.SegmentFinished(t=3, cause="drained")]), 3.0)
 
 

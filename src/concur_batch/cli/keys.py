@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
+from concur_batch.control.base import UNLIMITED
 from concur_batch.control.steering import Steering
 from concur_batch.dashboard.view import View
 from concur_batch.errors import ConcurError
@@ -36,16 +38,17 @@ class Views:
 
 
 class RunKeys:
-    """For one who watches a run from where it was started. `quit_run`: what `q` does."""
+    """For one who watches a run of so many rollouts from where it was started. `quit_run`: what `q` does."""
 
-    def __init__(self, runner: Steerable, quit_run: Callable[[], None]) -> None:
+    def __init__(self, runner: Steerable, quit_run: Callable[[], None], rollouts: int = UNLIMITED) -> None:
         self._runner = runner
+        self._rollouts = rollouts
         self._quit = quit_run
         self.views = Views()
 
     def press(self, key: str) -> None:
         """One of RUN_KEYS. A journal that cannot be written meanwhile ends the run by itself."""
-        steering = self._runner.steering
+        steering = replace(self._runner.steering, rollouts=self._rollouts)
         with contextlib.suppress(ConcurError):
             match key:
                 case "p":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from concur_batch.control.base import UNLIMITED, Limit
 
@@ -16,6 +16,7 @@ class Steering:
 
     held: bool = False  # nobody is admitted, new or paused; whoever is active goes on
     nudges: int = 0
+    rollouts: int = field(default=UNLIMITED, compare=False)  # of the run: a limit on agents above it holds nobody back
 
     @property
     def factor(self) -> float:
@@ -35,11 +36,14 @@ class Steering:
         return replace(self, nudges=0)
 
     def in_force(self, decided: Limit, max_agents: int) -> Limit:
-        """What holds: each decided limit times the factor, at least 1, and never more agents than `max_agents`."""
+        """What holds: each decided limit times the factor, at least 1, and never more agents than `max_agents`.
+
+        A limit on more agents than there are rollouts is scaled as if it were on so many.
+        """
         if not self.nudges:
             return decided
         return decided._replace(
-            agents=min(self._scaled(decided.agents), max_agents),
+            agents=min(self._scaled(min(decided.agents, self.rollouts)), max_agents),
             tokens=self._scaled(decided.tokens),
             requests=self._scaled(decided.requests),
         )

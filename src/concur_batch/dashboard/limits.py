@@ -55,7 +55,8 @@ def in_force(decision: Decided, state: RunState) -> Decided:
     def scaled(limit: int | None) -> int | None:
         return None if limit is None else max(1, int(limit * factor))
 
-    agents = scaled(decision.agents)
+    agents = decision.agents
+    agents = scaled(agents if agents is None or state.rollouts <= 0 else min(agents, state.rollouts))
     if agents is not None and state.max_agents > 0:
         agents = min(agents, state.max_agents)
     tokens, requests = scaled(decision.tokens), scaled(decision.requests)

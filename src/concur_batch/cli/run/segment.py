@@ -128,7 +128,7 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
     runner, lanes = assemble(rollouts, batch.toolbox, served, config, recorder, batch.state)
     closing = asyncio.Event()
     display = measuring = None
-    keys = RunKeys(runner, lambda: _quit(runner, outcome.signals))
+    keys = RunKeys(runner, lambda: _quit(runner, outcome.signals), batch.job.rollouts)
     console, live = batch.console, config.run.live
     keyboard = Keyboard(loop, console, RUN_KEYS, keys.press) if batch.keys and live and listens(console) else None
     try:
