@@ -126,6 +126,39 @@ def test_an_unknown_model_is_told_with_those_there_are(tmp_path):
     assert "qwen, llama" in done.stderr
 
 
+def test_models_of_rows_that_are_not_served_are_told_once(tmp_path):
+    async def answer(request, n):
+        return web.json_response(chat("hello"))
+
+    rows = [{"id": f"t{i}", "prompt": "x", "model": model} for i, model in enumerate(("gpt-4", "gpt-4", "qwen"))]
+    (tmp_path / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for model, noted in (("qwen", True), ("gpt-4", False)):
+        with Server(answer, models=("qwen", model)) as server:
+            done = concur("run", "job.jsonl", "--engine", server.url, "--out", model, "--no-live", cwd=tmp_path)
+        assert ("note: 2 rows ask for gpt-4, which no engine lists" in done.stderr) == noted
+
+
+def test_a_comparison_that_is_interrupted_tells_of_no_way_on(tmp_path):
+    (tmp_path / "job.jsonl").write_text('{"prompt": "x"}\n' * 3)
+    programs = []
+
+    async def answer(request, n):
+        if n == 4:  # of the second run
+            programs[0].send_signal(signal.SIGINT)
+        return web.json_response(chat("hello"))
+
+    with Server(answer) as server:
+        options = ("--controllers", "off,fixed:1", "--max-agents", "1", "--out", "out")
+        program = Program("compare", "job.jsonl", "--engine", server.url, *options, cwd=tmp_path, stdout=PIPE, stderr=PIPE)
+        programs.append(program)
+        table, told = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert "off" in table
+    assert "go on with" not in told
+    assert "the comparison cannot be gone on with" in told
+    assert "1 run that ended: out/comparison.json" in told
+
+
 @pytest.mark.parametrize(
     ("then", "asked", "noted"), [(("m",), "m", False), (("b", "m"), "m", False), (("b", "c"), "b", True), ((), "m", False)]
 )

@@ -57,6 +57,14 @@ def test_sglang_with_everything_that_is_needed():
     assert not [path for path in server.paths if "health" in path]
 
 
+def test_a_model_that_is_not_served_is_told_as_run_would():
+    _, found, _ = check(sglang_routes(), model="zz")
+    assert found["model"].state == "missing"
+    assert found["model"].told == "zz is not listed, and `concur run` refuses it; it serves tiny"
+    _, found, _ = check(sglang_routes(), model="tiny")
+    assert found["model"].state == "ok"
+
+
 def test_what_is_missing_comes_with_its_flag():
     routes = sglang_routes(enable_cache_report=False)
     del routes["/metrics"]

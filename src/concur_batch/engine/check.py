@@ -29,6 +29,7 @@ class Facts:
     url: str
     ready: bool
     can: Capabilities
+    wanted: str | None = None  # the model that was asked for by name
     info: dict[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()  # paths that tell statistics
     unreadable: dict[str, str] = field(default_factory=dict)  # paths that should, and what they answer instead
@@ -73,7 +74,9 @@ async def _gather(engine: OpenAIEngine, address: Address, api_key: str, model: s
     can = await unless_busy(engine.probe, busy_s)
     found = await _ask_more(address, api_key, can)
     ready = await engine.ready()
-    facts = Facts(url=address.root, ready=ready, can=can, info=found.info, sources=found.sources, unreadable=found.unreadable)
+    facts = Facts(
+        url=address.root, ready=ready, can=can, wanted=model, info=found.info, sources=found.sources, unreadable=found.unreadable
+    )
     if ready:
         try:
             asked = model or next(iter(can.models), "")

@@ -56,6 +56,10 @@ def _server(facts: Facts) -> Iterator[Finding]:
     else:
         yield Finding("server", "ok", f"SGLang {version}")
     context = f"context of {can.context_length:,} tokens" if can.context_length else "context length not told"
+    if facts.wanted and can.models and not can.lists(facts.wanted):
+        told = f"{facts.wanted} is not listed, and `concur run` refuses it; it serves {', '.join(can.models)}"
+        yield Finding("model", "missing", told, "give one of these by --model, or leave it out")
+        return
     yield Finding("model", "ok" if can.models else "note", f"{', '.join(can.models) or 'none is listed'}; {context}")
 
 

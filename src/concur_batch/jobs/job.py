@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,7 @@ class Job:
         tasks: int,
         rollouts: int,
         hinted: int,
+        models: Mapping[str, int],
         index_file: Path | None,
         clean: Callable[[], None],
     ) -> None:
@@ -56,6 +57,7 @@ class Job:
         self.tasks = tasks  # selected ones
         self.rollouts = rollouts  # of them, in all
         self.hinted = hinted  # of those whose id matches, how many have expected tokens
+        self.models = models  # that these ask for, each with how many do
         self.warnings = tuple(schema.warnings())
         self.index_file = index_file  # written while checking; see `index.py`
         self._schema = schema

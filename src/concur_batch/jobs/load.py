@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def _check(
     table = RowTable(sources, folder / _ROWS_FILE)
     ordering = _ordering(table, sources, schema, book, selection, options)
     tasks = rollouts = hinted = 0
+    models: Counter[str] = Counter()
     with index or nullcontext(), table:
         for item in read_tasks(sources, schema, book.name_absent):
             if isinstance(item, Refused):
@@ -100,6 +102,8 @@ def _check(
             tasks += 1
             rollouts += n
             hinted += task.expected_tokens is not None
+            if task.model is not None:
+                models[task.model] += 1
             if index is not None:
                 index.add(task, n)
             if ordering is not None:
@@ -121,6 +125,7 @@ def _check(
         tasks=tasks,
         rollouts=rollouts,
         hinted=hinted,
+        models=models,
         index_file=None if index is None else index.path,
         clean=clean,
     )

@@ -214,7 +214,7 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
             console.print(f"engine: {_simulated(lane.name, batch.config)}", markup=False, soft_wrap=True)
         if lane.note is not None:
             console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
-    for note in _other_models(lanes, batch.history):
+    for note in [*_unlisted(lanes, batch.job), *_other_models(lanes, batch.history)]:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     if batch.job.uses_tool(("shell", "python"), batch.toolbox.offered):
         for warning in batch.toolbox.warnings:
@@ -281,6 +281,17 @@ def _model(engine: Engine, config: Config, history: History) -> str:
     if served and not engine.capabilities.lists(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
+
+
+def _unlisted(lanes: Sequence[Lane], job: Job) -> Iterator[str]:
+    """What to say of models that rows ask for, and that no engine lists."""
+    engines = [lane.engine.capabilities for lane in lanes]
+    names = [model for model in job.models if not any(can.lists(model) or not can.models for can in engines)]
+    if names:
+        count = sum(job.models[name] for name in names)
+        rows = "1 row asks" if count == 1 else f"{count:,} rows ask"
+        which = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+        yield f"{rows} for {which}, which no engine lists; a server may refuse that, or answer with what it has loaded, as SGLang does"
 
 
 def _other_models(lanes: Sequence[Lane], history: History) -> Iterator[str]:
