@@ -391,4 +391,4 @@ def test_a_job_file_is_run_by_its_agent(url, tmp_path):
 def test_a_server_that_cannot_be_had_leaves_nothing_behind(trace, tmp_path):
     done = compared(tmp_path, trace, "--engine", "http://127.0.0.1:1", "--controllers", "off", code=3)
     assert "cannot be reached" in done.stderr
-    assert not any((tmp_path / "runs").iterdir())
+    assert not (tmp_path / "runs").exists()

@@ -7,8 +7,7 @@ from concur_batch.cli import directory
 
 def begun(run_dir):
     """As far as a run comes before its first record."""
-    before = directory.names_in(run_dir)
-    directory.make(run_dir)
+    before = directory.make(run_dir)
     for name in (directory.CONFIG, directory.INDEX, "lock"):
         (run_dir / name).touch()
     directory.link_latest(run_dir)
@@ -22,6 +21,13 @@ def test_a_new_folder_goes_and_one_that_was_there_is_empty_again(tmp_path):
         directory.unmake(run_dir, begun(run_dir))
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
     assert list(old.iterdir()) == []
+
+
+def test_the_folders_around_it_go_too_that_were_made_for_it(tmp_path):
+    (tmp_path / "some").mkdir()
+    run_dir = tmp_path / "some" / "deep" / "runs" / "one"
+    directory.unmake(run_dir, begun(run_dir))
+    assert list(tmp_path.rglob("*")) == [tmp_path / "some"]
 
 
 def test_what_was_there_before_stays(tmp_path):

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from concur_batch import __version__
 from concur_batch.errors import RunDirectoryError
@@ -106,36 +106,38 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
     return directory
 
 
-def make(directory: Path) -> None:
-    """Create it. Raises RunDirectoryError where that is not possible."""
+class Before(NamedTuple):
+    """What was there before a directory was made."""
+
+    names: frozenset[str]  # in it
+    missing: tuple[Path, ...]  # itself and the folders around it that were not there, innermost first
+
+
+def make(directory: Path) -> Before:
+    """Create it, with the folders around it. Raises RunDirectoryError where that is not possible."""
     try:
+        missing = tuple(folder for folder in (directory, *directory.parents) if not folder.exists())
+        names = frozenset() if missing else frozenset(path.name for path in directory.iterdir())
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunDirectoryError(f"{directory}: cannot be created ({error.strerror}); give another --out") from error
+    return Before(names, missing)
 
 
-def names_in(directory: Path) -> frozenset[str] | None:
-    """What is there before a run begins. None: there is no such directory."""
-    try:
-        return frozenset(path.name for path in directory.iterdir())
-    except OSError:
-        return None
-
-
-def unmake(directory: Path, before: frozenset[str] | None) -> None:
-    """Remove what a run that never began has left, but not what was there `before`, as `names_in` told. Does nothing where there is more."""
-    for name in {*_LEFTOVERS, "stdin.jsonl", CONFIG, INDEX}.difference(before or ()):
+def unmake(directory: Path, before: Before) -> None:
+    """Remove what a run that never began has left, but not what was there `before`, as `make` told. Does nothing where there is more."""
+    for name in {*_LEFTOVERS, "stdin.jsonl", CONFIG, INDEX}.difference(before.names):
         (directory / name).unlink(missing_ok=True)
     for log in (directory / LOGS).glob("*.log"):
         log.unlink()
-    for folder in (directory / FOLDER, directory / LOGS, *((directory,) if before is None else ())):
+    link = directory.parent / "latest"
+    if directory.parent.name == "runs" and link.is_symlink() and str(link.readlink()) == directory.name:
+        link.unlink()
+    for folder in (directory / FOLDER, directory / LOGS, *before.missing):
         try:
             folder.rmdir()
         except OSError:
             continue
-    link = directory.parent / "latest"
-    if directory.parent.name == "runs" and link.is_symlink() and str(link.readlink()) == directory.name:
-        link.unlink()
 
 
 def describe(

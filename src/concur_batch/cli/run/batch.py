@@ -56,10 +56,9 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
     return begin(jobs, config, directory.choose(config.run.out, jobs), Console(), keys="-" not in jobs)
 
 
-def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, *, keys: bool = False) -> int:
-    """The same in a directory that was chosen; display and summary go to `console`. `keys`: a person may steer."""
-    before = directory.names_in(run_dir)
-    directory.make(run_dir)
+def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, *, keys: bool = False, alone: bool = True) -> int:
+    """The same in a directory that was chosen; display and summary go to `console`. `keys`: a person may steer. `alone`: no comparison's."""
+    before = directory.make(run_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -75,6 +74,7 @@ def start_live(
     parts.check_choices(config.model_copy(update={"controller": Controller(name=OFF)}))
     agents = min(_rollouts(live.work, config), config.run.max_agents)
     out = _folder(live.out)
+    before = directory.make(out)
     entries = Entries(names, range(config.run.seed, config.run.seed + seeds), agents)
     try:
         code = _run_all(live.work, entries, by_controller, out)
@@ -84,8 +84,7 @@ def start_live(
             say(f"run directories: {out}")
         raise
     finally:
-        with contextlib.suppress(OSError):  # nothing has begun
-            out.rmdir()
+        directory.unmake(out, before)
     failed = show(entries, as_json=as_json)
     say(f"run directories: {out}")
     return code if code > 1 else failed
@@ -169,7 +168,6 @@ def _folder(out: Path | None) -> Path:
         out = Path("runs") / f"compare-{stamp}"
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunDirectoryError(f"{out}: is there already and not empty; give another --out")
-    directory.make(out)
     return out
 
 

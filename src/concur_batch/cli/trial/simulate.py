@@ -206,8 +206,7 @@ def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Co
     from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, only where results are written
 
     run_dir = directory.choose(config.run.out, [source])
-    before = directory.names_in(run_dir)
-    directory.make(run_dir)
+    before = directory.make(run_dir)
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire()
