@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import signal
 import threading
 
 import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
-from forked import concur
+from forked import PIPE, Program, concur
 
 from concur_batch.cli.run.segment import probe_all
 from concur_batch.config import Config
@@ -57,6 +58,7 @@ class Server:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/flush_cache", self._flush)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -65,6 +67,9 @@ class Server:
 
     async def _models(self, request):
         return web.json_response({"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]})
+
+    async def _flush(self, request):
+        return web.Response()
 
     async def _chat(self, request):
         self.calls += 1

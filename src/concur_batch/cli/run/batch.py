@@ -91,6 +91,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             retry=Retry(),
             console=console,
             keys=keys,
+            alone=alone,
         )
         try:
             return _run(batch, lock)

@@ -66,6 +66,7 @@ class Batch:
     settle: Callable[[], None] = lambda: None  # writes down what this segment is run with; called once its engines have answered
     console: Console = field(default_factory=Console)  # for display and summary
     keys: bool = False  # a person may steer from the terminal
+    alone: bool = True  # False: one run of a comparison, into which nothing goes that it would come to when resumed
     segment: Path | None = None  # where its journal is, once that is open
 
 

@@ -81,12 +81,12 @@ def start_live(
     except ConcurError:
         if entries.done:  # what the others came to
             show(entries, as_json=as_json)
-            say(f"run directories: {out}")
+            say(_kept(entries, out))
         raise
     finally:
         directory.unmake(out, before)
     failed = show(entries, as_json=as_json)
-    say(f"run directories: {out}")
+    say(_kept(entries, out) if code > 1 else f"run directories: {out}")
     return code if code > 1 else failed
 
 
@@ -115,7 +115,7 @@ def _run(work: str, run: Run, config: Config, out: Path) -> tuple[int, Figures]:
     run_dir = directory.choose(str(out / f"{run.controller.replace(':', '-')}-{run.seed}"), [work])
     on_terminal = sys.stderr.isatty()
     began = time.perf_counter()
-    code = begin([work], config, run_dir, Console(stderr=True, quiet=not on_terminal))
+    code = begin([work], config, run_dir, Console(stderr=True, quiet=not on_terminal), alone=False)
     wall_s = time.perf_counter() - began
     return code, {} if code > 1 else _figures(run_dir, run, wall_s)
 
@@ -169,6 +169,13 @@ def _folder(out: Path | None) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunDirectoryError(f"{out}: is there already and not empty; give another --out")
     return out
+
+
+def _kept(entries: Entries, out: Path) -> str:
+    """What is said of a comparison that was not finished."""
+    done = f"{len(entries.done)} run{'s' * (len(entries.done) != 1)}"
+    kept = f"{done} that ended: {out / COMPARISON}" if entries.done else "no run has ended"
+    return f"the comparison cannot be gone on with, give it again with another --out; {kept}; run directories: {out}"
 
 
 def _keep(entries: Entries, out: Path) -> None:
