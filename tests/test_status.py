@@ -286,3 +286,10 @@ def test_a_simulation_has_no_dates():
 
 def test_a_run_that_does_not_say_has_the_attempts_of_the_configuration():
     assert Config().run.max_attempts == MAX_ATTEMPTS
+
+
+def test_the_newest_error_is_told_to_its_end_where_that_says_what_to_do():
+    message = f"{'it was so and not otherwise ' * 8}; start this rollout over with --retry-failed=agent"
+    error = r.ErrorInfo(error_class="agent", message=message)
+    told = printed(fold([*STORY, *rollout("f", end("f", "error", error=error))]), None)
+    assert "start this rollout over with --retry-failed=agent" in " ".join(told.split())

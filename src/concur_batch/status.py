@@ -11,7 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from concur_batch.results.labelled import labelled
-from concur_batch.results.summary import counts, duration, engine_summary, iso, limit_path, number, percent, rate
+from concur_batch.results.summary import (
+    MESSAGE,
+    counts,
+    duration,
+    engine_summary,
+    iso,
+    limit_label,
+    limit_path,
+    number,
+    percent,
+    rate,
+)
 from concur_batch.results.visible import visible
 from concur_batch.state import EngineView, Retrying, RunState
 
@@ -199,11 +210,11 @@ def _lines(status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Te
         if again := engine["retrying"]:
             calls = f"{again['calls']:,} call{'s' * (again['calls'] != 1)}"
             yield "  retrying", Text(f"{calls}: {_short(again['message'])}", style="red", overflow="fold")
-        yield "  window" if engine["tokens"] is None else "  limit", Text(limit_path(engine))
+        yield f"  {limit_label(engine)}", Text(limit_path(engine))
     if error := status["newest_error"]:
         message = error["message"].removeprefix(f"{error['rollout']}: ")
         who = f"{_short(error['rollout'])}: {_short(error['class'])}"
-        yield "error", Text(f"{who}: {_short(message)}", style="red", overflow="fold")
+        yield "error", Text(f"{who}: {_short(message, MESSAGE)}", style="red", overflow="fold")
     if status["condition"] == "finished" and not status["results_written"]:
         yield "results", Text("are not written yet", style="yellow")
     if status["next_command"]:

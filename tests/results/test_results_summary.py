@@ -74,8 +74,8 @@ def test_the_message_that_came_most_often_is_told_fit_for_a_terminal():
     summary = summarise(fold([segment(), *ends, failed("d", "agent", "once " * 60)]))
     assert summary["failure"] == {"rollout": "c", "class": "agent", "message": "\x1b[2Joops"}
     assert r"c: agent: \x1b[2Joops" in printed(summary)
-    again = summarise(fold([segment(), failed("d", "agent", "word " * 60)]))
-    assert "word " * 38 + "word… time" in " ".join(printed(again).split())
+    again = summarise(fold([segment(), failed("d", "agent", "word " * 80)]))
+    assert "word " * 57 + "word… time" in " ".join(printed(again).split())
     assert summarise(fold([segment(), *ends]), failures={})["failure"] is None
     retried = [r.RolloutStarted(t=9, rollout=x, engine="e", task=x, k=0, index=0, seed=0, attempt=2) for x in ("a", "c")]
     assert summarise(fold([segment(), *ends, *retried, failed("e", "agent", "left")]))["failure"]["rollout"] == "e"
@@ -172,6 +172,19 @@ def test_where_tokens_have_no_limit_now_the_one_on_agents_is_told(agents, text):
     resumed = r.Decided(t=0.0, engine="e", agents=agents, tokens=None, reason="first")
     engine = summarise(fold([*start, weighed, *start, resumed]))["engines"]["e"]
     assert limit_path(engine) == text
+
+
+def test_a_limit_on_model_calls_is_told_as_such():
+    seen = r.EngineSeen(t=0.0, engine="e", engine_kind="sglang", policy="requests:3")
+    three, one = (r.Decided(t=0.0, engine="e", agents=1024, requests=n, reason="fixed") for n in (3, 1))
+    summary = summarise(fold([segment(), seen, three]))
+    assert summary["engines"]["e"]["requests"] == 3
+    assert "limit       3 model calls at once (fixed), requests:3 on e" in printed(summary)
+    assert "limit       1 model call at once" in printed(summarise(fold([segment(), seen, one])))
+
+
+def test_where_no_call_was_made_no_engine_keeps_its_cached_share_to_itself():
+    assert "not told" not in printed(summarise(fold([segment()])))
 
 
 def test_limits_are_those_of_the_policy_that_the_run_was_resumed_under():

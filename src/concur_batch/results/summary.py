@@ -15,7 +15,7 @@ from concur_batch.results.visible import one_line
 from concur_batch.state import EngineView, RunState, Totals
 
 _PARTS = ("model_s", "tool_s", "paused_s", "wait_s", "retry_s")
-_MESSAGE = 200  # characters of one, at most
+MESSAGE = 290  # characters of one, at most, fewer than a state keeps; of ours it is all, as it ends in what to do
 _PART_NAMES = {"model_s": "model", "tool_s": "tools", "paused_s": "paused", "wait_s": "waiting", "retry_s": "failed attempts"}
 
 
@@ -131,6 +131,7 @@ def engine_summary(view: EngineView) -> dict[str, Any]:
             "high": view.tokens_high,
             "last": decision.tokens if decision else None,  # None: no limit now
         },
+        "requests": decision.requests if decision else None,  # model calls in flight at most
     }
 
 
@@ -168,7 +169,7 @@ def _lines(summary: Mapping[str, Any], results_in: Path | None, tracebacks: Path
     if failure := summary["failure"]:
         who = f"{one_line(failure['rollout'])}: {failure['class']}"
         message = one_line(failure["message"])
-        short = message if len(message) <= _MESSAGE else f"{message[: _MESSAGE - 1]}…"
+        short = message if len(message) <= MESSAGE else f"{message[: MESSAGE - 1]}…"
         yield "error", Text(f"{who}: {short}", style="red", overflow="fold")
     segments = f", in {summary['segments']} segments" if summary["segments"] > 1 else ""
     yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
@@ -191,16 +192,22 @@ def _lines(summary: Mapping[str, Any], results_in: Path | None, tracebacks: Path
         failed = f", {summary['tool_errors']:,} of them failed" if summary["tool_errors"] else ""
         yield "tool calls", Text(f"{summary['tool_calls']:,}{failed}")
     for name, engine in summary["engines"].items():
-        label = "window" if engine["tokens"] is None else "limit"
-        yield label, Text(f"{limit_path(engine)}, {engine['policy'] or 'no policy'} on {name}", overflow="fold")
+        yield limit_label(engine), Text(f"{limit_path(engine)}, {engine['policy'] or 'no policy'} on {name}", overflow="fold")
+
+
+def limit_label(engine: Mapping[str, Any]) -> str:
+    """Of the line with its `limit_path`: the limit on agents is the window."""
+    return "window" if engine["tokens"] is None and engine["requests"] is None else "limit"
 
 
 def limit_path(engine: Mapping[str, Any]) -> str:
-    """Where an engine's limit went: on agents, or on tokens where a policy weighs them; from its `engine_summary`.
+    """Where an engine's limit went: on model calls, on agents, or on tokens where a policy weighs them; from its `engine_summary`.
 
     Where there is no limit on tokens now, the one on agents holds.
     """
-    tokens = engine["tokens"]
+    tokens, calls = engine["tokens"], engine["requests"]
+    if calls is not None:
+        return f"{calls:,} model call{'s' * (calls != 1)} at once ({engine['window']['reason']})"
     if tokens is None:
         return window_path(engine["window"])
     agents = engine["window"]["last"]
