@@ -242,7 +242,7 @@ def test_what_the_engine_answers_is_told_while_calls_are_tried_again():
     assert "1 attempt     EngineBusy: " in drawn(state, 2.0, 100, 30)
     assert "HTTP 503: full" in drawn(state, 2.0, 100, 30)
     errors = drawn(state, 2.0, 100, 30, view="errors")
-    assert "1 retries" in errors
+    assert "1 retry" in errors
     assert "HTTP 503: full" in errors
     assert "1 call tried again, HTTP 503: full" in plain.line(state, 2.0)
 

@@ -183,3 +183,9 @@ def test_what_went_otherwise_is_told():
     assert "4: completed 3, context_length 1;" in text
     assert "2, 700 tokens prefilled again" in text
     assert "not known: limits end agents early" in text
+
+
+def test_makespans_have_as_many_digits_as_each_other():
+    rows = [OFF | {"makespan_s": value, "least_makespan_s": 1.99, "most_makespan_s": 2.0} for value in (1.998, 20.0)]
+    cells = [line.split() for line in printed(rows)[2:]]
+    assert [row[1:3] for row in cells] == [["2.00", "1.99..2.00"], ["20.0", "1.99..2.00"]]

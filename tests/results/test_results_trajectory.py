@@ -38,7 +38,7 @@ def test_a_rollout_as_it_went():
         "user\n  go",
         "\n".join(
             [
-                "assistant  step 1, 1,200 (1,000 cached) + 30 tokens, 2.5 s, 1 retries",
+                "assistant  step 1, 1,200 (1,000 cached) + 30 tokens, 2.5 s, 1 retry",
                 "  │ hm\n  │ well\n  let me see",
                 "  → write\n    path: a\n    text:\n      x\n      y\n    n: 2",
             ]

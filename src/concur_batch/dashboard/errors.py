@@ -82,10 +82,11 @@ def screen(scene: Scene, width: int, height: int) -> list[Text]:
 
 
 def _counts(state: RunState) -> list[Text]:
+    failed, calls, retries = state.failed, state.totals.tool_errors, state.totals.retries
     return [
-        pair("rollouts failed", count(state.failed), "bold red" if state.failed > 0 else "bold"),
-        pair("tool calls failed", count(state.totals.tool_errors), "bold"),
-        pair("retries", count(state.totals.retries), "bold"),
+        pair("rollout failed" if failed == 1 else "rollouts failed", count(failed), "bold red" if failed > 0 else "bold"),
+        pair("tool call failed" if calls == 1 else "tool calls failed", count(calls), "bold"),
+        pair("retry" if retries == 1 else "retries", count(retries), "bold"),
     ]
 
 

@@ -66,7 +66,7 @@ class _Told:
         if record.cached_tokens is not None and record.prompt_tokens:
             cached = f", {100 * record.cached_tokens / record.prompt_tokens:.0f} % cached"
         missed = f", {record.missed_tokens:,} computed again" if record.missed_tokens else ""
-        retries = f", {record.retries} retries" if record.retries else ""
+        retries = f", {record.retries} {'retry' if record.retries == 1 else 'retries'}" if record.retries else ""
         waited = f", waited {record.wait_s:.1f} s" if record.wait_s >= 0.05 else ""
         note = (
             f"step {record.step}: {record.prompt_tokens:,} prompt tokens{cached}{missed}, "

@@ -163,7 +163,12 @@ def compared(rows: Sequence[Row], width: int = 80) -> Table:
 
 
 def _seconds(key: str) -> Callable[[Row, Row], str]:
-    return lambda row, _: _NOTHING if row.get(key) is None else number(row[key])
+    return lambda row, _: _NOTHING if row.get(key) is None else _digits(row[key])
+
+
+def _digits(value: float) -> str:
+    """As `number`, and a column alike: zeros at the end stay."""
+    return number(value) if value >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def _compact(key: str) -> Callable[[Row, Row], str]:
@@ -172,7 +177,7 @@ def _compact(key: str) -> Callable[[Row, Row], str]:
 
 def _spread(row: Row, _: Row) -> str:
     least, most = row.get("least_makespan_s"), row.get("most_makespan_s")
-    return _NOTHING if least is None or most is None else f"{number(least)}..{number(most)}"
+    return _NOTHING if least is None or most is None else f"{_digits(least)}..{_digits(most)}"
 
 
 def _path(row: Row, _: Row) -> str:

@@ -175,14 +175,12 @@ def _lines(summary: Mapping[str, Any], results_in: Path | None, tracebacks: Path
     yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
     yield "speed", Text(f"{number(speed['tasks'])} tasks/s, {number(speed['steps'])} steps/s")
     yield "generated", Text(f"{_tokens(tokens['generated'])}, {number(speed['generated_tokens'])}/s")
-    cached = f"{percent(tokens['cached_share'])} cached" if tokens["cached_share"] is not None else "cached share not told"
-    yield "prompt", Text(f"{_tokens(tokens['prompt'])}, {number(speed['prompt_tokens'])}/s, {cached}")
+    is_told = tokens["cached_share"] is not None
+    cached = f", {percent(tokens['cached_share'])} cached" if is_told else ", cached share not told" * bool(summary["steps"])
+    yield "prompt", Text(f"{_tokens(tokens['prompt'])}, {number(speed['prompt_tokens'])}/s{cached}")
     if tokens["recomputed"] is None:
-        told = tokens["cached_share"] is not None
-        yield (
-            "recomputed",
-            Text("nothing: no history was sent again" if told or not summary["steps"] else "not told by the engine"),
-        )
+        nothing = is_told or not summary["steps"]
+        yield "recomputed", Text("nothing: no history was sent again" if nothing else "not told by the engine")
     else:
         yield "recomputed", Text(f"{_tokens(tokens['recomputed'])}, {percent(tokens['recomputed_share'])} of the history")
     shares = summary["time"]["share"]

@@ -104,11 +104,12 @@ def _of_unsent(message: Message) -> Part:
 
 def _of_reply(x: r.ReplyReceived) -> Part:
     cached = "" if x.cached_tokens is None else f" ({x.cached_tokens:,} cached)"
-    facts = [f"step {x.step}", f"{x.prompt_tokens:,}{cached} + {x.completion_tokens:,} tokens", _brief(x.model_s)]
+    generated = f"{x.completion_tokens:,} token{'s' * (x.completion_tokens != 1)}"
+    facts = [f"step {x.step}", f"{x.prompt_tokens:,}{cached} + {generated}", _brief(x.model_s)]
     if x.finish_reason not in ("stop", "tool_calls"):
         facts.append(f"ended by {x.finish_reason}")
     if x.retries:
-        facts.append(f"{x.retries} retries")
+        facts.append(f"{x.retries} {'retry' if x.retries == 1 else 'retries'}")
     return _of_message(x.message, ", ".join(facts))
 
 

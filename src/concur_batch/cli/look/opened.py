@@ -49,7 +49,9 @@ def _texts(run_dir: Path, name: str) -> Iterator[Text]:
         directory.read(run_dir)  # raises where there is no run at all
         raise InputError(f"--open {one_line(name)}: no rollout has begun in {run_dir}; {directory.going_on(run_dir)}")
     row = _from_results(run_dir, name)
-    yield _facts(rollout_id(row.id, row.rollout), row.status, f"{row.n_steps} steps", duration(row.times.wall_s))
+    yield _facts(
+        rollout_id(row.id, row.rollout), row.status, f"{row.n_steps} step{'s' * (row.n_steps != 1)}", duration(row.times.wall_s)
+    )
     end = [Part(heading="output", kind="note", content=row.output)] if row.output else []
     if row.error is not None:
         end = [Part(heading="failed", kind="failed", facts=f"error of class {row.error.error_class}", content=row.error.message)]

@@ -172,7 +172,8 @@ def _close(batch: Batch, lock: RunLock) -> int:
     again = replace(batch.retry, classes=frozenset())
     failed = sum(again.wants(ended) for ended in batch.history.ended.values()) if batch.retry.classes is None else 0
     offer = f"; --retry-failed tries the {failed:,} that failed again" if failed else ""
-    _warn([f"nothing was left to run: all {batch.job.rollouts:,} rollouts have ended{offer}"])
+    ended = "its rollout has" if batch.job.rollouts == 1 else f"all {batch.job.rollouts:,} rollouts have"
+    _warn([f"nothing was left to run: {ended} ended{offer}"])
     if untold:
         lock.release()
         tell(batch, outcome, code)
