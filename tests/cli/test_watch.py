@@ -31,6 +31,8 @@ def test_from_before_the_run_over_a_kill_and_a_resume_to_its_end(tmp_path):
     job = write_job(tmp_path / "job.jsonl", count=4, steps=12, command="sleep 0.1")
     with watch(tmp_path) as terminal:
         terminal.until_shown("no run at out yet; waiting for it to begin")
+        terminal.until_shown("q leave")
+        assert "active" not in terminal.shown
         run = start_run(tmp_path, job, "--out", "out")
         try:
             terminal.until((out / "journal").exists, "a journal")

@@ -14,6 +14,15 @@ def greatest(stream, now):
     return dict(re.match(r"(\w+) .* max (\S+) ", line.plain).groups() for line in lines if " max " in line.plain)
 
 
+def test_after_a_resume_first_calls_do_not_count_and_that_is_said():
+    def miss(*earlier):
+        told = [r.Sampled(t=t, engine="e", prompt_tokens=90, cached_tokens=50) for t in range(40, 45)]
+        return section(Scene(state=fold([*earlier, OPENED, *told]), now=45.0), 1).draw(80, 6)[1].plain
+
+    assert miss().endswith("no history was sent again yet")
+    assert miss(OPENED).endswith("first calls after a resume do not count")
+
+
 def test_a_column_that_one_engine_has_not_told_yet_sets_no_maximum():
     """Taken for both engines, the busy one would make twice of what it is."""
     seen = [(t, name, n) for t in range(1, 10) for name, n in (("busy", 30), ("idle", 0))]

@@ -247,6 +247,17 @@ def test_what_the_engine_answers_is_told_while_calls_are_tried_again():
     assert "1 call tried again, HTTP 503: full" in plain.line(state, 2.0)
 
 
+def test_no_heading_of_the_errors_stands_at_the_end_with_nothing_below_it():
+    def tool(k):
+        return r.ToolFinished(t=1, rollout="a#0", step=1, n=k, tool="shell", output=f"no {k}", ok=False, error_class=f"c{k}")
+
+    state = fold([*story(), failed(), *(tool(k) for k in range(9))])
+    for height in range(6, 30):
+        *shown, more = drawn(state, 40.0, 80, height, view="errors", last=True).rstrip().splitlines()
+        if more.startswith("more on a larger terminal"):
+            assert re.match(r" {6}|errors", shown[-1]), shown[-1]
+
+
 texts = st.text("ab [/]\x1b\n漢é\ud800", max_size=12)
 names = st.sampled_from(["a#0", "b#0", "[bold]#1", "漢\n#2"])
 engines = st.sampled_from(["sim", E, "[red]"])

@@ -70,14 +70,18 @@ def screen(scene: Scene, width: int, height: int) -> list[Text]:
     lines = [one_line(label("errors"), _counts(scene.state), width)]
     if not found:
         return [*lines, Text(), Text("None so far.", style="dim")][:height]
-    kind = ""
+    kind, headings = "", {0}
     for group in found:
         if group.kind != kind:
             kind = group.kind
+            headings |= {len(lines), len(lines) + 1}
             lines += [Text(), Text(_ABOUT[group.kind], style="dim")]
         lines += _group(scene, group, width)
     if len(lines) > height:
-        lines = [*lines[: max(1, height - 1)], Text("more on a larger terminal, and in concur report", style="dim")]
+        room = height - 1
+        while room > 1 and room - 1 in headings:  # with nothing below it
+            room -= 1
+        lines = [*lines[: max(1, room)], Text("more on a larger terminal, and in concur report", style="dim")]
     return lines[:height]
 
 

@@ -124,7 +124,9 @@ def _unknown(scene: Scene, name: str) -> str:
         replied = [sample for sample in samples if sample.prompt_tokens > 0]
         if any(sample.history_tokens > 0 or sample.cached_tokens is None for sample in replied):
             return _NOT_TOLD
-        return "no history was sent again yet" if replied else "no reply yet"
+        if not replied:
+            return "no reply yet"
+        return "first calls after a resume do not count" if scene.state.segments > 1 else "no history was sent again yet"
     return _NOT_TOLD if len(samples) >= _FEW else "no reading yet"
 
 

@@ -33,12 +33,14 @@ async def show(onlooker: Onlooker, console: Console, closing: asyncio.Event, vie
 
 
 def picture(onlooker: Onlooker, console: Console, view: View = "main", *, keys: bool = False, last: bool = False) -> Group:
-    """The dashboard, and the line below it; before there is a run, the line that says what is waited for stands first."""
+    """The dashboard, and the line below it; before there is a run, the line alone, which says what is waited for."""
     width, height = console.size
     ascii_only = console.options.ascii_only
     remark = Text(clean(onlooker.remark, ascii_only=ascii_only), style="yellow", no_wrap=True)
     remark.truncate(width, overflow="crop" if ascii_only else "ellipsis")
     below = [remark] if remark else []
+    if not onlooker.state.has_begun:
+        return Group(*below, *([Text("q leave", style="dim")] if keys else []))
     run = render(
         onlooker.state,
         onlooker.now,
@@ -51,4 +53,4 @@ def picture(onlooker: Onlooker, console: Console, view: View = "main", *, keys: 
         ascii_only=ascii_only,
         last=last,
     )
-    return Group(run, *below) if onlooker.state.has_begun else Group(*below, run)
+    return Group(run, *below)
