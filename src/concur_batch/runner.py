@@ -64,14 +64,15 @@ class Runner:
             self._give_up()
 
     def _give_up(self) -> None:
-        """Drain where an engine was given up and no other has agents, or may get some when it returns."""
-        gone = [lane.presence.gone for lane in self._lanes if lane.presence.gone is not None]
+        """Drain where an engine was given up and nobody lives on another, or may start there when it returns or admission is no longer held."""
+        gone = [lane for lane in self._lanes if lane.presence.gone is not None]
         if not gone or self._draining is not None:
             return
-        others = (lane for lane in self._lanes if lane.presence.gone is None)
-        if any(lane.gate.begun or (not self._fed and lane.presence.lost is not None) for lane in others):
+        others = (lane for lane in self._lanes if lane not in gone)
+        may_start = not self._fed and any(self.steering.held or lane.presence.lost is not None for lane in others)
+        if may_start or len(self._agents) > sum(lane.gate.begun for lane in gone):
             return
-        self._fatal = self._fatal or gone[0]
+        self._fatal = self._fatal or gone[0].presence.gone
         self.drain("engine")
 
     def drain(self, cause: str) -> None:
@@ -169,7 +170,7 @@ class Runner:
         while self._draining is None:
             if self.starting():
                 listing = [lane for lane in self._lanes if lane.engine.capabilities.lists(model)] or self._lanes
-                open_lanes = [lane for lane in listing if self._may_take(lane, view, listing)]
+                open_lanes = [lane for lane in self._lanes if self._may_take(lane, view, listing)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()
@@ -190,8 +191,8 @@ class Runner:
         return pools if all(pools.values()) else dict.fromkeys(pools, 1)
 
     def _may_take(self, lane: Lane, view: AgentView, lanes: Sequence[Lane]) -> bool:
-        """Whether this new agent may start there, and not rather on another of these."""
-        if self._better_elsewhere(lane, lanes):
+        """Whether this new agent may start there, which is one of these, and not rather on another of them."""
+        if lane not in lanes or self._better_elsewhere(lane, lanes):
             lane.gate.pass_over()
             return False
         return lane.has_room(view)

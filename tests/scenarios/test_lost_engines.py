@@ -8,6 +8,7 @@ from stage import Stage, after, drain, finals, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.agent.replay import History
+from concur_batch.control.steering import Steering
 from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.errors import EngineBusy, EngineDown, EngineSilent, RunDirectoryError
@@ -447,3 +448,27 @@ def test_agents_that_fill_max_agents_on_a_lost_engine_do_not_hold_the_run_for_ev
     with pytest.raises(EngineGone, match="first"):
         stage.run()
     assert stage.of(r.RolloutFinished) == []
+
+
+def test_where_max_agents_are_there_the_other_engine_goes_on_with_those_that_are_not_on_the_lost_one():
+    """An agent leaves its engine a moment before it makes room among all."""
+    stage = Stage(pair(3.0, 1e9), tasks(40), wait_s=10, max_agents=5)
+    with pytest.raises(EngineGone, match="first"):
+        stage.run()
+    begun = {x.rollout: x.engine for x in stage.of(r.RolloutStarted)}
+    assert len(begun) == 40
+    assert {x.rollout for x in stage.of(r.RolloutFinished)} == {x for x, engine in begun.items() if engine == "second"}
+
+
+def test_while_admission_is_held_an_engine_without_agents_is_not_done():
+    async def hold(stage):
+        await asyncio.sleep(8)
+        stage.runner.steer(Steering(held=True))
+        await asyncio.sleep(52)
+        assert len(stage.of(r.RolloutFinished)) == 4
+        stage.runner.steer(Steering())
+
+    stage = Stage(pair(3.0, 1e9), tasks(40), controller="fixed:4", wait_s=10)
+    with pytest.raises(EngineGone, match="first"):
+        stage.run(hold)
+    assert len(stage.of(r.RolloutFinished)) == 36

@@ -5,11 +5,13 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from gates import NewFirst
 from simulated import core
 from stage import Stage, after, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.control.base import Limit
+from concur_batch.control.policies import make_policy
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.engine.sim import SimEngine
@@ -155,3 +157,18 @@ def test_after_a_resume_a_rollout_goes_on_where_its_model_is():
     again = where(stage, begun)
     assert {rollout: model for rollout, (_, model) in again.items()} == {rollout: model for rollout, (_, model) in before.items()}
     assert {(engine, model) for engine, model in again.values()} == {("engine 0", "b"), ("engine 1", "a")}
+
+
+def test_nobody_pauses_for_a_new_one_that_has_to_start_on_another_engine():
+    """The last that may start on either has looked at both, and starts on the first; those after it are all for the first."""
+
+    async def narrow(stage):
+        await asyncio.sleep(1.2)
+        stage.runner._lanes[1].gate.resize(Limit(agents=1))
+
+    job = [replace(task, model=None if task.index < 5 else "a") for task in tasks(17)]
+    policy = replace(make_policy("fixed:3", {}, 1024, None), admission=NewFirst())
+    stage = Stage(listing("a", "b", delay_s=0.3), job, policy=policy).run(narrow)
+    (back,) = stage.of(r.RolloutReturned)
+    assert back.t == pytest.approx(1.6)  # as soon as the other one there has ended
+    assert len(stage.of(r.RolloutFinished)) == 17
