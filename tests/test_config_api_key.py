@@ -17,6 +17,13 @@ def test_white_space_around_a_key_is_none_of_it(name):
     assert resolve({}, (), None, {name: " sk-1\r\n"}).engine.api_key.get_secret_value() == "sk-1"
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\r\n"])
+def test_a_blank_key_is_none(blank):
+    none = resolve({}, (), None, {}).engine.api_key
+    assert resolve({}, (), None, {"CONCUR_API_KEY": blank}).engine.api_key == none
+    assert resolve({"engine.api_key": blank}, (), None, {}).engine.api_key == none
+
+
 @pytest.mark.parametrize("key", ["sk-ключ", "sk-1\nsk-2", "sk-\x00", "sk-\udce9"])
 def test_what_no_header_can_hold_is_refused_with_its_place_and_not_told(key):
     for name in KINDS:

@@ -60,7 +60,7 @@ def _api_key(key: SecretStr) -> SecretStr:
         raise ValueError(
             "must be of printable ASCII characters alone, as an HTTP header can hold; see what was copied along with it"
         )
-    return SecretStr(text)
+    return SecretStr(text or NO_KEY)
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]
