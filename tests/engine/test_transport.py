@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 from chat_server import ChatServer, request
 
+from concur_batch.engine.address import parse_address, proxy_for
 from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.errors import EngineBusy, EngineDown, EngineRefused, InputError
 
@@ -139,6 +140,22 @@ def test_no_proxy_holds(environment):
     environment.setenv("no_proxy", "other.test,engine.invalid")
     with pytest.raises(EngineDown, match=r"^http://engine\.invalid:8000 cannot be reached"):
         asyncio.run(call("http://engine.invalid:8000"))
+
+
+@pytest.mark.parametrize(
+    ("url", "is_exempt"),
+    [
+        ("http://10.1.2.3:8000", True),
+        ("http://11.1.2.3:8000", False),
+        ("http://[fd00::7]:8000", True),
+        ("http://[fe80::7]:8000", False),
+        ("http://node7:8000", False),
+    ],
+)
+def test_no_proxy_may_name_networks(url, is_exempt, environment):
+    environment.setenv("http_proxy", "http://127.0.0.1:9")
+    environment.setenv("no_proxy", "localhost,10.0.0.0/8, fd00::/8,.cluster.local")
+    assert (proxy_for(parse_address(url)) is None) == is_exempt
 
 
 def test_a_proxy_without_a_scheme_is_one(environment):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ def parse_address(url: str) -> Address:
 def proxy_for(address: Address) -> Proxy | None:
     """The proxy for it by HTTP_PROXY, HTTPS_PROXY and NO_PROXY (also in small letters). Raises InputError where it cannot be one."""
     target = urlsplit(address.root)
-    if address.is_loopback or proxy_bypass(target.hostname or ""):
+    if address.is_loopback or _is_exempt(target.hostname or ""):
         return None
     url = getproxies().get(target.scheme, "").strip()
     if not url:
@@ -83,6 +84,17 @@ def proxy_for(address: Address) -> Proxy | None:
             f"or name {target.hostname} in NO_PROXY to do without"
         )
     return Proxy(url, f"http://{parts.netloc.rpartition('@')[2]}", variable)
+
+
+def _is_exempt(host: str) -> bool:
+    """Whether NO_PROXY names it, or the network that it is in, which Python's own reading leaves out."""
+    if proxy_bypass(host):
+        return True
+    for entry in getproxies().get("no", "").split(","):
+        with contextlib.suppress(ValueError):  # one of the two is a name
+            if ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip(), strict=False):
+                return True
+    return False
 
 
 def _name(host: str) -> str:
