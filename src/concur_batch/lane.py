@@ -104,8 +104,7 @@ class Lane:
 
     def model_for(self, begun_with: str) -> str:
         """What to ask for where nobody names a model: that which a rollout began with, unless the engine says that it serves others."""
-        can = self.engine.capabilities
-        return begun_with if begun_with and (can.lists(begun_with) or not can.models) else self.model
+        return begun_with if begun_with and self.engine.capabilities.may_serve(begun_with) else self.model
 
     @property
     def standing(self) -> int:

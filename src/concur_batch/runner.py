@@ -166,11 +166,11 @@ class Runner:
         return not self._fed and self._draining is None and len(self._agents) < self._max_agents
 
     async def _lane_with_room(self, view: AgentView, model: str) -> Lane | None:
-        """The engine with most free committed share of those that list this model, or of all where none does. None: draining."""
+        """The engine with most free committed share of those that may serve this model, or of all where none may. None: draining."""
         while self._draining is None:
             if self.starting():
-                listing = [lane for lane in self._lanes if lane.engine.capabilities.lists(model)] or self._lanes
-                open_lanes = [lane for lane in self._lanes if self._may_take(lane, view, listing)]
+                fit = [lane for lane in self._lanes if not model or lane.engine.capabilities.may_serve(model)] or self._lanes
+                open_lanes = [lane for lane in self._lanes if self._may_take(lane, view, fit)]
                 if open_lanes:
                     return min(open_lanes, key=lambda lane: (lane.committed_share(), lane.gate.active))
             self._room.clear()

@@ -147,6 +147,16 @@ def test_a_rollout_that_names_a_model_starts_where_that_is_listed():
     assert len(stage.of(r.RolloutFinished)) == 16
 
 
+def test_an_engine_that_lists_no_models_may_have_rollouts_of_any():
+    nothing = ScriptedEngine(turns("wait"), delay_s=1.0, name="engine 2", capabilities=Capabilities())
+    job = [replace(task, model="a" if task.index < 6 else "unheard of") for task in tasks(12)]
+    found = where(Stage([*listing("a", "b"), nothing], job, controller="fixed:3").run())
+    assert {model: {engine for engine, other in found.values() if other == model} for model in ("a", "unheard of")} == {
+        "a": {"engine 0", "engine 2"},
+        "unheard of": {"engine 2"},
+    }
+
+
 def test_after_a_resume_a_rollout_goes_on_where_its_model_is():
     """Whatever the order in which engines are named, and whichever of them has room."""
     stage = Stage(listing("a", "b"), tasks(6)).run(after(1.5, stop))

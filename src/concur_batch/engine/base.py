@@ -69,6 +69,10 @@ class Capabilities:
         """Whether it says that it serves this one. An adapter may be named behind its base, as `base:adapter`."""
         return model in self.models or model.partition(":")[0] in self.models
 
+    def may_serve(self, model: str) -> bool:
+        """Whether it lists this one, or none at all."""
+        return not self.models or self.lists(model)
+
 
 class Engine(Protocol):
     """One model server. All calls may be made concurrently."""

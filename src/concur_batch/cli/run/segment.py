@@ -277,9 +277,9 @@ def _model(engine: Engine, config: Config, history: History) -> str:
         before = [*reversed(history.models.values())]
         if engine.name in history.models:
             before.insert(0, history.models[engine.name])
-        known = before if not served else [model for model in before if engine.capabilities.lists(model)]
+        known = [model for model in before if engine.capabilities.may_serve(model)]
         return next(iter(known or served), "")
-    if served and not engine.capabilities.lists(wanted):
+    if not engine.capabilities.may_serve(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
 
@@ -287,7 +287,7 @@ def _model(engine: Engine, config: Config, history: History) -> str:
 def _unlisted(lanes: Sequence[Lane], job: Job) -> Iterator[str]:
     """What to say of models that rows ask for, and that no engine lists."""
     engines = [lane.engine.capabilities for lane in lanes]
-    names = [model for model in job.models if not any(can.lists(model) or not can.models for can in engines)]
+    names = [model for model in job.models if not any(can.may_serve(model) for can in engines)]
     if names:
         count = sum(job.models[name] for name in names)
         rows = "1 row asks" if count == 1 else f"{count:,} rows ask"
@@ -300,7 +300,7 @@ def _other_models(lanes: Sequence[Lane], history: History) -> Iterator[str]:
     engines = [lane.engine.capabilities for lane in lanes]
     begun = Counter(past.started.model for past in history.unfinished.values())
     for model, count in begun.items():
-        if model in history.models.values() and not any(can.lists(model) or not can.models for can in engines):
+        if model in history.models.values() and not any(can.may_serve(model) for can in engines):
             rollouts = "1 rollout" if count == 1 else f"{count} rollouts"
             others = " or ".join(dict.fromkeys(lane.model for lane in lanes))
             yield (
