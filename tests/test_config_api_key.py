@@ -31,3 +31,9 @@ def test_what_no_header_can_hold_is_refused_with_its_place_and_not_told(key):
         assert text.startswith(f"environment {name}: engine.api_key must be of printable ASCII characters alone")
         assert "sk-" not in text
     assert refusal({"engine.api_key": key}, {}).startswith("option --api-key: engine.api_key must be of printable ASCII")
+
+
+def test_another_programs_key_is_not_looked_at_where_one_is_given():
+    foreign = {"OPENAI_API_KEY": "sk-\N{LEFT DOUBLE QUOTATION MARK}"}
+    assert resolve({"engine.api_key": "mine"}, (), None, foreign).engine.api_key.get_secret_value() == "mine"
+    assert resolve({}, (), None, {**foreign, "CONCUR_API_KEY": "mine"}).engine.api_key.get_secret_value() == "mine"

@@ -62,7 +62,10 @@ def resolve(cli: Mapping[str, Any], sets: Sequence[str], config_file: Path | Non
     if config_file is None and env.get("CONCUR_CONFIG"):
         config_file = Path(env["CONCUR_CONFIG"])
     file = from_file(config_file) if config_file is not None else []
-    return build(_seeded([layer(fallbacks(env)), layer(file), layer(from_env(env)), command_line(cli, sets)]))
+    own = [layer(file), layer(from_env(env)), command_line(cli, sets)]
+    named = {given.path for givens in own for given in givens}
+    others = [given for given in fallbacks(env) if given.path not in named]
+    return build(_seeded([layer(others), *own]))
 
 
 def _seeded(layers: Iterable[Sequence[Given]]) -> list[list[Given]]:
