@@ -44,6 +44,15 @@ def test_a_limit_that_holds_nobody_back_is_scaled_from_those_who_are_there():
     assert steering.in_force(Limit(), 64).agents == 64
 
 
+def test_a_limit_that_holds_nobody_back_stays_where_another_does_or_where_more_may_run():
+    """Else a person under `requests:4` would come to hold agents back besides, and `+` under `fixed:8` lower the limit."""
+    steering = Steering(rollouts=6)
+    assert steering.nudged(-1).in_force(Limit(agents=1000, requests=4), 1024).agents == 909
+    assert steering.nudged(-1).in_force(Limit(agents=1000, tokens=4000), 1024).agents == 909
+    assert steering.nudged(1).in_force(Limit(agents=8), 1024).agents == 8
+    assert steering.nudged(3).in_force(Limit(agents=8), 1024).agents == 10
+
+
 @given(NUDGES, st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 2000))
 def test_a_factor_never_stops_a_run(by, agents, tokens, requests, most):
     steering = nudged(by)

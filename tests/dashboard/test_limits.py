@@ -129,8 +129,13 @@ def test_a_persons_factor_is_on_every_limit():
     ):
         engine, state = engine_under(policy, decided, more=[r.Steered(t=2, factor=0.8)])
         assert bound(engine, state).words == told
-    engine, state = engine_under("aimd", {"agents": 1000}, more=[r.Steered(t=2, factor=1.1)])
-    assert bound(engine, state).words == "16 agents"
+    for policy, decided, told in (
+        ("aimd", {"agents": 1000}, "1,024 agents"),
+        ("fixed:16", {"agents": 16}, "17 agents"),  # and not from the 15 rollouts
+        ("off", {"agents": 1024, "reason": "off"}, "none but at most 1,024 agents"),
+    ):
+        engine, state = engine_under(policy, decided, more=[r.Steered(t=2, factor=1.1)])
+        assert bound(engine, state).words == told
 
 
 def test_when_it_moved():

@@ -38,12 +38,15 @@ class Steering:
     def in_force(self, decided: Limit, max_agents: int) -> Limit:
         """What holds: each decided limit times the factor, at least 1, and never more agents than `max_agents`.
 
-        A limit on more agents than there are rollouts is scaled as if it were on so many.
+        Where only agents are limited, less than a limit on more of them than there are rollouts is less than so many.
         """
         if not self.nudges:
             return decided
+        agents = decided.agents
+        if self.nudges < 0 and decided.tokens >= UNLIMITED and decided.requests >= UNLIMITED:
+            agents = min(agents, self.rollouts)
         return decided._replace(
-            agents=min(self._scaled(min(decided.agents, self.rollouts)), max_agents),
+            agents=min(self._scaled(agents), max_agents),
             tokens=self._scaled(decided.tokens),
             requests=self._scaled(decided.requests),
         )

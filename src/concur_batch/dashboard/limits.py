@@ -55,11 +55,12 @@ def in_force(decision: Decided, state: RunState) -> Decided:
     def scaled(limit: int | None) -> int | None:
         return None if limit is None else max(1, int(limit * factor))
 
-    agents = decision.agents
-    agents = scaled(agents if agents is None or state.rollouts <= 0 else min(agents, state.rollouts))
+    agents, tokens, requests = decision.agents, scaled(decision.tokens), scaled(decision.requests)
+    if factor < 1 and tokens is requests is None and agents is not None and state.rollouts > 0:
+        agents = min(agents, state.rollouts)
+    agents = scaled(agents)
     if agents is not None and state.max_agents > 0:
         agents = min(agents, state.max_agents)
-    tokens, requests = scaled(decision.tokens), scaled(decision.requests)
     return Decided(t=decision.t, engine=decision.engine, agents=agents, tokens=tokens, requests=requests, reason=decision.reason)
 
 
