@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from concur_batch.errors import InputError
@@ -21,6 +23,13 @@ def test_twenty_are_told_and_the_rest_counted():
     assert len(lines) == 21
     assert lines[0] == "a:0: bad"
     assert lines[-1] == "and 5 more"
+
+
+def test_files_are_named_from_a_folder_and_what_is_the_users_stays_as_it_is():
+    there, below = Path("/data/a"), Fault("/data/a/j.jsonl:3", "id", '"/data/a/x" already stands at /data/a/j.jsonl:1')
+    assert str(JobFaults([below]).seen_from(there)) == 'j.jsonl:3: id: "/data/a/x" already stands at j.jsonl:1'
+    elsewhere = Fault("/mnt/data/a/j.jsonl:3", "id", '"x" already stands at /mnt/data/a/j.jsonl:1')
+    assert str(JobFaults([elsewhere]).seen_from(there)) == str(elsewhere)
 
 
 def test_no_fault_raises_nothing():

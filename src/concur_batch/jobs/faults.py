@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,8 +35,8 @@ class JobFaults(InputError):
 
     def seen_from(self, folder: Path) -> JobFaults:
         """The same, with the files under that folder named from there."""
-        prefix = f"{folder}/"
-        faults = [Fault(one.where.removeprefix(prefix), one.field, one.text.replace(prefix, "")) for one in self.faults]
+        prefix = re.compile(rf"(?<!\S){re.escape(str(folder))}/")  # not within another path, or an id in quotes
+        faults = [Fault(prefix.sub("", one.where), one.field, prefix.sub("", one.text)) for one in self.faults]
         return JobFaults(faults, self.more)
 
 
