@@ -12,7 +12,6 @@ import signal
 import socket
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +21,13 @@ from rich.console import Console
 
 from concur_batch import __version__
 from concur_batch import records as r
-from concur_batch.agent.recorded import REPLAY
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
 from concur_batch.cli.agents import Agents
 from concur_batch.cli.assembly import assemble
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import RUN_KEYS, RunKeys
-from concur_batch.cli.run import blocked
+from concur_batch.cli.run import blocked, opening
 from concur_batch.cli.run.log_lines import VisibleFormatter
 from concur_batch.cli.run.measure import measure
 from concur_batch.cli.run.observers import observers
@@ -63,7 +61,7 @@ class Batch:
     history: History
     state: RunState
     retry: Retry
-    settle: Callable[[], None] = lambda: None  # writes down what this segment is run with; called once its engines have answered
+    settle: Callable[[], None] = lambda: None  # keeps what this segment is run with; called once its engines have answered
     console: Console = field(default_factory=Console)  # for display and summary
     keys: bool = False  # a person may steer from the terminal
     alone: bool = True  # False: one run of a comparison, into which nothing goes that it would come to when resumed
@@ -207,36 +205,16 @@ def _record_start(recorder: Recorder, batch: Batch) -> None:
 def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
     """A segment's first records, and what the user has to know before it runs."""
     _record_start(recorder, batch)
-    console = Console(stderr=True, highlight=False)
-    console.print(f"run directory: {batch.run_dir}", markup=False, soft_wrap=True)
     for lane in lanes:
         lane.announce()
-        if lane.engine.capabilities.kind == "sim":
-            console.print(f"engine: {_simulated(lane.name, batch.config)}", markup=False, soft_wrap=True)
-        if lane.note is not None:
-            console.print(f"{lane.name}: {lane.note}", markup=False, soft_wrap=True)
-    for note in [*_unlisted(lanes, batch.job), *_other_models(lanes, batch.history)]:
-        console.print(f"note: {note}", markup=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False)
+    for line in opening.lines(batch.run_dir, batch.config, batch.job, batch.history, lanes):
+        console.print(line, markup=False, soft_wrap=True)
     if batch.job.uses_tool(("shell", "python"), batch.toolbox.offered):
         for warning in batch.toolbox.warnings:
             console.print(f"note: {warning}", markup=False, soft_wrap=True)
     else:  # tools and agents of the user's own may run commands all the same
         batch.toolbox.when_unconfined(blocked.say)
-
-
-def _simulated(name: str, config: Config) -> str:
-    if name == parts.SIM and "engine.urls" not in config.sources:
-        return (
-            "none was named, so the embedded one replays each task's script; no model is run. "
-            f"It simulates {parts.DEFAULT_PROFILE}. Name a server with --engine URL."
-        )
-    if name == parts.SIM:
-        return f"{name} is embedded and simulates {parts.DEFAULT_PROFILE}: it replays each task's script; no model is run."
-    if parts.is_simulated(name):
-        return f"{name} is simulated: it replays each task's script; no model is run."
-    if config.agent.name == REPLAY:
-        return f"{name} is simulated: its replies are filler text of the recorded lengths; no model is run."
-    return f"{name} is simulated: it replays each task's script, or makes filler text where there is none; no model is run."
 
 
 # Engines ---------------------------------------------------------------------------------------------------------------
@@ -282,31 +260,6 @@ def _model(engine: Engine, config: Config, history: History) -> str:
     if not engine.capabilities.may_serve(wanted):
         raise InputError(f"--model {wanted}: {engine.name} serves {', '.join(served)}; name that, or leave --model out")
     return wanted
-
-
-def _unlisted(lanes: Sequence[Lane], job: Job) -> Iterator[str]:
-    """What to say of models that rows ask for, and that no engine lists."""
-    engines = [lane.engine.capabilities for lane in lanes]
-    names = [model for model in job.models if not any(can.may_serve(model) for can in engines)]
-    if names:
-        count = sum(job.models[name] for name in names)
-        rows = "1 row asks" if count == 1 else f"{count:,} rows ask"
-        which = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
-        yield f"{rows} for {which}, which no engine lists; a server may refuse that, or answer with what it has loaded, as SGLang does"
-
-
-def _other_models(lanes: Sequence[Lane], history: History) -> Iterator[str]:
-    """What to say of rollouts that go on with a model that they did not begin with."""
-    engines = [lane.engine.capabilities for lane in lanes]
-    begun = Counter(past.started.model for past in history.unfinished.values())
-    for model, count in begun.items():
-        if model in history.models.values() and not any(can.may_serve(model) for can in engines):
-            rollouts = "1 rollout" if count == 1 else f"{count} rollouts"
-            others = " or ".join(dict.fromkeys(lane.model for lane in lanes))
-            yield (
-                f"{rollouts} began with {model}, which no engine lists now, and will go on with {others}, unless the row names it; "
-                f"if that is not meant, stop, and resume where {model} is served"
-            )
 
 
 # The process -----------------------------------------------------------------------------------------------------------
