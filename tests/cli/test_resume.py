@@ -75,6 +75,14 @@ def test_a_run_that_never_begins_can_be_begun_in_the_same_place(was_there, tmp_p
     ran(tmp_path)
 
 
+def test_latest_is_the_newest_that_has_begun(tmp_path):
+    write_job(tmp_path, 1)
+    assert concur("run", "job.jsonl", "--no-live", cwd=tmp_path).returncode == 0
+    latest = (tmp_path / "runs" / "latest").readlink()
+    assert concur("run", "job.jsonl", *NOBODY, "--no-live", cwd=tmp_path).returncode == 3
+    assert (tmp_path / "runs" / "latest").readlink() == latest
+
+
 def test_one_that_never_begins_leaves_the_run_as_it_was(tmp_path):
     ran(tmp_path)
     write_job(tmp_path, count=5)

@@ -80,7 +80,6 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             directory.unmake(run_dir, before)
             raise
         _warn([*job.warnings, *hints.notes(config, job)])
-        directory.link_latest(run_dir)
         batch = Batch(
             run_dir=run_dir,
             config=config,
@@ -89,6 +88,7 @@ def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, 
             history=History(),
             state=RunState(),
             retry=Retry(),
+            settle=lambda: directory.link_latest(run_dir),
             console=console,
             keys=keys,
             alone=alone,
