@@ -135,12 +135,12 @@ def test_models_of_rows_that_are_not_served_are_told_once(tmp_path):
     async def answer(request, n):
         return web.json_response(chat("hello"))
 
-    rows = [{"id": f"t{i}", "prompt": "x", "model": model} for i, model in enumerate(("gpt-4", "gpt-4", "qwen"))]
+    rows = [{"id": f"t{i}", "prompt": "x", "model": model} for i, model in enumerate(("gpt\x1b[1m\n4", "gpt\x1b[1m\n4", "qwen"))]
     (tmp_path / "job.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    for model, noted in (("qwen", True), ("gpt-4", False)):
-        with Server(answer, models=("qwen", model)) as server:
-            done = concur("run", "job.jsonl", "--engine", server.url, "--out", model, "--no-live", cwd=tmp_path)
-        assert ("note: 2 rows ask for gpt-4, which no engine lists" in done.stderr) == noted
+    for out, models, noted in (("a", ("qwen",), True), ("b", ("qwen", "gpt\x1b[1m\n4"), False)):
+        with Server(answer, models=models) as server:
+            done = concur("run", "job.jsonl", "--engine", server.url, "--out", out, "--no-live", cwd=tmp_path)
+        assert (r"note: 2 rows ask for gpt\x1b[1m 4, which no engine lists" in done.stderr) == noted
 
 
 def test_a_comparison_that_is_interrupted_tells_of_no_way_on(tmp_path):

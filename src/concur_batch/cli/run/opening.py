@@ -12,6 +12,9 @@ from concur_batch.cli import parts
 from concur_batch.config import Config
 from concur_batch.jobs.job import Job
 from concur_batch.lane import Lane
+from concur_batch.results.visible import one_line
+
+_NAME = 100  # characters of a model's, at most
 
 
 def lines(run_dir: Path, config: Config, job: Job, history: History, lanes: Sequence[Lane]) -> Iterator[str]:
@@ -48,7 +51,8 @@ def _unlisted(lanes: Sequence[Lane], job: Job) -> Iterator[str]:
     if names:
         count = sum(job.models[name] for name in names)
         rows = "1 row asks" if count == 1 else f"{count:,} rows ask"
-        which = ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+        which = ", ".join(one_line(name, _NAME) for name in names[:3]) + more
         yield f"{rows} for {which}, which no engine lists; a server may refuse that, or answer with what it has loaded, as SGLang does"
 
 
