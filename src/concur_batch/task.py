@@ -82,9 +82,15 @@ class Task:
 
 def own(value: Any) -> Any:
     """A copy of what JSON holds, down to the texts and numbers in it, which are shared."""
-    if isinstance(value, dict):
-        return {key: own(part) if isinstance(part, dict | list) else part for key, part in value.items()}
-    return [own(part) for part in value] if isinstance(value, list) else value
+    top = [value]
+    copies: list[Any] = [top]
+    while copies:  # one by one: a row may be nested more deeply than functions may call themselves
+        copy = copies.pop()
+        for key, part in copy.items() if isinstance(copy, dict) else enumerate(copy):
+            if isinstance(part, dict | list):
+                copy[key] = part.copy()
+                copies.append(copy[key])
+    return top[0]
 
 
 def rollout_id(task_id: str, k: int) -> str:

@@ -47,3 +47,11 @@ def test_rollouts_share_nothing_that_can_be_changed(agent):
         row = result_row(name, Trace(index=0, k=k), (x for x in stage.records if getattr(x, "rollout", None) == name))
         assert row.messages[:-1] == request.messages
         assert (row.metadata, row.target) == (given["metadata"], given["target"]) == ({"tags": ["x"]}, {"among": ["x"]})
+
+
+def test_a_row_may_be_nested_deeply():
+    nested = {}
+    for _ in range(450):
+        nested = {"in": [nested]}
+    stage = Stage(ScriptedEngine(lambda _: reply("?")), tasks(2, metadata=nested)).run()
+    assert [x.status for x in stage.of(r.RolloutFinished)] == ["completed"] * 2
