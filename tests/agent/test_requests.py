@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concur_batch.agent.requests import Conversation, hash_call
+from concur_batch.agent.requests import Conversation, Offers, hash_call
 from concur_batch.engine.scripted import reply
 
 
@@ -154,3 +154,15 @@ def test_an_agent_that_edits_every_reply_keeps_one_conversation():
         answer.message["content"] = f"{n}"
         messages += [answer.message, user("on")]
     assert len(talk._heads) == 2
+
+
+def test_what_was_offered_long_ago_is_forgotten():
+    def asked(name):
+        return {"id": name, "function": {"name": "look", "arguments": "{}"}}
+
+    offers = Offers(frozenset())
+    calls = [asked(f"{i}") for i in range(2000)]
+    for call in calls:
+        offers.answered({"tool_calls": [call]}, frozenset({"look"}))
+    assert offers.of(calls[0]) == frozenset()
+    assert offers.of(calls[-1]) == offers.of(asked("1999")) == frozenset({"look"})

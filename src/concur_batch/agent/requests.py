@@ -15,6 +15,7 @@ from concur_batch.task import NOT_SAMPLING, UNASKED, Message, own
 _encode = msgspec.json.Encoder().encode
 
 _HEADS = 64  # conversations of one rollout that are remembered
+_CALLS = 1024  # twice the calls that models have asked for, of which it is remembered what was offered
 
 
 class Extension(NamedTuple):
@@ -76,7 +77,11 @@ class Offers:
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):
                 # By identity, too: servers count ids anew in every conversation. Holding the call keeps its identity its own.
-                self._by_call[id(call)] = self._by_call[str(call.get("id"))] = names, call
+                for key in (id(call), str(call.get("id"))):
+                    self._by_call.pop(key, None)  # the newest comes last
+                    self._by_call[key] = names, call
+        while len(self._by_call) > _CALLS:
+            del self._by_call[next(iter(self._by_call))]
 
     def of(self, call: dict[str, Any]) -> frozenset[str]:
         """What was offered where the model asked for this call; for one that it has not asked for, what was offered last."""
