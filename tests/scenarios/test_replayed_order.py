@@ -8,6 +8,7 @@ from stage import Opened, Stage, Tools, after, finals, stop, tasks
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine, reply
 from concur_batch.plan import Retry
+from concur_batch.task import Limits
 from concur_batch.toolbox.base import ToolOutput
 
 
@@ -83,6 +84,32 @@ async def first_tool_wins(task, ctx):
     return messages[-1]["content"]
 
 
+async def all_that_end_at_once(task, ctx):
+    log = [user("coordinate")]
+    for turn in range(4):
+        calls = [asyncio.ensure_future(ctx.call("look", {"turn": turn, "by": by, "s": 0.5})) for by in "ab"]
+        done, others = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        for other in others:
+            other.cancel()
+        log.append(user(f"{len(done)} have ended"))
+        log.append((await ctx.complete(log)).message)
+    return " ".join(message["content"] for message in log)
+
+
+async def two_with_time_outs(task, ctx):
+    async def sub(name, *seconds):
+        messages = [user(f"you are {name}")]
+        for turn, s in enumerate(seconds):
+            try:
+                messages.append((await asyncio.wait_for(ctx.call("look", {"by": name, "turn": turn, "s": s}), 0.8)).message)
+            except TimeoutError:
+                messages.append(user("it took too long"))
+            messages.append((await ctx.complete(messages)).message)
+        return messages[-1]["content"]
+
+    return " ".join(await asyncio.gather(sub("quick", *[0.5, 0.6] * 4), sub("slow", 3.0, 0.5, 3.0)))
+
+
 SECONDS = {"slow": 2.3, "quick": 0.7, "other": 1.1, "coordinate": 0.5}
 
 
@@ -118,7 +145,19 @@ MOMENTS = [(0.2 + 0.37 * i,) for i in range(20)] + [(30.0,), (20.0, 21.0), (1.5,
 
 @pytest.mark.parametrize("moments", MOMENTS, ids=str)
 @pytest.mark.parametrize(
-    "agent", [two, two_that_rest, two_of_which_one_sleeps, in_any_order, coordinated, nested, with_tools, first_tool_wins]
+    "agent",
+    [
+        two,
+        two_that_rest,
+        two_of_which_one_sleeps,
+        in_any_order,
+        coordinated,
+        nested,
+        with_tools,
+        first_tool_wins,
+        all_that_end_at_once,
+        two_with_time_outs,
+    ],
 )
 def test_it_ends_as_if_it_had_never_been_stopped(agent, moments):
     whole = stage_of(agent).run()
@@ -184,6 +223,51 @@ def test_one_that_is_no_longer_given_up_counts_as_interrupted():
     (end,) = stage.of(r.RolloutFinished)
     assert end.output.startswith("[interrupted: ")
     assert len(stage.tools.ran) == 1
+
+
+async def in_phases(task, ctx):
+    """A time-out around many calls."""
+    for phase in range(2):
+        try:
+            async with asyncio.timeout(20.0):
+                for turn in range(10):
+                    await ctx.complete([user(f"quick {phase} {turn}")])
+                    await ctx.call("once", {"phase": phase, "turn": turn, "s": 6.0})
+        except TimeoutError:
+            await ctx.complete([user(f"slow: that was phase {phase}")])
+    return "done"
+
+
+@pytest.mark.parametrize("timeout_s", [None, 50.0])
+def test_a_call_that_was_given_up_waits_as_long_as_that_takes_and_this_is_not_counted_again(timeout_s):
+    stage = stage_of(in_phases)
+    stage.limits = Limits(timeout_s=timeout_s)
+    stage.run(after(21.0, stop))
+    stage.engine = engine()
+    stage.run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.status, end.output) == ("completed", "done")
+    assert len(stage.tools.ran) == 6
+
+
+def test_calls_that_are_not_made_any_more_are_waited_for_a_little_while_in_all():
+    at = "first"
+
+    async def two_of_which_one_wanders(task, ctx):
+        async def wander():
+            messages = [user("slow")]
+            for turn in range(30):
+                messages += [(await ctx.complete(messages)).message, user(f"{turn} {at}")]
+
+        await asyncio.gather(wander(), talk(ctx, "quick", 100))
+        return "done"
+
+    stage = stage_of(two_of_which_one_wanders).run(after(60.0, stop))
+    at = "second"
+    stage.engine = engine()
+    stage.run()
+    assert finals(stage) == {"t0#0": "done"}
+    assert stage.records[-1].t < 30 * 2.3 + 20
 
 
 def test_a_loser_of_a_race_loses_again():

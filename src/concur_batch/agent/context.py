@@ -128,19 +128,22 @@ class Context:
 
     async def _take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
         """The number of a call, and its past, once it is its turn to be answered. A tool call that the agent once gave up has no answer:
-        it is given up again, or else counts as interrupted.
+        it is given up again, or else counts as interrupted. None of this time counts: it did when the call was made.
         """
         n, past = await self._past.take(key, asked, *kinds)
         if past is None:
             return n, None
         try:
             task = await self._begin()
+            self.wall_time.suspend()
             try:
-                async with self._past.turn(n):
+                async with self._past.turn(n, past):
                     if isinstance(past, PastCall) and (end := past.given_up) is not None:
-                        await asyncio.sleep(2 * (end.wait_s + end.seconds) + _LEAVE_S)
+                        # What gives it up may have begun to wait long before this call was made.
+                        await asyncio.sleep(self.now + 2 * (end.wait_s + end.seconds) + _LEAVE_S)
                         self.spent.tool(end)
             finally:
+                self.wall_time.resume()
                 del self._calling[task]
         except BaseException:
             self.spent.past(past)

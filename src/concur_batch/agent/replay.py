@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeAlias
 
 from concur_batch import records as r
@@ -15,6 +16,7 @@ from concur_batch.errors import AgentError
 from concur_batch.records import Record
 
 _NOISE_S = 1e-3  # by so much rounding may put the beginning of a call too early
+_AT_ONCE_S = 1.5e-3  # so close are the ends of calls that end in one round of the event loop, whose clock may count milliseconds
 
 OfRollout: TypeAlias = (
     r.ReplyReceived | r.CallRetried | r.CallFailed | r.ToolStarted | r.ToolFinished | r.RolloutPaused | r.RolloutReturned
@@ -151,6 +153,23 @@ def _runs(call: Call | None) -> bool:
     return isinstance(call, PastCall) and call.finished is None
 
 
+def _ended(call: Call) -> float:
+    """t of its end."""
+    if isinstance(call, PastCall):
+        return call.finished.t if call.finished is not None else math.nan
+    return call.t
+
+
+def _took_s(call: Call) -> float | None:
+    """From when it was made. None: it was interrupted."""
+    match call:
+        case r.ReplyReceived():
+            return call.model_s + call.wait_s + call.retry_s
+        case r.CallFailed():
+            return call.wait_s + call.retry_s
+    return None if call.finished is None else call.finished.wait_s + call.finished.seconds
+
+
 def left_s(timeout_s: float | None, past: Past | None) -> float | None:
     """Of the wall-time limit, what earlier segments have not used up."""
     if timeout_s is None or past is None:
@@ -187,7 +206,10 @@ class PastCalls:
         self._several = is_missing or (past is not None and past.branches)
         at_once = is_missing or (past is not None and past.at_once)
         # What did not come to its end comes after all that did.
-        self._turns = Turns(sorted(self._left, key=lambda n: _runs(self._left[n])) if at_once else ())
+        order = sorted(self._left, key=lambda n: _runs(self._left[n])) if at_once else []
+        together = {n for m, n in pairwise(order) if abs(_ended(self._left[n]) - _ended(self._left[m])) < _AT_ONCE_S}
+        self._turns = Turns(order, together)
+        self._gives_up = any(isinstance(call, PastCall) and call.given_up for call in self._left.values())
 
     async def take(self, key: str, asked: str, *kinds: type[Call]) -> tuple[int, Call | None]:
         """The number of the call that asks for `key`, and its past. Raises AgentError where the agent did not repeat itself."""
@@ -219,9 +241,12 @@ class PastCalls:
             return n
         return next((m for m, other in sorted(self._left.items()) if _is(other, key, kinds)), None)
 
-    def turn(self, n: int) -> AbstractAsyncContextManager[None]:
-        """Entered when it is the turn of call `n` to be answered; the next one's comes when it is left."""
-        return self._turns.of(n)
+    def turn(self, n: int, past: Call) -> AbstractAsyncContextManager[None]:
+        """Entered when it is the turn of call `n` to be answered; the next one's comes when it is left.
+
+        The agent may have a time-out around it, which it did not reach then: so it waits no longer than it took.
+        """
+        return self._turns.of(n, _took_s(past) if self._gives_up else None)
 
     def ends_with(self, n: int) -> bool:
         """Whether nothing shows that the rollout went on after the reply to call `n`: of model calls it is the newest that was
