@@ -35,6 +35,10 @@ def test_bubblewrap_that_does_not_work_is_not_used(tmp_path: Path, monkeypatch: 
     assert "does not work here (No permissions to create a new namespace)" in str(found.warning)
 
 
+def after(option: str, line: list[str]) -> list[str]:
+    return [line[k + 1] for k, word in enumerate(line) if word == option]
+
+
 def test_bubblewrap_that_works_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "#!/bin/sh\nexit 0\n")
     found = find_sandbox(ToolLimits(), WORKSPACES)
@@ -42,7 +46,7 @@ def test_bubblewrap_that_works_is_used(tmp_path: Path, monkeypatch: pytest.Monke
     line = found.wrap(["ls"], Path("/w"))
     assert line[-4:] == ["--chdir", "/w", "--", "ls"]
     assert "--share-net" not in line
-    assert line[line.index("--tmpfs") + 1] == "/nonexistent/run"
+    assert after("--tmpfs", line)[-1] == "/nonexistent/run"
     assert line[-6:-4] == ["--remount-ro", "/nonexistent/run"]
     assert "--share-net" in find_sandbox(ToolLimits(network=True), WORKSPACES).wrap(["ls"], Path("/w"))
 
@@ -92,7 +96,7 @@ def test_nothing_of_a_workspace_can_be_readable(tmp_path: Path, monkeypatch: pyt
 def test_workspaces_may_lie_right_in_a_folder_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path, monkeypatch, "#!/bin/sh\nexit 0\n")
     line = find_sandbox(ToolLimits(), Path("/tmp/any")).wrap(["ls"], Path("/tmp/any/one"))
-    assert [line[k + 1] for k, word in enumerate(line) if word == "--tmpfs"] == ["/tmp/any"]
+    assert after("--tmpfs", line).count("/tmp/any") == 1  # beside it perhaps where Python itself lies
 
 
 def test_a_run_that_does_not_begin_after_all_is_left_without_workspaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
