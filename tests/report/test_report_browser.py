@@ -19,7 +19,6 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
     "--disable-sync", "--disable-quic",
 ]  # fmt: skip
-
 ARGUMENTS_SAID = ['{"id": 1234567890123456789}', '{"x": 1, "x": 2}', '{"say": "\\u00e9 a\\nb", "n": [1,  2]}', "7 "]
 
 
