@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from concur_batch import records as r
 from concur_batch.agent.requests import Extension
@@ -15,6 +16,14 @@ from concur_batch.toolbox.base import ToolOutput
 INTERRUPTED = (
     "[interrupted: the runner was stopped while this call ran. It is not known whether it took effect; it was not run again.]"
 )
+
+
+class Observation(NamedTuple):
+    """What a tool call came to, as the model sees it."""
+
+    content: str
+    ok: bool
+    message: Message  # ready to be appended: role tool where a call_id was given, else role user
 
 
 def replied(

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from concur_batch import errors
 from concur_batch import records as r
 from concur_batch.agent import call_records
 from concur_batch.agent.budget import Budget, most_tokens
+from concur_batch.agent.call_records import Observation
 from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import Call, PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
@@ -42,15 +43,8 @@ _TOLD = 10  # who goes on calling after a limit was raised so often will not be 
 _EARLIER = -1  # breaks of the stride by the end of an earlier process: it ended with one
 
 _LEAVE_S = 5.0  # for calls that an agent left under way to end when cancelled
+
 _Run = Callable[[str, str | dict[str, Any]], Awaitable[ToolOutput]]
-
-
-class Observation(NamedTuple):
-    """What a tool call came to, as the model sees it."""
-
-    content: str
-    ok: bool
-    message: Message  # ready to be appended: role tool where a call_id was given, else role user
 
 
 class Context:
@@ -102,8 +96,8 @@ class Context:
         Else such a call would write behind the rollout's last record, or take a slot that nobody gives back.
         """
         self._over = True
-        own = asyncio.current_task()  # in a call still, where it was left there
-        if left := [task for task in self._calling if task is not own]:
+        closing = asyncio.current_task()  # in a call still, where it was left there
+        if left := [task for task in self._calling if task is not closing]:
             for task in left:
                 task.cancel()
             await asyncio.wait(left, timeout=_LEAVE_S)
