@@ -9,6 +9,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from concur_batch.engine.base import Request
+from concur_batch.engine.openai import OpenAIEngine
 
 CAPTURES = Path(__file__).parent / "captures"
 LATIN = '{"message": "café", "choices": [{"message": {"content": "café"}}]}'.encode("latin-1")  # no UTF-8
@@ -130,3 +131,28 @@ def sglang_routes(**server_info) -> dict[str, Handler]:
         "/abort_request": says(""),
         "/close_session": says(""),
     }
+
+
+def with_engine(server, story, **options):
+    """Run `story(engine, server)` against the server; its result."""
+
+    async def main():
+        async with server:
+            engine = OpenAIEngine(server.url, **options)
+            try:
+                return await story(engine, server)
+            finally:
+                await engine.aclose()
+
+    return asyncio.run(main())
+
+
+def complete(chat, *, routes=None, probe=False, **options):
+    """One call against a server that chats like this; the reply and the server."""
+
+    async def story(engine, server):
+        if probe:
+            await engine.probe()
+        return await engine.complete(request()), server
+
+    return with_engine(ChatServer(chat, routes), story, **options)

@@ -11,6 +11,7 @@ from chat_server import (
     ChatServer,
     breaks_off,
     captured,
+    complete,
     hangs,
     hangs_up,
     in_turn,
@@ -18,6 +19,7 @@ from chat_server import (
     request,
     says,
     sglang_routes,
+    with_engine,
 )
 
 from concur_batch.agent.react import react
@@ -35,35 +37,10 @@ def unused_port():
         return probe.getsockname()[1]
 
 
-def with_engine(server, story, **options):
-    """Run `story(engine, server)` against the server; its result."""
-
-    async def main():
-        async with server:
-            engine = OpenAIEngine(server.url, **options)
-            try:
-                return await story(engine, server)
-            finally:
-                await engine.aclose()
-
-    return asyncio.run(main())
-
-
 def ended_by(error, finish_reason="error"):
     """A completion as OpenRouter tells of a server behind it that failed."""
     message = {"role": "assistant", "content": ""}
     return json.dumps({"choices": [{"message": message, "finish_reason": finish_reason, "error": error}]})
-
-
-def complete(chat, *, routes=None, probe=False, **options):
-    """One call against a server that chats like this; the reply and the server."""
-
-    async def story(engine, server):
-        if probe:
-            await engine.probe()
-        return await engine.complete(request()), server
-
-    return with_engine(ChatServer(chat, routes), story, **options)
 
 
 def test_completes_and_says_who_it_is():

@@ -11,7 +11,7 @@ from concur_batch.agent.react import react
 from concur_batch.agent.replay import History
 from concur_batch.control.policies import Policy, make_policy
 from concur_batch.engine.scripted import ScriptedEngine, reply
-from concur_batch.errors import RunDirectoryError
+from concur_batch.errors import EngineDown, RunDirectoryError
 from concur_batch.lane import Lane, LaneOptions
 from concur_batch.plan import Defaults, Retry, plan
 from concur_batch.recorder import Recorder
@@ -194,6 +194,35 @@ def stop(stage):
 
 def fresh_engine(**more):
     return ScriptedEngine(turns("once", ("once", "look"), "once"), delay_s=2.0, **more)
+
+
+class Flaky(ScriptedEngine):
+    """Down between two moments: calls under way break, new ones find nobody."""
+
+    def __init__(self, script, since, until, **more):
+        super().__init__(script, **more)
+        self.since, self.until = since, until
+
+    def away(self):
+        return self.since <= asyncio.get_running_loop().time() < self.until
+
+    async def ready(self):
+        return not self.away()
+
+    async def stats(self):
+        if self.away():
+            raise EngineDown("refused")
+        return await super().stats()
+
+    async def complete(self, request):
+        if self.away():
+            self.requests.append(request)
+            raise EngineDown("refused")
+        started = asyncio.get_running_loop().time()
+        answer = await super().complete(request)
+        if started < self.since <= asyncio.get_running_loop().time():
+            raise EngineDown("broke off")
+        return answer
 
 
 def finals(stage):
