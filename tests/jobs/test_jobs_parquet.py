@@ -49,6 +49,23 @@ def test_rows_of_many_batches_keep_their_order(parquet):
     assert read[1498].row["metadata"] == {"even": 1498}
 
 
+DICTIONARY = pa.dictionary(pa.int32(), pa.string())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (pa.list_(DICTIONARY), ["user"]),
+        (pa.struct([("role", DICTIONARY)]), {"role": "user"}),
+        (pa.list_(pa.struct([("role", DICTIONARY)])), [{"role": "user"}]),
+    ],
+)
+def test_words_of_a_dictionary_within_lists_and_structs_are_read_from_several_row_groups(parquet, kind, value):
+    path = parquet(pa.Table.from_pylist([{"x": value}] * 1500, schema=pa.schema([("x", kind)])))
+    assert pq.ParquetFile(path).num_row_groups > 1
+    assert rows(path) == [{"x": value}] * 1500
+
+
 def test_a_field_of_a_struct_that_is_nan_is_absent_as_a_column_is(parquet):
     nan = float("nan")
     found = rows(

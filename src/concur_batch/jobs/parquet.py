@@ -44,7 +44,7 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
             if faults:
                 return
             floats = [field.name for field in schema if _has_floats(field.type)]
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
+            for batch in _batches(file):
                 columns = [_values(column, name) for name, column in zip(schema.names, batch.columns, strict=True)]
                 for values in zip(*columns, strict=True):
                     row_number += 1
@@ -66,6 +66,12 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
         yield Fault(name, "", f"cannot be read as Parquet ({reason}); write it again, or give JSONL")
+
+
+def _batches(file: Any) -> Iterator[Any]:
+    """One row group after the other: Arrow cannot read a batch out of two where a list or struct holds words of a dictionary."""
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], use_threads=False)
 
 
 def without_nulls(value: Any, *, nan: bool = False) -> Any:
