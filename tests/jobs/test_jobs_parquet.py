@@ -103,14 +103,42 @@ def test_an_infinite_number_is_refused_as_in_json_lines(parquet, column, sound, 
 @pytest.mark.parametrize(
     ("kind", "value", "field"),
     [
-        (pa.struct([("m", pa.map_(pa.string(), pa.float64()))]), {"m": [("k", math.inf)]}, "ours.m.0.1"),
-        (pa.list_(pa.map_(pa.string(), pa.float64())), [[("j", 1.0), ("k", math.inf)]], "ours.0.1.1"),
-        (pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())), [("a", [("k", math.inf)])], "ours.a.0.1"),
+        (pa.struct([("m", pa.map_(pa.string(), pa.float64()))]), {"m": [("k", math.inf)]}, "ours.m.k"),
+        (pa.list_(pa.map_(pa.string(), pa.float64())), [[("j", 1.0), ("k", math.inf)]], "ours.0.k"),
+        (pa.map_(pa.string(), pa.map_(pa.string(), pa.float64())), [("a", [("k", math.inf)])], "ours.a.k"),
     ],
 )
 def test_an_infinite_number_in_a_map_within_something_else_is_refused(parquet, kind, value, field):
     (fault,) = read_parquet(parquet(pa.table({"prompt": ["a"], "ours": pa.array([value], kind)})), "a")
     assert fault.field == field
+
+
+MAP = pa.map_(pa.string(), pa.int64())
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (
+            pa.struct([("m", MAP), ("n", MAP), ("o", MAP)]),
+            {"m": [("k", 1), ("none", None)], "n": [], "o": None},
+            {"m": {"k": 1}, "n": {}},
+        ),
+        (pa.list_(MAP), [[("k", 1)], [], None], [{"k": 1}, {}, None]),
+        (pa.map_(pa.string(), MAP), [("a", [("k", 1)])], {"a": {"k": 1}}),
+        (pa.list_(pa.struct([("m", MAP)])), [{"m": [("k", 1)]}, None], [{"m": {"k": 1}}, None]),
+        (
+            pa.struct([("m", pa.map_(pa.int32(), pa.timestamp("ns")))]),
+            {"m": [(1, 1)]},
+            {"m": {"1": "1970-01-01T00:00:00.000000001"}},
+        ),
+        (pa.list_(pa.map_(pa.struct([("k", pa.string())]), pa.int64())), [[({"k": "a"}, 1)]], [[({"k": "a"}, 1)]]),
+    ],
+)
+def test_maps_are_objects_wherever_they_stand(parquet, kind, value, expected):
+    first, second = rows(parquet(pa.table({"prompt": ["a", "b"], "ours": pa.array([value, None], kind)})))
+    assert first == {"prompt": "a", "ours": expected}
+    assert second == {"prompt": "b"}
 
 
 def test_tensors_are_read_as_lists(parquet):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def _infinite(value: Any) -> str | None:
     """Where in this a number is that no JSON can hold, dotted; None: nowhere."""
     if type(value) is float:
         return "" if math.isinf(value) else None
-    # A map within something else is a list of tuples.
+    # A map with keys that no object can have is a list of tuples.
     for key, item in value.items() if type(value) is dict else enumerate(value) if type(value) in (list, tuple) else ():
         found = _infinite(item)
         if found is not None:
@@ -128,8 +128,9 @@ def _values(column: Any, name: str) -> list[Any]:
     values = _python_values(column, name)
     if t.is_floating(column.type):
         return [None if _is_nan(value) else value for value in values]
-    if t.is_map(column.type):
-        values = [None if value is None else dict(value) for value in values]
+    with_objects = _objects(column.type)
+    if with_objects is not None:
+        values = [*map(with_objects, values)]
     if not _is_plain(column.type):
         values = msgspec.to_builtins(values, str_keys=True, enc_hook=str)
     nan = name in _CHECKED
@@ -150,6 +151,23 @@ def _python_values(column: Any, name: str) -> list[Any]:
                 raise _NoValue(row, name, column.type) from None
         raise
     return values
+
+
+def _objects(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes an object of each map in a value of this type, where it is a list of pairs. None: there is none in it, or its keys
+    can be none of an object's.
+    """
+    import pyarrow.types as t  # noqa: PLC0415
+
+    if t.is_map(kind) and not t.is_nested(kind.key_type):
+        item = _objects(kind.item_type) or (lambda one: one)
+        return lambda pairs: None if pairs is None else {key: item(one) for key, one in pairs}
+    if t.is_struct(kind):
+        found = {kind.field(i).name: _objects(kind.field(i).type) for i in range(kind.num_fields)}
+        parts = {name: part for name, part in found.items() if part is not None}
+        return (lambda fields: fields and fields | {name: make(fields[name]) for name, make in parts.items()}) if parts else None
+    part = _objects(kind.value_type) if _is_list(kind) else None
+    return part and (lambda items: items and [*map(part, items)])
 
 
 def _is_plain(kind: Any) -> bool:
