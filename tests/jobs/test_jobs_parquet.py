@@ -141,6 +141,13 @@ def test_maps_are_objects_wherever_they_stand(parquet, kind, value, expected):
     assert second == {"prompt": "b"}
 
 
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+def test_columns_that_are_said_to_be_json_are_json_text(parquet):
+    text = '[{"role": "user", "content": "x"}]'
+    (row,) = rows(parquet(pa.table({"messages": pa.array([text], pa.json_()), "metadata": pa.array(["{}"], pa.json_())})))
+    assert row == {"messages": text, "metadata": "{}"}
+
+
 def test_tensors_are_read_as_lists(parquet):
     floats = pa.array([[1.0, 2.0], [1.0, math.inf]], pa.list_(pa.float64(), 2))
     times = pa.array([[1, 1000], [2, 2000]], pa.list_(pa.timestamp("ns"), 2))
