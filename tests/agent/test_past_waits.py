@@ -8,12 +8,14 @@ from concur_batch.state import fold
 
 OPENED = r.SegmentStarted(t=0, epoch=1e9, host="h", pid=1, version="0")
 STARTED = r.RolloutStarted(t=1.0, rollout="a", engine="e", task="a", k=0, index=0, seed=0)
+STARTED_AGAIN = r.RolloutStarted(t=1.0, rollout="a", engine="e", task="a", k=0, index=0, seed=0, resumed=True)
 RETRIED = r.CallRetried(
     t=5.0, rollout="a", engine="e", step=1, n=1, error="EngineBusy", message="", retries=1, retry_s=3.0, pause_s=1
 )
 LOST = r.EngineLost(t=8.0, engine="e", message="refused")
 PAUSED = r.RolloutPaused(t=6.0, rollout="a", engine="e", step=1, reason="limit")
 TOOL = r.ToolStarted(t=6.0, rollout="a", step=1, n=2, tool="t", hash="")
+LATE = r.ToolFinished(t=9.0, rollout="a", step=1, n=2, tool="t", output="")
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,9 @@ TOOL = r.ToolStarted(t=6.0, rollout="a", step=1, n=2, tool="t", hash="")
         ([RETRIED, LOST], (0, 12.0, 6.0)),
         ([LOST], (0, 12.0, 0)),
         ([PAUSED], (14.0, 0, 0)),
+        ([TOOL, PAUSED, LATE], (14.0, 0, 0)),  # it does several things at once
         ([RETRIED, TOOL, LOST], (0, 0, 3.0)),  # it gave that call up
+        ([TOOL, OPENED, STARTED_AGAIN, LOST], (0, 12.0, 0)),  # the tool runs no more
     ],
 )
 def test_rows_and_totals_agree(story, waited):

@@ -76,7 +76,7 @@ class Past:
         if self.paused is not None:
             self.paused_s += end - self.paused
             self.stood.append((self.paused, end))
-        elif (lost is not None or retrying) and not any(map(_runs, self.calls.values())):
+        elif (lost is not None or retrying) and not self.tools:
             away = end if lost is None else max(lost, self.seen)
             self.retry_s += away - self.seen if retrying else 0.0
             self.wait_s += end - away

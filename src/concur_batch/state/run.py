@@ -240,7 +240,8 @@ class RunState:
         if live is not None:
             live.step = x.step
             live.context_tokens = x.prompt_tokens + x.completion_tokens
-            live.since = x.t
+            if not live.paused:
+                live.since = x.t
             live.newest = max(live.newest, x.n)
         totals = self.totals
         totals.steps += 1
@@ -268,13 +269,15 @@ class RunState:
             more = retrying.told(live.retrying, x)
             self.totals.retries += more.retries
             self.totals.retry_s += more.seconds
-            live.since = x.t
+            if not live.paused:
+                live.since = x.t
         self.faults.add("attempt", x.error, x.message, x.rollout, self.elapsed_before + x.t)
 
     def _call_failed(self, x: r.CallFailed) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
-            live.since = x.t
+            if not live.paused:
+                live.since = x.t
             live.newest = max(live.newest, x.n)
         self.totals.wait_s += x.wait_s
         self._retries_ended(live, x)
@@ -284,14 +287,16 @@ class RunState:
         live = self.live.get(x.rollout)
         if live is not None:
             live.tools[x.n] = _new(RunningTool, (x.tool, x.t))
-            live.since = x.t
+            if not live.paused:
+                live.since = x.t
             live.newest = max(live.newest, x.n)
 
     def _tool_finished(self, x: r.ToolFinished) -> None:
         live = self.live.get(x.rollout)
         if live is not None:
             live.tools.pop(x.n, None)
-            live.since = x.t
+            if not live.paused:
+                live.since = x.t
         seconds, totals = x.seconds, self.totals
         totals.tool_calls += 1
         totals.tool_s += seconds
