@@ -2,7 +2,7 @@
 
 import asyncio
 
-from stage import Stage, tasks, turns
+from stage import Stage, after, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.control.base import EngineStats
@@ -56,3 +56,27 @@ def test_a_branch_that_waits_no_longer_does_not_start_the_clock_for_another():
     stage = Stage(Hung(1.0, 101.0, delay_s=2.0), job, agents={"hedge": hedge}, limits=Limits(timeout_s=30.0)).run()
     ends = {x.rollout: (x.status, x.output) for x in stage.of(r.RolloutFinished)}
     assert ends == {"t0#0": ("completed", "answer of t0#0"), "t1#0": ("completed", "answer of t1#0 late")}
+
+
+async def patient(task, ctx):
+    """Each of its tool calls takes longer than it waits."""
+    messages = ctx.prompt
+    for _ in range(6):
+        messages.append((await ctx.complete(messages)).message)
+        try:
+            async with asyncio.timeout(0.9):
+                await ctx.call("look", {})
+        except TimeoutError:
+            messages.append({"role": "user", "content": "it took too long"})
+    return "done"
+
+
+def test_what_is_waited_for_again_on_resume_does_not_count_however_often_it_is_resumed():
+    stage = Stage(ScriptedEngine(turns(), delay_s=0.1), tasks(1), agents={"a": patient}, agent="a", limits=Limits(timeout_s=9.0))
+    for moment in (1.5, 2.5, 3.5, 4.5):  # in each a step more; undisturbed it takes six seconds
+        stage.run(after(moment, stop))
+        assert stage.of(r.RolloutFinished) == []
+    stage.run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert end.status == "completed"
+    assert end.wall_s > 10.0

@@ -38,7 +38,10 @@ class Past:
     wait_s: float = 0.0  # and retry_s: of calls that came to no end
     retry_s: float = 0.0
     used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
-    stood: list[tuple[float, float]] = field(default_factory=list)  # t from and to, in this segment: paused, or its engine away
+    stood: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # t from and to, in this segment: paused, its engine away, or answered from the journal
+    again: bool = False  # it has been taken up, and nothing tells yet of a call that it had not made before
     since: float = 0.0  # t of the present segment from which its wall time counts
     seen: float = 0.0  # t of its newest record
     paused: float | None = None  # t of its pause, while it lasts
@@ -48,12 +51,18 @@ class Past:
     branches: bool = False  # and model calls were among them: it does several things at once
     touched: float = -math.inf  # t at which a call of it was last begun or answered, as far as the present segment tells
 
+    def take_up(self, x: r.RolloutStarted) -> None:
+        """Another segment has."""
+        self.engine, self.since, self.seen, self.again = x.engine, x.t, x.t, True
+
     def close_segment(self, end: float, lost: float | None) -> None:
         """The segment broke off at `end`: its time up to the last record counts, and what it waited then. `lost`: since when
         its engine is away.
         """
         if self.engine is not None:
             self._cut_off(end, lost)
+        if self.again:
+            self.stood.append((self.since, end))
         wall_s = max(0.0, self.seen - self.since)
         self.wall_s += wall_s
         self.used_s += max(0.0, wall_s - self._stood_s())
@@ -87,13 +96,16 @@ class Past:
 
     def apply(self, x: OfRollout) -> None:
         """Take in one of its records."""
+        if self.again:
+            self.again = False
+            self.stood.append((self.since, _began(x)))
         match x:
             case r.ReplyReceived():
                 self._replied(x)
             case r.CallRetried():
                 self.retrying[x.n] = x.retry_s
             case r.CallFailed():
-                self._asked(x, x.t - x.wait_s - x.retry_s)
+                self._asked(x)
                 self._latest(x.n, x)
                 self.retrying.pop(x.n, None)
             case r.ToolStarted():
@@ -122,15 +134,15 @@ class Past:
         """What it refers to had not been made again by then: the line for which that was set aside was lost later."""
         for n in basis(x) & self.aside.keys():
             self.calls[n] = self.calls[n] or self.aside[n]
-        self._asked(x, x.t - x.model_s - x.wait_s - x.retry_s)
+        self._asked(x)
         self._latest(x.n, packed(x))
         if x.retries:
             self.retrying.pop(x.n, None)
 
-    def _asked(self, x: r.ReplyReceived | r.CallFailed, since: float) -> None:
-        """The model was, from `since` at the latest. Whether another call was under way meanwhile."""
+    def _asked(self, x: r.ReplyReceived | r.CallFailed) -> None:
+        """The model was. Whether another call was under way meanwhile."""
         earlier = next(reversed(self.calls), 0) > x.n  # one that was made later has ended before it
-        if earlier or self.tools or since < self.touched - _NOISE_S:
+        if earlier or self.tools or _began(x) < self.touched - _NOISE_S:
             self.at_once = self.branches = True
         self.touched = x.t
 
@@ -151,6 +163,18 @@ class Past:
 def _runs(call: Call | None) -> bool:
     """Whether it is a tool call that has not come back."""
     return isinstance(call, PastCall) and call.finished is None
+
+
+def _began(x: OfRollout) -> float:
+    """t from which, at the latest, what this tells of was going on."""
+    match x:
+        case r.ReplyReceived():
+            return x.t - x.model_s - x.wait_s - x.retry_s
+        case r.CallFailed():
+            return x.t - x.wait_s - x.retry_s
+        case r.CallRetried():
+            return x.t - x.retry_s
+    return x.t
 
 
 def _ended(call: Call) -> float:
@@ -309,8 +333,7 @@ class History:
             case r.RolloutStarted() if x.resumed:
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
-                    past.since = past.seen = x.t
-                    past.engine = x.engine
+                    past.take_up(x)
             case r.RolloutStarted():
                 self.ended.pop(x.rollout, None)
                 self.unfinished[x.rollout] = Past(started=x, engine=x.engine, since=x.t, seen=x.t)
