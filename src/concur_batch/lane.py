@@ -374,7 +374,7 @@ class Lane:
             self._misses += 1
             _log.warning("%s: no statistics: %s: %s", self.name, type(error).__name__, error)
             if self._misses >= 3 and self.presence.lost is None and not await self.engine.ready():
-                self.presence.lose(f"statistics cannot be read ({error or 'no answer'}), and it is not ready")
+                self.presence.lose(f"statistics cannot be read ({str(error) or 'no answer'}), and it is not ready")
             return None
         self._misses = 0
         return stats

@@ -176,7 +176,7 @@ class Presence:
         try:
             await self._engine.probe()
         except Exception as error:  # noqa: BLE001 - it has to say what it is, as at the start
-            self._tell(f"{self._engine.name} is ready and does not say what it is ({error or type(error).__name__})")
+            self._tell(f"{self._engine.name} is ready and does not say what it is ({str(error) or type(error).__name__})")
             return False
         unfit = self._unfit()
         self._in_its_place = unfit is not None

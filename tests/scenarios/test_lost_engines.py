@@ -10,7 +10,7 @@ from concur_batch import records as r
 from concur_batch.agent.replay import History
 from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.scripted import ScriptedEngine, reply
-from concur_batch.errors import EngineBusy, EngineDown, EngineSilent, RunDirectoryError
+from concur_batch.errors import EngineBusy, EngineDown, RunDirectoryError
 from concur_batch.presence import EngineGone
 from concur_batch.results.summary import summarise
 from concur_batch.state import fold
@@ -194,11 +194,12 @@ def test_a_server_that_does_not_say_what_it_is_has_not_returned():
     class Mute(Replaced):
         async def probe(self):
             if asyncio.get_running_loop().time() < 60.0:
-                raise EngineSilent("mute")
+                raise TimeoutError
             return await super().probe()
 
     engine = Mute(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), 90.0, delay_s=2.0)
     stage = Stage(engine, tasks(2)).run()
+    assert stage.of(r.EngineLost)[1].message == "scripted is ready and does not say what it is (TimeoutError)"
     (back,) = stage.of(r.EngineReturned)
     assert 90.0 <= back.t < 92.0
 
@@ -230,7 +231,8 @@ def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():
 
     stage = Stage(Stopped(turns("once", "once"), since=3.0, until=60.0, delay_s=2.0), tasks(3)).run()
     assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
-    assert len(stage.of(r.EngineLost)) == len(stage.of(r.EngineReturned)) == 1
+    assert [x.message for x in stage.of(r.EngineLost)] == ["statistics cannot be read (no answer), and it is not ready"]
+    assert len(stage.of(r.EngineReturned)) == 1
     assert len(stage.engine.requests) == 9
 
 
