@@ -48,10 +48,9 @@ def progress(scene: Scene, width: int) -> Text:
     text = f"  {ended:,} of {total:,} {figures.progress(ended, total):>4}"
     left = pace.left_s(state, scene.now)
     if left is not None:
-        text += f"  {duration(left):>5} left"
-        at = _clock_time(state.epoch, scene.now + left)
-        text += at if len(text) + len(at) + 10 <= width else ""
-    cells = max(10, width - len(text))
+        for more, bar in ((f"  {duration(left):>5} left", 0), (_clock_time(state.epoch, scene.now + left), 10)):
+            text += more if len(text) + len(more) + bar <= width else ""
+    cells = max(0, width - len(text))
     full = min(cells, max(0, ended * cells // max(1, total)))
     failed = min(full, -(-state.failed * cells // max(1, total))) if state.failed > 0 else 0
     done = scene.sign("━", "#")

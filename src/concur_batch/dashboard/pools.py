@@ -79,8 +79,15 @@ def _about(scene: Scene, engine: EngineView, width: int) -> Text:
 def _pool(scene: Scene, engine: EngineView, width: int) -> Text:
     line = label("KV pool").append_text(value(count(capacity_of(engine))))
     if not tells(engine):
-        return line.append("what is in it is not told by the engine" if engine.sample is not None else "no reading yet", "dim")
+        return line.append(_untold(engine), "dim")
     return line.append_text(bar(scene, engine, min(_MOST_BAR, max(4, width - line.cell_len))))
+
+
+def _untold(engine: EngineView) -> str:
+    """Why nothing is said of what is in it: not yet, not now, or never."""
+    if engine.sample is None:
+        return "no reading yet"
+    return "no fresh reading" if engine.sample.stale else "what is in it is not told by the engine"
 
 
 def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text]:
