@@ -50,4 +50,8 @@ def end(rollout: str, status: str = "completed", t: float = 4.0, **fields) -> r.
 
 def short_life(rollout: str, index: int = 0, status: str = "completed", **fields) -> list[r.Record]:
     """One prompt, one reply, the end."""
-    return [start(rollout, index), reply(rollout, 1, base=1), end(rollout, status, finish_reason="stop", **fields)]
+    return [
+        start(rollout, index),
+        reply(rollout, 1, base=1),
+        end(rollout, status, finish_reason="stop", **{"n_steps": 1, **fields}),
+    ]

@@ -57,13 +57,18 @@ def test_chat_has_conversations_and_the_tools_that_are_known():
     assert lines("chat")[0].keys() == {"messages"}
 
 
+def test_what_the_prompt_has_the_model_say_makes_no_chat():
+    prompt = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}, {"role": "user", "content": "1 + 2?"}]
+    assert lines("chat", [segment(), start("a#0", messages=prompt), end("a#0", "timeout")]) == []
+
+
 def finishing(*names, answered=()):
     """A rollout whose last turn calls these, with answers to some."""
     calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in names]
     last = reply("a#0", 1, base=1)
     last.message["tool_calls"] = calls
     answers = [tool("a#0", 2 + i, f"{name} ran", call_id=name) for i, name in enumerate(answered)]
-    return [segment(), start("a#0"), last, *answers, end("a#0", output="42")]
+    return [segment(), start("a#0"), last, *answers, end("a#0", output="42", n_steps=1)]
 
 
 def test_a_finish_call_is_answered_and_its_tool_listed():

@@ -97,6 +97,10 @@ def test_csv_leaves_them_out():
     ],
 )
 def test_a_batch_line_has_those_of_its_answer(output, status, expected):
-    records = [start("a#0"), reply("a#0", 1, base=1, content="done", logprobs=told("done")), end("a#0", status, output=output)]
+    records = [
+        start("a#0"),
+        reply("a#0", 1, base=1, content="done", logprobs=told("done")),
+        end("a#0", status, output=output, n_steps=1),
+    ]
     line = batch_line(result_row("a#0", Trace(index=0, k=0, started=EPOCH, finished=EPOCH), records))
     assert line["response"]["body"]["choices"][0]["logprobs"] == expected

@@ -28,7 +28,7 @@ def test_a_completed_rollout_is_a_chat_completion():
 
 @pytest.mark.parametrize("status", ["max_steps", "token_budget", "context_length", "timeout"])
 def test_a_limit_is_a_response_cut_short(status):
-    answer = line(start("a#0"), reply("a#0", 1, base=1), end("a#0", status, finish_reason="stop"))
+    answer = line(start("a#0"), reply("a#0", 1, base=1), end("a#0", status, finish_reason="stop", n_steps=1))
     choice = answer["response"]["body"]["choices"][0]
     assert (choice["finish_reason"], choice["message"]["content"], answer["error"]) == ("length", "reply 1", None)
     assert answer["response"]["body"]["concur"]["status"] == status
@@ -38,7 +38,7 @@ def test_a_limit_is_a_response_cut_short(status):
     ("told", "expected"), [("length", "length"), ("content_filter", "content_filter"), ("tool_calls", "stop"), (None, "stop")]
 )
 def test_what_cut_an_answer_short_is_told(told, expected):
-    answer = line(start("a#0"), reply("a#0", 1, base=1), end("a#0", finish_reason=told))
+    answer = line(start("a#0"), reply("a#0", 1, base=1), end("a#0", finish_reason=told, n_steps=1))
     assert ChatCompletion.model_validate(answer["response"]["body"]).choices[0].finish_reason == expected
 
 
@@ -53,6 +53,12 @@ def test_no_answer_is_no_response(records):
     answer = line(*records)
     assert answer["response"] is None
     assert answer["error"]["code"] == records[-1].status
+
+
+def test_what_the_prompt_has_the_model_say_is_no_answer():
+    prompt = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}, {"role": "user", "content": "1 + 2?"}]
+    answer = line(start("a#0", messages=prompt), end("a#0", "timeout"))
+    assert (answer["response"], answer["error"]["code"]) == (None, "timeout")
 
 
 def test_no_usage_is_made_up():

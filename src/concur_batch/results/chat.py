@@ -13,12 +13,12 @@ _ENDED = "The task has ended."
 
 
 def chat_line(row: ResultRow, tools: list[dict[str, Any]] | None) -> dict[str, Any] | None:
-    """`messages`, and `tools` where they are known and there are any; None: nobody said anything in it.
+    """`messages`, and `tools` where they are known and there are any; None: the model said nothing in it.
 
     Chat templates want an answer to every tool call, and every tool that is called among the tools. A `finish` call, which ends the
     task and is run by nobody, gets both here.
     """
-    if not any(message.get("role") == "assistant" for message in row.messages):
+    if row.last_reply is None:
         return None
     messages = list(row.messages)
     if _answer_finish(messages) and tools is not None and not any(call_of(tool)[0] == FINISH_SPEC.name for tool in tools):

@@ -27,13 +27,9 @@ def batch_line(row: ResultRow) -> dict[str, Any]:
     return line
 
 
-def _last_reply(row: ResultRow) -> Message | None:
-    return next((m for m in reversed(row.messages) if m.get("role") == "assistant"), None)
-
-
 def _answer(row: ResultRow) -> Message | None:
-    """The last assistant message, without the tool calls that have been run already."""
-    last = _last_reply(row)
+    """The last reply, without the tool calls that have been run already."""
+    last = row.last_reply
     if last is None and row.output is None:
         return None
     kept = {key: value for key, value in (last or {}).items() if key != "tool_calls"}
@@ -69,7 +65,7 @@ def _usage(usage: Usage) -> dict[str, Any] | None:
 
 def _logprobs(row: ResultRow) -> Any:
     """Those of the last reply, as long as the answer is what it said and not something that the agent made of it."""
-    last = _last_reply(row)
+    last = row.last_reply
     if last is None or not row.logprobs or row.output not in (None, said_in(last)):
         return None
     return row.logprobs[-1]

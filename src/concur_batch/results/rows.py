@@ -78,6 +78,12 @@ class ResultRow(msgspec.Struct, kw_only=True):
         return self.n_steps > 0 and not self.messages
 
     @property
+    def last_reply(self) -> Message | None:
+        """What the model said last; None: nothing, or it is lost. What a prompt has it say is no reply."""
+        replies = (message for message in reversed(self.messages) if message.get("role") == "assistant")
+        return next(replies, None) if self.n_steps else None
+
+    @property
     def has_lost_start(self) -> bool:
         """Whether the journal does not tell its start, and so neither metadata nor target."""
         return self.started_at is None and (self.n_steps > 0 or self.status != "cancelled")  # else it never began
