@@ -18,7 +18,7 @@ FLOW = (
     "presence",
     "gate",
     "in_flight",
-    "rests",
+    "calls",
     "retry",
     "touches",
     "agent",

@@ -15,6 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from concur_batch import records as r
+from concur_batch.calls import Calls, Deadline
 from concur_batch.control.base import UNLIMITED, AgentView, EngineStats, Limit, Sample
 from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
@@ -24,9 +25,8 @@ from concur_batch.errors import EngineError
 from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
 from concur_batch.lane_records import Helps, decided, sampled, seen
-from concur_batch.presence import Deadline, Presence
+from concur_batch.presence import Presence
 from concur_batch.recorder import Recorder
-from concur_batch.rests import Rests
 from concur_batch.retry import Effort, backoff_s, complete_with_retries
 from concur_batch.touches import Touches
 
@@ -95,7 +95,7 @@ class Lane:
         self._uncounted = False  # a reply has come without token counts
         self.presence = Presence(engine, recorder, options.wait_s, on_gone=on_gone, on_return=self._returned, unfit=self._unfit)
         self._misses = 0  # failed readings in a row
-        self._rests = Rests()
+        self._rests = Calls()  # that wait to be made, or to be made again
 
     @property
     def name(self) -> str:
@@ -109,7 +109,7 @@ class Lane:
     @property
     def standing(self) -> int:
         """Agents that stand still: no tool of theirs runs, and all their calls wait: at a boundary, for the engine, or to be made (again)."""
-        waiting = self.presence.waiting + self._rests.waiting
+        waiting = self.presence.waiting + self._rests.by_rollout
         return sum(self.gate.stands(rollout, waiting[rollout]) for rollout in self.gate.paused_rollouts | waiting.keys())
 
     def committed_share(self) -> float:
@@ -198,7 +198,7 @@ class Lane:
                 continue
             sent, lost_s = clock(), effort.retry_s
             try:
-                with presence.call(request.rollout, deadline):
+                with presence.calls.of(request.rollout, deadline):
                     reply, _, retry_s = await complete_with_retries(
                         self.engine,
                         replace(request, request_id=f"{request.request_id}+{breaks}") if breaks else request,
@@ -231,7 +231,7 @@ class Lane:
             clock = asyncio.get_running_loop().time
             asked = clock()
             try:
-                with self._rests.rest(rollout, deadline), self.presence.call(rollout, deadline):
+                with self._rests.of(rollout, deadline), self.presence.calls.of(rollout, deadline):
                     await self._in_flight.acquire()
             finally:
                 effort.wait_s += clock() - asked
@@ -264,7 +264,7 @@ class Lane:
         """Between two attempts of a call: a boundary, too, where a drain finds the agent."""
         began = asyncio.get_running_loop().time()
         try:
-            with self._rests.rest(rollout, deadline):
+            with self._rests.of(rollout, deadline):
                 await asyncio.sleep(seconds)
                 await self.gate.pass_unless_draining()
         finally:
@@ -274,7 +274,7 @@ class Lane:
         """Nobody makes another call; the wait for those who still do is nobody's time."""
         self.gate.drain()
         self._in_flight.drain()
-        self._rests.drain()
+        self._rests.suspend()
 
     def _unfit(self) -> str | None:
         """Why what stands there now cannot go on: it serves other models. Its answers would be theirs, as servers do not check the name."""

@@ -7,14 +7,12 @@ connections open; then the calls under way wait at the engine itself, and are an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
 
 from concur_batch import records as r
+from concur_batch.calls import Calls, Deadline
 from concur_batch.engine.base import Engine
 from concur_batch.errors import ConcurError, EngineBusy, EngineDown, EngineError, EngineFailed
 from concur_batch.recorder import Recorder
@@ -27,24 +25,6 @@ class EngineGone(ConcurError):
 
     error_class = "engine_down"
     exit_code = 3
-
-
-class Deadline(Protocol):
-    """A rollout's wall-time limit; waiting for an engine that is away does not count."""
-
-    def suspend(self) -> None:
-        """Stop the clock."""
-        ...
-
-    def resume(self) -> None:
-        """Let it run on."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    rollout: str
-    deadline: Deadline | None
 
 
 class Presence:
@@ -72,16 +52,16 @@ class Presence:
         self._in_its_place = False  # stands another server
         self.gone: EngineGone | None = None  # it was given up, and has not returned
         self.generation = 0  # how often the engine has come back: its cache was then empty
-        self._away = False  # lost, and when one looked it was not ready
-        self._calls: dict[_Call, None] = {}  # under way, in the order made
-        self._parked: Counter[str] = Counter()  # rollout -> its calls that wait here
+        self.away = False  # lost, and when one looked it was not ready
+        self.calls = Calls()  # that are under way, or wait for others to begin
+        self._parked = Calls(suspended=True)  # that wait here
         self._back: asyncio.Future[None] | None = None
         self._watch: asyncio.Task[None] | None = None
 
     @property
     def waiting(self) -> Counter[str]:
         """Calls of each rollout that wait for the engine: here, or under way where it is away and will not answer."""
-        return self._parked + Counter(call.rollout for call in self._calls if self._away)
+        return self._parked.by_rollout + (self.calls.by_rollout if self.away else Counter())
 
     def lose(self, message: str) -> None:
         """Something looks as if it were gone: nobody makes a call until one has seen that it is ready."""
@@ -97,39 +77,11 @@ class Presence:
             return False
         return self.lost is not None or isinstance(error, EngineDown) or not await self._engine.ready()
 
-    @property
-    def away(self) -> bool:
-        """It was found not to be there, and has not returned."""
-        return self._away
-
-    @contextlib.contextmanager
-    def call(self, rollout: str, deadline: Deadline | None) -> Iterator[None]:
-        """Around a call that is under way, or waits for others to begin."""
-        call = _Call(rollout, deadline)
-        self._calls[call] = None
-        if self._away and deadline is not None:
-            deadline.suspend()
-        try:
-            yield
-        finally:
-            del self._calls[call]
-            if self._away and deadline is not None:
-                deadline.resume()
-
     async def until_back(self, rollout: str, deadline: Deadline | None) -> None:
         """Wait for a lost engine."""
         assert self._back is not None
-        self._parked[rollout] += 1
-        if deadline is not None:
-            deadline.suspend()
-        try:
+        with self._parked.of(rollout, deadline):
             await asyncio.shield(self._back)
-        finally:
-            self._parked[rollout] -= 1
-            if not self._parked[rollout]:
-                del self._parked[rollout]
-            if deadline is not None:
-                deadline.resume()
 
     async def close(self) -> None:
         """End the watch."""
@@ -151,7 +103,7 @@ class Presence:
         clock = asyncio.get_running_loop().time
         started, pause = clock(), 0.1
         while not await self._is_back():
-            if not self._away:
+            if not self.away:
                 self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=self.lost))
                 self._leave()
             if clock() - started > self._wait_s and self.gone is None:
@@ -159,7 +111,7 @@ class Presence:
                 self._give_up(f"did not return within {self._wait_s:g} s after this: {lost}")
             await asyncio.sleep(pause)
             pause = min(1.0, pause * 1.5)
-        if self._away:
+        if self.away:
             self._return(clock() - started)
         self.lost = self.gone = None
         self._back.set_result(None)
@@ -171,7 +123,7 @@ class Presence:
                 self._in_its_place = False
                 self._tell(f"{self._engine.name} does not answer any more")
             return False
-        if not self._away:
+        if not self.away:
             return True
         try:
             await self._engine.probe()
@@ -198,16 +150,12 @@ class Presence:
         self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=why))
 
     def _leave(self) -> None:
-        self._away = True
-        for call in self._calls:
-            if call.deadline is not None:
-                call.deadline.suspend()
+        self.away = True
+        self.calls.suspend()
 
     def _return(self, away_s: float) -> None:
-        self._away = False
-        for call in self._calls:
-            if call.deadline is not None:
-                call.deadline.resume()
+        self.away = False
+        self.calls.resume()
         self.generation += 1
         self._on_return()
         self._recorder.write(r.EngineReturned(t=self._recorder.now(), engine=self._engine.name, away_s=round(away_s, 3)))
