@@ -199,7 +199,7 @@ class Lane:
             sent, lost_s = clock(), effort.retry_s
             try:
                 with presence.calls.of(request.rollout, deadline):
-                    reply, _, retry_s = await complete_with_retries(
+                    reply, retry_s = await complete_with_retries(
                         self.engine,
                         replace(request, request_id=f"{request.request_id}+{breaks}") if breaks else request,
                         self._random,

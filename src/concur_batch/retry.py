@@ -13,6 +13,7 @@ import tenacity
 from concur_batch.engine.base import Engine, Reply, Request
 from concur_batch.errors import EngineBusy, EngineError, EngineFailed
 
+_FIRST_S, _LONGEST_S = 0.5, 30.0  # waits before retries
 _LONGEST_RETRY_AFTER_S = 600.0  # a server that asks for more is asked again sooner
 _PASSING = (EngineBusy, EngineFailed)
 
@@ -33,17 +34,16 @@ class Effort:
         error.retries, error.retry_s, error.wait_s = self.retries, self.retry_s, self.wait_s
 
 
-class Completed(NamedTuple):
+class Answered(NamedTuple):
     """A reply, and what it took to get it."""
 
     reply: Reply
-    retries: int
-    seconds_lost: float  # in attempts that failed, and between them
+    lost_s: float  # in attempts that failed, and between them
 
 
-def backoff_s(rng: random.Random, number: int, first_s: float = 0.5, longest_s: float = 30.0) -> float:
+def backoff_s(rng: random.Random, number: int) -> float:
     """Before the retry of that number, from 1: doubling waits, each shortened by up to half at random."""
-    return min(longest_s, first_s * 2.0 ** (number - 1)) * rng.uniform(0.5, 1.0)
+    return min(_LONGEST_S, _FIRST_S * 2.0 ** (number - 1)) * rng.uniform(0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,9 @@ class _Wait:
     """As `backoff_s`, but never shorter than what the server asked for."""
 
     rng: random.Random
-    first_s: float
-    longest_s: float
 
     def __call__(self, state: tenacity.RetryCallState) -> float:
-        wait = backoff_s(self.rng, state.attempt_number, self.first_s, self.longest_s)
+        wait = backoff_s(self.rng, state.attempt_number)
         error = state.outcome.exception() if state.outcome is not None else None
         asked = error.retry_after if isinstance(error, EngineBusy) else None
         if asked is None:
@@ -70,10 +68,8 @@ async def complete_with_retries(
     *,
     attempts: int = 6,
     on_retry: OnRetry | None = None,
-    first_wait_s: float = 0.5,
-    longest_wait_s: float = 30.0,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Completed:
+) -> Answered:
     """Complete `request`, trying at most `attempts` times while the engine is busy or fails.
 
     Every retry has a request id of its own. Raises what the last attempt raised; EngineDown at once, since only the engine's
@@ -82,7 +78,7 @@ async def complete_with_retries(
     clock = asyncio.get_running_loop().time
     started = clock()
     try:
-        return Completed(await engine.complete(request), 0, 0.0)  # nearly always all there is: nothing is built for it
+        return Answered(await engine.complete(request), 0.0)  # nearly always all there is: nothing is built for it
     except _PASSING as caught:
         failure: EngineError = caught
 
@@ -94,7 +90,7 @@ async def complete_with_retries(
     retrying = tenacity.AsyncRetrying(
         sleep=sleep,
         stop=tenacity.stop_after_attempt(attempts),  # by attempts: tenacity's stop by time reads the real clock
-        wait=_Wait(rng, first_wait_s, longest_wait_s),
+        wait=_Wait(rng),
         retry=tenacity.retry_if_exception_type(_PASSING),
         before_sleep=told,
         reraise=True,
@@ -106,5 +102,5 @@ async def complete_with_retries(
             retries = attempt.retry_state.attempt_number - 1
             sent = clock()
             reply = await engine.complete(replace(request, request_id=f"{request.request_id}~{retries}"))
-            return Completed(reply, retries, sent - started)
+            return Answered(reply, sent - started)
     raise AssertionError("tenacity either returns or raises")
