@@ -162,7 +162,7 @@ def test_when_it_moved():
 )
 def test_reasons_in_words(policy, before, after, said):
     earlier = before and r.Decided(t=1, engine="e", **before)
-    move = Move(began=2.0, before=earlier, after=r.Decided(t=2, engine="e", **after), locked=0.6, miss=0.11)
+    move = Move(before=earlier, after=r.Decided(t=2, engine="e", **after), locked=0.6, miss=0.11)
     assert words(policy, move) == said
 
 

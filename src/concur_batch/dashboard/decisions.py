@@ -7,7 +7,7 @@ from rich.text import Text
 from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import change, duration
 from concur_batch.dashboard.layout import Section, label, value, within
-from concur_batch.dashboard.limits import describe, policy_of
+from concur_batch.dashboard.limits import describe
 from concur_batch.dashboard.names import named
 from concur_batch.dashboard.reasons import words
 from concur_batch.dashboard.scene import Scene
@@ -36,14 +36,14 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
         line = label("" if i else "control").append_text(value(duration(scene.now - move.after.t), "dim"))
         if names is not None:
             line.append(names[engine.name] + "  ", "dim")
-        line.append(f"{text:<{cells}}  ", style).append(scene.clean(words(policy_of(engine), move)), "dim")
+        line.append(f"{text:<{cells}}  ", style).append(scene.clean(words(engine.policy, move)), "dim")
         lines.append(within(line, width, ascii_only=scene.ascii_only))
     return lines
 
 
 def _change(scene: Scene, engine: EngineView, move: Move) -> tuple[str, str]:
     """From what to what, and the colour: a limit that falls holds agents back."""
-    policy, most = policy_of(engine), scene.state.max_agents
+    policy, most = engine.policy, scene.state.max_agents
     before, after = move.before, move.after
     if before is None:
         return describe(after, most, policy), "bold"

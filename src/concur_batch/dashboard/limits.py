@@ -41,11 +41,6 @@ def _holds(decision: Decided, max_agents: int, policy: str) -> bool:
     return not weighs_nobody or decision.agents < max_agents
 
 
-def policy_of(engine: EngineView) -> str:
-    """Its name without what is behind the colon."""
-    return engine.seen.policy.partition(":")[0] if engine.seen is not None else ""
-
-
 def in_force(decision: Decided, state: RunState) -> Decided:
     """The limits that a decision comes to, with a person's factor on them."""
     factor = 1.0 if state.steered is None else state.steered.factor
@@ -70,7 +65,7 @@ def bound(engine: EngineView, state: RunState) -> Bound:
     if engine.decision is None:
         return Bound(words="- not decided yet")
     decision = in_force(engine.decision, state)
-    told = describe(decision, state.max_agents, policy_of(engine))
+    told = describe(decision, state.max_agents, engine.policy)
     if state.finished is not None:  # nobody uses any of it
         return Bound(words=told, tokens=decision.tokens)
     active = _active(engine, state)
@@ -97,8 +92,7 @@ def _active(engine: EngineView, state: RunState) -> int | None:
 
 def _locked_tokens(sample: Sampled, engine: EngineView) -> int:
     """What the engine says is in use: a context counts from its first reply on, and takes room before."""
-    capacity = sample.capacity_tokens or (engine.seen.capacity_tokens if engine.seen is not None else None)
-    locked = sample.locked
+    capacity, locked = engine.capacity_tokens, sample.locked
     return int(locked * capacity) if locked is not None and capacity and 0 <= locked <= 1 else 0
 
 
@@ -109,7 +103,7 @@ def moved(engine: EngineView, now: float) -> str:
     if not engine.moves or engine.moves[-1].after.t > now:  # an earlier segment's clock
         return engine.decision.reason
     move = engine.moves[-1]
-    return f"{words(policy_of(engine), move)}, {duration(now - move.after.t)} ago"
+    return f"{words(engine.policy, move)}, {duration(now - move.after.t)} ago"
 
 
 def _calls(engine: EngineView, state: RunState) -> int:
@@ -160,4 +154,4 @@ def holding(engine: EngineView, state: RunState, found: Bound) -> str:
         return f"{waits}: --max-agents is reached"
     if reached:
         return f"{waits}: the limit is reached"
-    return f"{waits}: rest is for growth" if of_tokens and policy_of(engine) == "forecast" else waits
+    return f"{waits}: rest is for growth" if of_tokens and engine.policy == "forecast" else waits

@@ -17,13 +17,6 @@ def tells(engine: EngineView) -> bool:
     return engine.sample is not None and (engine.sample.locked is not None or engine.sample.resident is not None)
 
 
-def capacity_of(engine: EngineView) -> int | None:
-    """Tokens that it holds; None: not told."""
-    if engine.sample is not None and engine.sample.capacity_tokens:
-        return engine.sample.capacity_tokens
-    return engine.seen.capacity_tokens if engine.seen is not None else None
-
-
 def _parts(engine: EngineView) -> tuple[float | None, float | None, float | None]:
     """Locked, evictable, free; None where it cannot be said."""
     sample = engine.sample
@@ -56,7 +49,7 @@ def bar(scene: Scene, engine: EngineView, width: int) -> Text:
         (scene.sign("▒", "=") * filled[1], colours.CACHE),
         (scene.sign("░", ".") * (width - sum(filled)), "dim"),
     )
-    found, capacity = bound(engine, scene.state), capacity_of(engine)
+    found, capacity = bound(engine, scene.state), engine.capacity_tokens
     place = found.tokens
     if place is None or not capacity or capacity <= 0:
         return line
@@ -66,5 +59,5 @@ def bar(scene: Scene, engine: EngineView, width: int) -> Text:
 
 def mark(scene: Scene, engine: EngineView, found: Bound) -> str:
     """The sign in the bar: where the limit is, or that it is beyond."""
-    beyond = (found.tokens or 0.0) > (capacity_of(engine) or 0)
+    beyond = (found.tokens or 0.0) > (engine.capacity_tokens or 0)
     return scene.sign("»", ">") if beyond else scene.sign("┃", "|")

@@ -7,10 +7,10 @@ from rich.text import Text
 from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import count, share
 from concur_batch.dashboard.layout import LABEL, VALUE, Section, flow, label, one_line, pair, prose, value
-from concur_batch.dashboard.limits import bound, describe, holding, in_force, policy_of
+from concur_batch.dashboard.limits import bound, describe, holding, in_force
 from concur_batch.dashboard.names import named
 from concur_batch.dashboard.pace import recent
-from concur_batch.dashboard.pool import bar, capacity_of, mark, named_shares, tells
+from concur_batch.dashboard.pool import bar, mark, named_shares, tells
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state.engine import EngineView, hit
 
@@ -77,7 +77,7 @@ def _about(scene: Scene, engine: EngineView, width: int) -> Text:
 
 
 def _pool(scene: Scene, engine: EngineView, width: int) -> Text:
-    line = label("KV pool").append_text(value(count(capacity_of(engine))))
+    line = label("KV pool").append_text(value(count(engine.capacity_tokens)))
     if not tells(engine):
         return line.append(_untold(engine), "dim")
     return line.append_text(bar(scene, engine, min(_MOST_BAR, max(4, width - line.cell_len))))
@@ -95,7 +95,7 @@ def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text
     found = bound(engine, scene.state)
     number, _, unit = found.words.partition(" ")
     parts = [Text(unit)]
-    if found.tokens is not None and capacity_of(engine) and tells(engine):
+    if found.tokens is not None and engine.capacity_tokens and tells(engine):
         parts[0].append(f" {mark(scene, engine, found)}", "bold")
     if engine.sample is not None and engine.sample.stale:
         parts.append(Text("no fresh reading", style=colours.HELD))
@@ -112,7 +112,7 @@ def _limit(scene: Scene, engine: EngineView, width: int, most: int) -> list[Text
 def _short(scene: Scene, engine: EngineView, width: int) -> Text:
     """Name, pool, limit, share of the prompt from the cache in the last seconds."""
     decision, sample = engine.decision, engine.sample
-    words = "-" if decision is None else describe(in_force(decision, scene.state), scene.state.max_agents, policy_of(engine))
+    words = "-" if decision is None else describe(in_force(decision, scene.state), scene.state.max_agents, engine.policy)
     cells, limit = LABEL + VALUE - 1 + max(0, width - _NAMES) // 4, _LIMIT
     if width - cells - _HIT - limit - 4 < _LEAST_BAR:  # the bar and the limit before the name
         limit = max(_NARROW_LIMIT, len(words))

@@ -9,6 +9,7 @@ from typing import TypeVar
 from concur_batch import records as r
 from concur_batch.metrics.tally import Values
 from concur_batch.state import EngineView, LiveRollout, RunState
+from concur_batch.state.engine import hit, miss
 
 STATUSES = ("completed", "max_steps", "token_budget", "context_length", "timeout", "error", "cancelled")
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -94,23 +95,14 @@ def _of_engine(view: EngineView, max_agents: int) -> Iterator[Reading]:
             kv_resident_ratio=sample.resident,
         )
     if sample is not None:
-        yield from _known(engine, cache_hit_ratio=_hits(sample), cache_miss_ratio=_misses(sample))
+        yield from _known(engine, cache_hit_ratio=hit([sample]), cache_miss_ratio=miss([sample]))
 
 
 def _limits_agents(view: EngineView, decision: r.Decided, max_agents: int) -> bool:
     """Whether its limit on agents is the controller's own, and not what the whole run may have."""
-    policy = view.seen.policy.partition(":")[0] if view.seen is not None else ""
-    allows_all = policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
+    allows_all = view.policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
     limits_others = decision.tokens is not None or decision.requests is not None
     return decision.agents is not None and (decision.agents < max_agents or not (limits_others or allows_all))
-
-
-def _hits(sample: r.Sampled) -> float | None:
-    return None if sample.cached_tokens is None or not sample.prompt_tokens else sample.cached_tokens / sample.prompt_tokens
-
-
-def _misses(sample: r.Sampled) -> float | None:
-    return None if sample.missed_tokens is None or not sample.history_tokens else sample.missed_tokens / sample.history_tokens
 
 
 def _known(labels: Values, **values: float | None) -> Iterator[Reading]:

@@ -116,21 +116,14 @@ def engine_summary(view: EngineView) -> dict[str, Any]:
         "note": seen.note if seen else None,
         "lost": view.lost.message if view.lost else None,
         "window": {
-            "first": view.window_first,
-            "low": view.window_low,
-            "high": view.window_high,
+            **(view.window._asdict() if view.window else dict.fromkeys(("first", "low", "high"))),
             "last": decision.agents if decision else None,
             "reason": decision.reason if decision else None,  # of the last decision
             "moved_by": moved.reason if moved else None,  # of the last one that changed the limit
         },
         "tokens": None
-        if view.tokens_first is None
-        else {
-            "first": view.tokens_first,
-            "low": view.tokens_low,
-            "high": view.tokens_high,
-            "last": decision.tokens if decision else None,  # None: no limit now
-        },
+        if view.tokens is None
+        else {**view.tokens._asdict(), "last": decision.tokens if decision else None},  # last None: no limit now
         "requests": decision.requests if decision else None,  # model calls in flight at most
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -22,12 +23,19 @@ _EVIDENCE = 10  # samples before a change that tell why
 class Move:
     """The limit went from one to another, at once or in small steps of one kind; and what the samples before had told."""
 
-    began: float  # t of its first decision
     before: r.Decided | None
     after: r.Decided
     locked: float | None = None
     hit: float | None = None
     miss: float | None = None
+
+
+class Reach(NamedTuple):
+    """Where a limit went."""
+
+    first: int
+    low: int
+    high: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,22 +49,16 @@ class EngineView:
     decision: r.Decided | None = None
     moved: r.Decided | None = None  # the last decision that changed the limit
     samples: deque[r.Sampled] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    decisions: deque[r.Decided] = field(default_factory=lambda: deque(maxlen=HISTORY))
     moves: deque[Move] = field(default_factory=lambda: deque(maxlen=MOVES))
     queue_s: float = 0.0  # requests queued x seconds, over the run
     flight_s: float = 0.0  # requests queued or running x seconds
-    window_low: int | None = None  # of all limits on agents decided so far
-    window_high: int | None = None
-    window_first: int | None = None
-    tokens_low: int | None = None  # of all limits on tokens
-    tokens_high: int | None = None
-    tokens_first: int | None = None
+    window: Reach | None = None  # of all limits on agents decided so far; None: there was none
+    tokens: Reach | None = None  # of all limits on tokens
 
     def took_seen(self, x: r.EngineSeen) -> None:
         """Under another policy than before (a resumed run) it counts anew where limits went."""
         if self.seen is not None and self.seen.policy != x.policy:
-            self.window_low = self.window_high = self.window_first = None
-            self.tokens_low = self.tokens_high = self.tokens_first = None
+            self.window = self.tokens = None
         self.seen = x
 
     def took_lost(self, x: r.EngineLost) -> None:
@@ -67,7 +69,6 @@ class EngineView:
         """It has a part in another segment, which has its own zero of time."""
         self.lost = self.sample = self.decision = self.moved = None
         self.samples.clear()
-        self.decisions.clear()
         self.moves.clear()
 
     def took_sample(self, x: r.Sampled) -> None:
@@ -88,22 +89,7 @@ class EngineView:
             self.moved = x
             self._move(x)
         self.decision = x
-        self.decisions.append(x)
-        agents, tokens = x.agents, x.tokens
-        if agents is not None:
-            if self.window_low is None or self.window_high is None:
-                self.window_first = self.window_low = self.window_high = agents
-            elif agents < self.window_low:
-                self.window_low = agents
-            elif agents > self.window_high:
-                self.window_high = agents
-        if tokens is not None:
-            if self.tokens_low is None or self.tokens_high is None:
-                self.tokens_first = self.tokens_low = self.tokens_high = tokens
-            elif tokens < self.tokens_low:
-                self.tokens_low = tokens
-            elif tokens > self.tokens_high:
-                self.tokens_high = tokens
+        self.window, self.tokens = _reached(self.window, x.agents), _reached(self.tokens, x.tokens)
 
     def _move(self, x: r.Decided) -> None:
         last = self.moves[-1] if self.moves else None
@@ -122,17 +108,24 @@ class EngineView:
                 return
         told = list(islice(reversed(self.samples), _EVIDENCE))
         locked = told[0].locked if told else None
-        self.moves.append(Move(began=x.t, before=before, after=x, locked=locked, hit=hit(told), miss=miss(told)))
+        self.moves.append(Move(before=before, after=x, locked=locked, hit=hit(told), miss=miss(told)))
+
+    @property
+    def policy(self) -> str:
+        """The controller's name, without what is behind the colon; empty where it is not told."""
+        return self.seen.policy.partition(":")[0] if self.seen is not None else ""
+
+    @property
+    def capacity_tokens(self) -> int | None:
+        """What its pool holds; None: not told."""
+        if self.sample is not None and self.sample.capacity_tokens:
+            return self.sample.capacity_tokens
+        return self.seen.capacity_tokens if self.seen is not None else None
 
     @property
     def away(self) -> str:
         """What became of it, without its name; empty while it answers."""
         return "" if self.lost is None else self.lost.message.removeprefix(f"{self.name} ")
-
-    @property
-    def queue_share(self) -> float | None:
-        """Of the time that model calls spend at the engine, what they wait in its queue for; None: it does not tell."""
-        return self.queue_s / self.flight_s if self.flight_s > 0 else None
 
 
 def hit(samples: list[r.Sampled]) -> float | None:
@@ -147,6 +140,12 @@ def miss(samples: list[r.Sampled]) -> float | None:
     told = [sample for sample in samples if sample.missed_tokens is not None]
     history = sum(sample.history_tokens for sample in told)
     return sum(sample.missed_tokens or 0 for sample in told) / history if history > 0 else None
+
+
+def _reached(before: Reach | None, limit: int | None) -> Reach | None:
+    if limit is None:
+        return before
+    return Reach(limit, limit, limit) if before is None else Reach(before.first, min(before.low, limit), max(before.high, limit))
 
 
 def _drifted(before: int | None, now: int | None) -> bool:

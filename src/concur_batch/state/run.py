@@ -47,7 +47,6 @@ class RunState:
         self.totals = Totals()
         self._totals_before = Totals()  # when the present segment opened
         self._unbroken = Totals()  # before `break_off`
-        self.ended_before = 0  # rollouts ended when the present segment opened
         self.newest_error: r.RolloutFinished | None = None
         self.draining: str | None = None
         self.segment: r.SegmentStarted | None = None
@@ -180,7 +179,6 @@ class RunState:
             self.first_epoch = x.epoch
         self.draining = self.finished = self.runner = self.steered = None
         self._totals_before = self.totals.copy()
-        self.ended_before = len(self.ended)
         for live in self.live.values():  # whoever was live when the last segment broke off now waits to be taken up
             self._place(live, paused=True, yielded=False)
             live.since = x.t
