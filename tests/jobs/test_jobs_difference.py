@@ -24,14 +24,12 @@ def difference(write, tmp_path):
 def test_the_same_job_passes(difference):
     same = difference(ROWS, ROWS)
     same.raise_if_refused()
-    assert (same.refused, same.added, same.grown) == (0, 0, 0)
+    assert same.refused == 0
 
 
 def test_added_rows_larger_n_and_another_order_pass(difference):
     new = [{"id": "new", "prompt": "x"}, *reversed(ROWS), {"prompt": "y"}]
-    grown = difference(ROWS, new, new_n=2)
-    grown.raise_if_refused()
-    assert (grown.added, grown.grown) == (2, 6)
+    difference(ROWS, new, new_n=2).raise_if_refused()
 
 
 def test_changes_are_refused_line_by_line(difference, tmp_path):
@@ -71,7 +69,4 @@ def test_side_by_side_finds_what_a_dictionary_finds(old, new):
     both = before.keys() & after.keys()
     changed = {i for i in both if before[i].fingerprint != after[i].fingerprint}
     shrunk = {i for i in both - changed if after[i].n < before[i].n}
-    grown = {i for i in both - changed if after[i].n > before[i].n}
-    found = compare(old, new)
-    assert found.refused == len(changed) + len(shrunk) + len(before.keys() - after.keys())
-    assert (found.added, found.grown) == (len(after.keys() - before.keys()), len(grown))
+    assert compare(old, new).refused == len(changed) + len(shrunk) + len(before.keys() - after.keys())

@@ -19,8 +19,6 @@ class Difference:
 
     lines: list[str] = field(default_factory=list)  # the first twenty refusals
     refused: int = 0
-    added: int = 0
-    grown: int = 0
 
     def raise_if_refused(self) -> None:
         """Raises InputError with one line per row that changed or went."""
@@ -43,8 +41,6 @@ class Difference:
             self.refuse(f'{new.where}: id "{new.id}": content changed')
         elif new.n < old.n:
             self.refuse(f'{new.where}: id "{new.id}": n shrank from {old.n} to {new.n}; it may only grow')
-        elif new.n > old.n:
-            self.grown += 1
 
 
 def compare(old: Iterable[Entry], new: Iterable[Entry]) -> Difference:
@@ -72,7 +68,6 @@ def compare(old: Iterable[Entry], new: Iterable[Entry]) -> Difference:
                 difference.judge(partner, after)
     for entry in missing.values():
         difference.refuse(f'{entry.where}: id "{entry.id}": removed')
-    difference.added = len(extra)
     return difference
 
 

@@ -43,8 +43,7 @@ class JobFaults(InputError):
 class FaultList:
     """Collects faults in bounded memory."""
 
-    def __init__(self, shown: int = SHOWN) -> None:
-        self._shown = shown
+    def __init__(self) -> None:
         self.first: list[Fault] = []
         self.more = 0
 
@@ -57,12 +56,12 @@ class FaultList:
     def insert(self, place: int, fault: Fault) -> None:
         """The same for one that stands before those that were collected after the first `place`."""
         self.first.insert(place, fault)
-        self.more += len(self.first[self._shown :])
-        del self.first[self._shown :]
+        self.more += len(self.first[SHOWN:])
+        del self.first[SHOWN:]
 
     def add(self, fault: Fault) -> None:
         """Keep it, or count it where enough are kept."""
-        if len(self.first) < self._shown:
+        if len(self.first) < SHOWN:
             self.first.append(fault)
         else:
             self.more += 1
