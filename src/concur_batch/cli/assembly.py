@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import socket
+import time
 from collections.abc import Iterator, Sequence
 
+from concur_batch import __version__
+from concur_batch import records as r
 from concur_batch.config import Config
 from concur_batch.control.policies import make_policy
 from concur_batch.engine.base import Engine
@@ -53,3 +59,18 @@ def assemble(
         for engine, model in engines
     ]
     return runner, lanes
+
+
+def record_start(recorder: Recorder, config: Config, *, tasks: int, rollouts: int) -> None:
+    """The first records of a segment."""
+    recorder.write(
+        r.SegmentStarted(
+            t=0.0,
+            epoch=time.time(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            python=platform.python_version(),
+        )
+    )
+    recorder.write(r.BatchLoaded(t=recorder.now(), tasks=tasks, rollouts=rollouts, max_agents=config.run.max_agents))

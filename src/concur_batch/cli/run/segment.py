@@ -6,12 +6,9 @@ import asyncio
 import contextlib
 import logging
 import os
-import platform
 import resource
 import signal
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +16,11 @@ from typing import Any
 
 from rich.console import Console
 
-from concur_batch import __version__
 from concur_batch import records as r
 from concur_batch.agent.replay import History
 from concur_batch.cli import directory, parts
 from concur_batch.cli.agents import Agents
-from concur_batch.cli.assembly import assemble
+from concur_batch.cli.assembly import assemble, record_start
 from concur_batch.cli.keyboard import Keyboard, listens
 from concur_batch.cli.keys import RUN_KEYS, RunKeys
 from concur_batch.cli.run import blocked, opening
@@ -101,7 +97,7 @@ def write_closing_segment(batch: Batch) -> None:
     writer = _journal(batch)
     try:
         recorder = Recorder(lambda: 0.0, writer.write, batch.state.apply)
-        _record_start(recorder, batch)
+        record_start(recorder, batch.config, tasks=batch.job.tasks, rollouts=batch.job.rollouts)
         recorder.write(r.SegmentFinished(t=0.0, cause="finished"))
     finally:
         writer.close()
@@ -183,28 +179,9 @@ def _journal(batch: Batch) -> JournalWriter:
     return writer
 
 
-def _record_start(recorder: Recorder, batch: Batch) -> None:
-    """The first records of a segment."""
-    recorder.write(
-        r.SegmentStarted(
-            t=0.0,
-            epoch=time.time(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=__version__,
-            python=platform.python_version(),
-        )
-    )
-    recorder.write(
-        r.BatchLoaded(
-            t=recorder.now(), tasks=batch.job.tasks, rollouts=batch.job.rollouts, max_agents=batch.config.run.max_agents
-        )
-    )
-
-
 def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
     """A segment's first records, and what the user has to know before it runs."""
-    _record_start(recorder, batch)
+    record_start(recorder, batch.config, tasks=batch.job.tasks, rollouts=batch.job.rollouts)
     for lane in lanes:
         lane.announce()
     console = Console(stderr=True, highlight=False)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import platform
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from os import getpid
 from typing import Any
 
-from concur_batch import __version__
 from concur_batch import records as r
 from concur_batch.agent.registry import find_agent
 from concur_batch.agent.replay import History
 from concur_batch.cli import hints, parts
-from concur_batch.cli.assembly import assemble
+from concur_batch.cli.assembly import assemble, record_start
 from concur_batch.config import Config
 from concur_batch.plan import Retry, plan
 from concur_batch.recorder import Recorder, Sink
@@ -100,17 +96,7 @@ async def _run(tasks: Sequence[Task], config: Config, state: RunState, truth: _T
     rollouts = plan(tasks, parts.defaults(config), toolbox, find_agent, History(), Retry())
     served = [(engine, engine.capabilities.models[0]) for engine in engines]
     runner, lanes = assemble(rollouts, toolbox, served, config, recorder, state)
-    recorder.write(
-        r.SegmentStarted(
-            t=0.0,
-            epoch=time.time(),
-            host=socket.gethostname(),
-            pid=getpid(),
-            version=__version__,
-            python=platform.python_version(),
-        )
-    )
-    recorder.write(r.BatchLoaded(t=0.0, tasks=len(tasks), rollouts=len(tasks), max_agents=config.run.max_agents))
+    record_start(recorder, config, tasks=len(tasks), rollouts=len(tasks))
     for lane in lanes:
         lane.announce()
     cause = "stopped"
