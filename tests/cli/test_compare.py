@@ -44,7 +44,7 @@ def test_each_controller_under_each_seed_as_simulate_tells_it(capsys):
     found = runs(capsys, "off,fixed:4", seeds=2, run__seed=3)
     assert [(one["controller"], one["seed"]) for one in found] == [("off", 3), ("off", 4), ("fixed:4", 3), ("fixed:4", 4)]
     options = {**SMALL, "controller.name": "fixed:4", "run.seed": 4}
-    simulate.start(None, options, [], None, agents=8, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
+    simulate.start(Load(agents=8), options, [], None, as_json=True)
     alone = json.loads(capsys.readouterr().out)
     assert list(found[3]) == list(alone)
     assert without_time(found[3:]) == without_time([alone])

@@ -218,7 +218,7 @@ def test_guesses_depend_on_the_seed_of_the_run_alone():
 
 def test_a_simulation_may_go_by_the_history_of_another(tmp_path):
     given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "first")}
-    simulate.start(None, given, [], None, agents=5, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
+    simulate.start(simulate.Load(agents=5), given, [], None, as_json=True)
     drawn = generate(WorkloadParameters(agents=5), seed=0)
     known = hints.simulated(drawn, list(tasks(drawn)), config(run__history=str(tmp_path / "first"), controller__name="aimd"))
     assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in drawn]
@@ -227,7 +227,7 @@ def test_a_simulation_may_go_by_the_history_of_another(tmp_path):
 def test_a_simulations_results_come_in_job_order_whatever_the_order_of_the_run(tmp_path):
     given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "run"), "controller.name": "forecast"}
     known = ["sim.hint_sigma=0"]
-    simulate.start(None, given, known, None, agents=5, shared_tokens=None, token_scale=1.0, time_scale=1.0, as_json=True)
+    simulate.start(simulate.Load(agents=5), given, known, None, as_json=True)
     drawn = generate(WorkloadParameters(agents=5), seed=0)
     longest = sorted(range(5), key=lambda i: -drawn[i].final_tokens)
     assert started(tmp_path / "run") == [f"agent-{i:05d}#0" for i in longest]

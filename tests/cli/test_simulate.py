@@ -56,17 +56,9 @@ def run(
     **options,
 ):
     given = {"engine.urls": [f"sim:{profile}"], **{key.replace("__", "."): value for key, value in options.items()}}
-    return simulate.start(
-        None if trace is None else str(trace),
-        given,
-        list(sets),
-        config,
-        agents=agents,
-        shared_tokens=shared,
-        token_scale=tokens,
-        time_scale=times,
-        as_json=as_json,
-    )
+    trace = None if trace is None else str(trace)
+    load = simulate.Load(trace=trace, agents=agents, shared_tokens=shared, token_scale=tokens, time_scale=times)
+    return simulate.start(load, given, list(sets), config, as_json=as_json)
 
 
 def figures(capsys, *arguments, **options):

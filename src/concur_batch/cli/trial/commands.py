@@ -41,8 +41,9 @@ def simulate(
     sets: Sets = None,
 ) -> None:
     """Run a workload in virtual time against a simulated SGLang: what a controller would do, in seconds and without a GPU."""
-    from concur_batch.cli.trial.simulate import start  # noqa: PLC0415 - help must not pay for it
+    from concur_batch.cli.trial.simulate import Load, start  # noqa: PLC0415 - help must not pay for it
 
+    load = Load(trace=trace, agents=agents, shared_tokens=shared_prefix, token_scale=token_scale, time_scale=time_scale)
     options = {
         "engine.urls": _engines(profile, engines),
         "controller.name": controller,
@@ -54,19 +55,7 @@ def simulate(
         "sim.server_version": server_version,
         "sim.context_length": context_length,
     }
-    raise typer.Exit(
-        start(
-            trace,
-            options,
-            sets or [],
-            config,
-            agents=agents,
-            shared_tokens=shared_prefix,
-            token_scale=token_scale,
-            time_scale=time_scale,
-            as_json=as_json,
-        )
-    )
+    raise typer.Exit(start(load, options, sets or [], config, as_json=as_json))
 
 
 def compare(

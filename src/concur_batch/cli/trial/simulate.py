@@ -65,20 +65,8 @@ class Load:
         return traces
 
 
-def start(
-    trace: str | None,
-    options: Mapping[str, Any],
-    sets: Sequence[str],
-    config_file: Path | None,
-    *,
-    agents: int | None,
-    shared_tokens: int | None,
-    token_scale: float,
-    time_scale: float,
-    as_json: bool,
-) -> int:
+def start(load: Load, options: Mapping[str, Any], sets: Sequence[str], config_file: Path | None, *, as_json: bool) -> int:
     """Run it and print. Returns the exit code; raises ConcurError."""
-    load = Load(trace=trace, agents=agents, shared_tokens=shared_tokens, token_scale=token_scale, time_scale=time_scale)
     config = resolved(options, sets, config_file)
     try:
         with terminable():
