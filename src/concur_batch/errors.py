@@ -1,12 +1,13 @@
 """Everything that can go wrong, as one tree: whose fault it is, and whether trying again can help.
 
-`error_class` is the word written into results and journal: one of `input`, `context_length`, `engine`, `engine_down`,
-`tool`, `sandbox`, `agent`, `internal`.
+`error_class` is the word written into results and journal: one of `ERROR_CLASSES`.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+ERROR_CLASSES = ("input", "context_length", "engine", "engine_down", "tool", "sandbox", "agent", "internal")
 
 
 class ConcurError(Exception):

@@ -15,6 +15,7 @@ from concur_batch.task import Message
 
 VERSION = 1
 
+STATUSES = ("completed", "max_steps", "token_budget", "context_length", "timeout", "error", "cancelled")  # of a rollout's end
 GIVEN_UP = "given_up"  # error class of a tool call that its agent cancelled, by a time-out of its own for one
 
 

@@ -11,7 +11,6 @@ from concur_batch.metrics.tally import Values
 from concur_batch.state import EngineView, LiveRollout, RunState
 from concur_batch.state.engine import hit, miss
 
-STATUSES = ("completed", "max_steps", "token_budget", "context_length", "timeout", "error", "cancelled")
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks of the job.", ()),
     "max_agents": ("Most active agents that the run may have, on all engines together.", ()),
@@ -51,7 +50,7 @@ def readings(state: RunState) -> Iterator[Reading]:
     yield "tasks", (), state.tasks
     if state.max_agents:
         yield "max_agents", (), state.max_agents
-    for status in STATUSES:
+    for status in r.STATUSES:
         yield "rollouts", (status,), state.statuses.get(status, 0)
     yield "rollouts", ("begun",), len(lives)
     yield "rollouts", ("never_started",), state.unstarted

@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from concur_batch.errors import InputError
+from concur_batch.errors import ERROR_CLASSES, InputError
+from concur_batch.records import STATUSES
 from concur_batch.task import rollout_id
-
-STATUSES = ("completed", "max_steps", "token_budget", "context_length", "timeout", "error", "cancelled")
-ERROR_CLASSES = ("input", "context_length", "engine", "engine_down", "tool", "sandbox", "agent", "internal")
 
 
 class Head(NamedTuple):

@@ -23,7 +23,7 @@ from concur_batch.config.keys import Given
 from concur_batch.config.places import placing
 from concur_batch.config.resolve import command_line
 from concur_batch.config.saved import was_redacted
-from concur_batch.errors import ConcurError, InputError, RunDirectoryError
+from concur_batch.errors import ERROR_CLASSES, ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.difference import compare_index
 from concur_batch.jobs.faults import JobFaults
 from concur_batch.jobs.index import entries, write_index
@@ -218,11 +218,11 @@ def _check_overrides(given: Sequence[Given], saved: Mapping[str, Any]) -> None:
 def _classes(retry_failed: str | None) -> frozenset[str] | None:
     if retry_failed is None:
         return None
-    known = {"input", "context_length", "engine", "engine_down", "tool", "sandbox", "agent", "internal"}
     classes = frozenset() if retry_failed in ("", "all") else frozenset(retry_failed.split(","))
-    if not classes <= known:
+    unknown = classes.difference(ERROR_CLASSES)
+    if unknown:
         raise InputError(
-            f"--retry-failed={retry_failed}: no error class {min(classes - known)!r}; known: {', '.join(sorted(known))}"
+            f"--retry-failed={retry_failed}: no error class {min(unknown)!r}; known: {', '.join(sorted(ERROR_CLASSES))}"
         )
     return classes
 
