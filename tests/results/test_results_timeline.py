@@ -83,7 +83,6 @@ def test_what_is_not_known_is_a_gap():
 def test_one_engine_is_kept():
     records = [sampled(1.0, "a", active=1), sampled(1.0, "b", active=5), sampled(2.0, "a", active=1), sampled(2.0, "b", active=5)]
     assert timeline(*records).series()["active"] == [1.0, 1.0]
-    assert timeline(*records, engine="b").series()["active"] == [5.0, 5.0]
 
 
 def test_segments_follow_one_another():

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from concur_batch.results.rows import ResultRow
+from concur_batch.results.rows import ResultRow, Times, Usage
 from concur_batch.results.table import MOMENT, Columns
 
 TOKEN_IDS = pa.list_(pa.list_(pa.int32()))  # one list per model call
@@ -23,15 +23,13 @@ COLUMNS: Columns = [
     ("n_steps", pa.int64()),
     (
         "usage",
-        pa.struct([(name, pa.int64()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")]),
+        pa.struct([(name, pa.int64()) for name in Usage.__struct_fields__]),
     ),
     ("context_tokens", pa.int64()),
     ("error", pa.struct([("class", pa.string()), ("message", pa.string()), ("retryable", pa.bool_())])),
     (
         "times",
-        pa.struct(
-            [(name, pa.float64()) for name in ("admission_s", "paused_s", "queue_s", "model_s", "tool_s", "retry_s", "wall_s")]
-        ),
+        pa.struct([(name, pa.float64()) for name in Times.__struct_fields__]),
     ),
     ("model", pa.string()),
     ("endpoint", pa.string()),

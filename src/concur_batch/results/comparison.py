@@ -162,17 +162,13 @@ def compared(rows: Sequence[Row], width: int = 80) -> Table:
     return wide
 
 
-def _seconds(key: str) -> Callable[[Row, Row], str]:
-    return lambda row, _: _NOTHING if row.get(key) is None else _digits(row[key])
+def _figure(key: str, write: Callable[[float], str]) -> Callable[[Row, Row], str]:
+    return lambda row, _: _NOTHING if row.get(key) is None else write(row[key])
 
 
 def _digits(value: float) -> str:
     """As `number`, and a column alike: zeros at the end stay."""
     return number(value) if value >= 100 else f"{value:#.3g}".rstrip(".")
-
-
-def _compact(key: str) -> Callable[[Row, Row], str]:
-    return lambda row, _: _NOTHING if row.get(key) is None else compact(row[key])
 
 
 def _spread(row: Row, _: Row) -> str:
@@ -205,24 +201,24 @@ def _short(tokens: int) -> str:
 
 
 _COLUMNS = (
-    _Column("makespan\ns", 0, _seconds("makespan_s")),
+    _Column("makespan\ns", 0, _figure("makespan_s", _digits)),
     _Column("of seeds\ns", 3, _spread),
     _Column("x\nfirst", 1, lambda row, first: _NOTHING if (faster := _faster(row, first)) is None else f"{faster:.2f}"),
     _Column("of\nbound", 6, lambda row, _: _share(_of_bound(row))),
     _Column("hit\nrate", 2, lambda row, _: _share(row.get("hit_rate"))),
     _Column("miss\nrate", 9, lambda row, _: _share(row.get("miss_rate"))),
-    _Column("recom-\nputed", 5, _compact("recomputed_tokens")),
-    _Column("agent\np50 s", 4, _seconds("agent_p50_s")),
-    _Column("agent\np95 s", 7, _seconds("agent_p95_s")),
-    _Column("agent\np99 s", 10, _seconds("agent_p99_s")),
-    _Column("first\nresult s", 11, _seconds("first_result_s")),
-    _Column("done\np50 s", 8, _seconds("done_p50_s")),
-    _Column("done\np95 s", 12, _seconds("done_p95_s")),
-    _Column("done\np99 s", 13, _seconds("done_p99_s")),
-    _Column("ttft\np50 s", 18, _seconds("ttft_p50_s")),
-    _Column("ttft\np99 s", 15, _seconds("ttft_p99_s")),
-    _Column("retrac-\ntions", 17, _compact("retractions")),
-    _Column("longest\npause s", 16, _seconds("paused_max_s")),
+    _Column("recom-\nputed", 5, _figure("recomputed_tokens", compact)),
+    _Column("agent\np50 s", 4, _figure("agent_p50_s", _digits)),
+    _Column("agent\np95 s", 7, _figure("agent_p95_s", _digits)),
+    _Column("agent\np99 s", 10, _figure("agent_p99_s", _digits)),
+    _Column("first\nresult s", 11, _figure("first_result_s", _digits)),
+    _Column("done\np50 s", 8, _figure("done_p50_s", _digits)),
+    _Column("done\np95 s", 12, _figure("done_p95_s", _digits)),
+    _Column("done\np99 s", 13, _figure("done_p99_s", _digits)),
+    _Column("ttft\np50 s", 18, _figure("ttft_p50_s", _digits)),
+    _Column("ttft\np99 s", 15, _figure("ttft_p99_s", _digits)),
+    _Column("retrac-\ntions", 17, _figure("retractions", compact)),
+    _Column("longest\npause s", 16, _figure("paused_max_s", _digits)),
     _Column("limit: first →\nleast..most → last", 14, _path),
 )
 

@@ -15,7 +15,7 @@ from concur_batch.errors import InputError
 from concur_batch.results.chat import chat_line
 from concur_batch.results.columns import COLUMNS, WORDS, cells
 from concur_batch.results.openai_batch import batch_line
-from concur_batch.results.rows import ResultRow
+from concur_batch.results.rows import ResultRow, Times, Usage
 from concur_batch.results.table import Table, table
 
 Form: TypeAlias = Literal["jsonl", "parquet", "csv", "openai", "chat"]
@@ -98,10 +98,9 @@ def _text(file: BinaryIO) -> Iterator[io.TextIOWrapper]:
 
 def _flat_names() -> list[str]:
     """The columns of a CSV file: all but the conversation, structs in parts."""
-    usage = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
-    times = ("admission_s", "paused_s", "queue_s", "model_s", "tool_s", "retry_s", "wall_s")
     error = ("error_class", "error_message", "error_retryable")
-    return [*_WHOLE, *usage, *error, *times, *_WHO, "started_at", "finished_at", "target", "metadata"]
+    structs = (*Usage.__struct_fields__, *error, *Times.__struct_fields__)
+    return [*_WHOLE, *structs, *_WHO, "started_at", "finished_at", "target", "metadata"]
 
 
 def _flat(row: ResultRow) -> list[Any]:

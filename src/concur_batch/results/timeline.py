@@ -9,7 +9,7 @@ from concur_batch.results.sparklines import Sparklines, Track
 
 SHARES = ("hit_rate", "miss_rate", "locked", "resident", "limit")
 AGENTS = ("window", "active", "running_requests")
-MEASURES = (*SHARES, *AGENTS, "waiting", "generated_per_s")
+MEASURES = ("hit_rate", "miss_rate", *AGENTS, "waiting", "limit", "locked", "resident", "generated_per_s")  # as they are shown
 _NAMES = {
     "limit": "token limit",
     "hit_rate": "hit rate",
@@ -17,25 +17,13 @@ _NAMES = {
     "running_requests": "running",
     "generated_per_s": "generated/s",
 }
-_SHOWN = (
-    "hit_rate",
-    "miss_rate",
-    "window",
-    "active",
-    "running_requests",
-    "waiting",
-    "limit",
-    "locked",
-    "resident",
-    "generated_per_s",
-)
 
 Ratio = tuple[float, float]  # a sum over an interval, and the sum it is to be divided by
 _NOTHING: Ratio = (0.0, 0.0)
 
 
 class Timeline:
-    """`apply` every record of one run in order; one engine's is kept: the one named, or the first that is sampled.
+    """`apply` every record of one run in order; one engine's is kept: the first that is sampled.
 
     `limit` is that on tokens, as a share of the pool; `window` that on agents.
 
@@ -44,8 +32,8 @@ class Timeline:
     A sample covers the time since the one before it. What came after the last sample is not in.
     """
 
-    def __init__(self, engine: str | None = None, *, most: int = MOST_BINS) -> None:
-        self._engine = engine
+    def __init__(self, *, most: int = MOST_BINS) -> None:
+        self._engine: str | None = None
         self._bins = Bins(2 * len(MEASURES), most=most)
         self._elapsed = Elapsed()
         self._sampled = 0.0  # up to here
@@ -99,7 +87,7 @@ class Timeline:
                 top=1.0 if measure in SHARES else most if measure in AGENTS else None,
                 is_share=measure in SHARES,
             )
-            for measure in _SHOWN
+            for measure in MEASURES
             if measure not in ("window", "limit") or measure == binding
         ]
 
