@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from concur_batch.agent.base import Agent
@@ -112,13 +112,8 @@ def _setting(task: Task, defaults: Defaults, schemas: Schemas) -> Setting:
 
 def _merged(task: Limits, run: Limits) -> Limits:
     """A task's own limits over the run's."""
-    return Limits(
-        max_steps=task.max_steps if task.max_steps is not None else run.max_steps,
-        max_output_tokens=task.max_output_tokens if task.max_output_tokens is not None else run.max_output_tokens,
-        max_total_tokens=task.max_total_tokens if task.max_total_tokens is not None else run.max_total_tokens,
-        timeout_s=task.timeout_s if task.timeout_s is not None else run.timeout_s,
-        context_length=task.context_length if task.context_length is not None else run.context_length,
-    )
+    given = {name: limit for name, limit in asdict(task).items() if limit is not None}
+    return replace(run, **given)
 
 
 class Schemas:

@@ -317,19 +317,11 @@ class History:
         if isinstance(x, r.ReplyReceived) and x.engine in self._asked:
             self.models.pop(x.engine, None)
             self.models[x.engine] = self._asked.pop(x.engine)
+        if isinstance(x, OfRollout):
+            past = self.unfinished.get(x.rollout)
+            if past is not None:
+                past.apply(x)
         match x:
-            case (
-                r.ReplyReceived()
-                | r.CallRetried()
-                | r.CallFailed()
-                | r.ToolStarted()
-                | r.ToolFinished()
-                | r.RolloutPaused()
-                | r.RolloutReturned()
-            ):
-                past = self.unfinished.get(x.rollout)
-                if past is not None:
-                    past.apply(x)
             case r.RolloutStarted() if x.resumed:
                 past = self.unfinished.get(x.rollout)
                 if past is not None:
