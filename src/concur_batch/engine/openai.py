@@ -174,10 +174,14 @@ class OpenAIEngine:
             return False
 
     async def abort(self, request_id: str) -> None:
-        """End that generation; unknown ids and servers without the means do nothing."""
+        """End that generation; unknown ids and servers without the means do nothing. Goes on if the caller is cancelled meanwhile."""
         rid = self._rids.get(request_id)
-        if rid is not None:
-            await self._abort_rid(rid)
+        if rid is None or not self._capabilities.abort:
+            return
+        task = asyncio.create_task(self._tell("/abort_request", {"rid": rid}))  # closing the connection does it seconds later
+        self._aborts.add(task)
+        task.add_done_callback(self._aborts.discard)
+        await asyncio.wait({task})
 
     async def close_session(self, session_id: str) -> None:
         """Say that this agent's KV is dead: it is then evicted before that of live ones."""
@@ -192,15 +196,6 @@ class OpenAIEngine:
         if self._aborts:
             await asyncio.wait(self._aborts, timeout=_CONTROL_TIMEOUT_S)
         await self._transport.aclose()
-
-    async def _abort_rid(self, rid: str) -> None:
-        """Closing the connection would end it too, but seconds later. Goes on if the caller is cancelled meanwhile."""
-        if not self._capabilities.abort:
-            return
-        task = asyncio.create_task(self._tell("/abort_request", {"rid": rid}))
-        self._aborts.add(task)
-        task.add_done_callback(self._aborts.discard)
-        await asyncio.wait({task})
 
     async def _tell(self, path: str, body: dict[str, Any]) -> None:
         try:

@@ -10,7 +10,7 @@ make a whole journal unreadable. Numbers that cannot be are left out, as if the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -118,16 +118,6 @@ def from_get_load(data: Any, capacity_tokens: int | None) -> EngineStats | None:
     )
 
 
-@dataclass(slots=True)
-class _Rank:
-    """The largest value of each series of one data-parallel rank, over its other ranks and processes."""
-
-    values: dict[str, float]
-
-    def keep(self, name: str, value: float) -> None:
-        self.values[name] = max(value, self.values.get(name, value))
-
-
 def from_metrics(text: str) -> EngineStats | None:
     """A reading from /metrics; None where nothing of SGLang's is in it, or a line of it is broken off. The rate of cache hits there is not used: it is
     that of the last batch only, and older releases overwrite it with 0 at every decode report.
@@ -136,7 +126,9 @@ def from_metrics(text: str) -> EngineStats | None:
         samples = list(_samples(text))
     except ValueError:
         return None
-    ranks: dict[str, _Rank] = {}
+    ranks: dict[
+        str, dict[str, float]
+    ] = {}  # the largest value of each series, over a data-parallel rank's other ranks and processes
     for name, labels, value in samples:
         if labels.get("priority"):  # "" is the total over all priorities
             continue
@@ -146,10 +138,11 @@ def from_metrics(text: str) -> EngineStats | None:
         elif name != _EVICTED and name not in _GAUGES:
             continue
         if _number(value) is not None:
-            ranks.setdefault(labels.get("dp_rank", "0"), _Rank({})).keep(name, value)
+            row = ranks.setdefault(labels.get("dp_rank", "0"), {})
+            row[name] = max(value, row.get(name, value))
     if not ranks:
         return None
-    rows = [rank.values for rank in ranks.values()]
+    rows = list(ranks.values())
     return EngineStats(
         capacity_tokens=_positive(_count(_capacity(row) for row in rows)),
         locked=_share(row.get("sglang:token_usage") for row in rows),
