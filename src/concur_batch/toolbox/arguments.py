@@ -63,29 +63,20 @@ class Arguments:
             arguments = {}
             if self._adapter is None:
                 return Parsed({}, repaired=False)
+        validator = (self._adapter or _NOTHING).validator
         try:
             if isinstance(arguments, str):
-                return Parsed(self._validate_json(arguments), repaired=False)
-            return Parsed(self._validate(arguments), repaired=False)
+                return Parsed(validator.validate_json(arguments.encode("utf-8", "replace")), repaired=False)
+            return Parsed(validator.validate_python(arguments), repaired=False)
         except ValidationError as error:
             fault = error
         meant = repaired(arguments) if isinstance(arguments, str) else None
         if meant is not None:
             try:
-                return Parsed(self._validate(meant), repaired=True)
+                return Parsed(validator.validate_python(meant), repaired=True)
             except ValidationError as error:
                 fault = error
         raise BadArgumentsError(self._message(fault)) from None
-
-    def _validate_json(self, text: str) -> dict[str, Any]:
-        adapter = self._adapter or _NOTHING
-        values: dict[str, Any] = adapter.validator.validate_json(text.encode("utf-8", "replace"))
-        return values
-
-    def _validate(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        adapter = self._adapter or _NOTHING
-        values: dict[str, Any] = adapter.validator.validate_python(arguments)
-        return values
 
     def _message(self, fault: ValidationError) -> str:
         faults = fault.errors(include_url=False, include_context=False, include_input=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -58,7 +58,7 @@ class OpenRecordedTools:
     @property
     def workspace(self) -> Path:
         """Raises ToolError: recorded tools touch no files."""
-        return _no_workspace()
+        raise ToolError("a simulated run has no workspace; run the job itself with `concur run` to use files")
 
     async def call(self, name: str, arguments: str | dict[str, Any]) -> ToolOutput:
         """Sleep, then the observation. Bad arguments are told in the output, without waiting."""
@@ -87,7 +87,3 @@ class OpenRecordedTools:
 
 def _refused(content: str) -> ToolOutput:
     return ToolOutput(content=content, ok=False, error_class="input")
-
-
-def _no_workspace() -> NoReturn:
-    raise ToolError("a simulated run has no workspace; run the job itself with `concur run` to use files")
