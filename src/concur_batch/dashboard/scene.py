@@ -35,9 +35,9 @@ class Scene:
         """Exactly so many cells of text that is clean."""
         return figures.fit(text, width, ascii_only=self.ascii_only, right=right)
 
-    def foreign(self, text: str, width: int, style: str = "") -> Text:
+    def foreign(self, text: str, width: int) -> Text:
         """Foreign text in exactly so many cells."""
-        return Text(self.fit(self.clean(text), width), style=style)
+        return Text(self.fit(self.clean(text), width))
 
     def sign(self, usual: str, plain: str) -> str:
         """A character, or what stands for it in ASCII."""

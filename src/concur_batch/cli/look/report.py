@@ -66,8 +66,6 @@ def report(run_dirs: Sequence[Path], html: Path | None, *, as_json: bool, open_i
 def _read(run_dir: Path, name: str, stack: ExitStack) -> build.Run:
     """One run, also beside a process that writes."""
     described = directory.read(run_dir)
-    if not isinstance(described, dict):
-        raise RunDirectoryError(f"{run_dir / directory.CONFIG}: is no JSON object; restore it, or name another run")
     holder = holder_of(run_dir)
     reader = JournalReader(run_dir)
     stack.callback(reader.close)
