@@ -3,7 +3,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from concur_batch.dashboard.figures import change, clean, count, duration, fit, milliseconds, progress, rate, seconds, share, size
+from concur_batch.dashboard.figures import (
+    change,
+    clean,
+    count,
+    duration,
+    fit,
+    fit_ends,
+    milliseconds,
+    progress,
+    rate,
+    seconds,
+    share,
+    size,
+)
 
 numbers = st.none() | st.floats() | st.integers(-(2**63), 2**63)
 
@@ -68,3 +81,10 @@ def test_a_change_shows(before, now):
 def test_fitted_text_has_its_width(text, width, right):
     fitted = fit(clean(text, ascii_only=False), width, ascii_only=False, right=right)
     assert cell_len(fitted) == width
+    assert cell_len(fit_ends(clean(text, ascii_only=False), width, ascii_only=False)) == width
+
+
+def test_of_a_long_name_both_ends_are_kept():
+    assert fit_ends("astropy__astropy-12907#3", 16, ascii_only=False) == "astropy…-12907#3"
+    assert fit_ends("short#3", 16, ascii_only=False) == "short#3         "
+    assert fit_ends("漢漢漢漢漢漢漢漢漢#3", 10, ascii_only=True) == "漢漢~ 漢#3"

@@ -43,7 +43,7 @@ def test_it_is_never_higher_than_it_may(sizes, height):
 
 
 def test_columns_keep_their_own_styles():
-    lines = beside([Text("a", style="dim"), Text("b")], [Text("c", style="red")], 3, 1)
+    lines = beside([Text("a", style="dim"), Text("b")], [Text("c", style="red")], 3, 1, ascii_only=False)
     assert [line.plain for line in lines] == ["a   c", "b"]
     assert [str(span.style) for span in lines[0].spans] == ["dim", "red"]
 

@@ -7,7 +7,7 @@ import heapq
 from rich.text import Text
 
 from concur_batch.dashboard import colours
-from concur_batch.dashboard.figures import count, duration
+from concur_batch.dashboard.figures import count, duration, fit_ends
 from concur_batch.dashboard.layout import LABEL, Section, label
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state import LiveRollout
@@ -47,7 +47,7 @@ def _interest(agent: LiveRollout) -> tuple[bool, float]:
 
 def _row(scene: Scene, agent: LiveRollout, name_cells: int, columns: list[tuple[str, int]]) -> Text:
     values = {"step": count(agent.step), "for": duration(scene.now - agent.since), "context": count(agent.context_tokens)}
-    line = label("").append_text(scene.foreign(agent.rollout, name_cells))
+    line = label("").append(fit_ends(scene.clean(agent.rollout), name_cells, ascii_only=scene.ascii_only))
     for name, cells in columns:
         if name == "phase":
             line.append(f"  {agent.phase:<{cells - 2}}", _STYLES[agent.phase])

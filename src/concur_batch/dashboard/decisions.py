@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from concur_batch.dashboard import colours
@@ -27,15 +28,17 @@ def _draw(scene: Scene, width: int, height: int) -> list[Text]:
     moves.sort(key=lambda pair: -pair[1].after.t)
     if not moves:
         return [label("control").append("no decision yet", "dim")]
-    names = named(scene, _NAME) if len(scene.state.engines) > 1 else None
+    several = named(scene, _NAME) if len(scene.state.engines) > 1 else {}
+    names = {engine: name.rstrip() for engine, name in several.items()}
+    name_cells = max(map(cell_len, names.values()), default=0)
     shown = moves[:height]
     texts = [_change(scene, engine, move) for engine, move in shown]
     cells = min(_CHANGE, max(len(text) for text, _ in texts))
     lines = []
     for i, ((engine, move), (text, style)) in enumerate(zip(shown, texts, strict=True)):
         line = label("" if i else "control").append_text(value(duration(scene.now - move.after.t), "dim"))
-        if names is not None:
-            line.append(names[engine.name] + "  ", "dim")
+        if names:
+            line.append(scene.fit(names[engine.name], name_cells) + "  ", "dim")
         line.append(f"{text:<{cells}}  ", style).append(scene.clean(words(engine.policy, move)), "dim")
         lines.append(within(line, width, ascii_only=scene.ascii_only))
     return lines

@@ -98,3 +98,14 @@ def fit(text: str, width: int, *, ascii_only: bool, right: bool = False) -> str:
     if used <= width:
         return " " * (width - used) + text if right else text + " " * (width - used)
     return set_cell_size(text, width - 1) + ("~" if ascii_only else "…") if width > 0 else ""
+
+
+def fit_ends(text: str, width: int, *, ascii_only: bool) -> str:
+    """The same of a name that both ends tell apart: what is cut out is in its middle."""
+    if cell_len(text) <= width or width < 3:
+        return fit(text, width, ascii_only=ascii_only)
+    right = width // 2
+    tail = text[-4 * right :]
+    while cell_len(tail) > right:
+        tail = tail[1:]
+    return fit(text, width - right, ascii_only=ascii_only) + " " * (right - cell_len(tail)) + tail

@@ -72,7 +72,7 @@ def _good(section: Section) -> int:
     return max((size for size in section.sizes if size <= section.good), default=min(section.sizes, default=0))
 
 
-def beside(left: Sequence[Text], right: Sequence[Text], width: int, gap: int) -> list[Text]:
+def beside(left: Sequence[Text], right: Sequence[Text], width: int, gap: int, *, ascii_only: bool) -> list[Text]:
     """Two columns of lines, the left one `width` cells wide."""
     lines = []
     for i in range(max(len(left), len(right))):
@@ -80,8 +80,8 @@ def beside(left: Sequence[Text], right: Sequence[Text], width: int, gap: int) ->
         if i < len(left):
             line.append_text(left[i])
         if i < len(right):
-            line.truncate(width, overflow="crop", pad=True)
-            line.append(" " * gap).append_text(right[i])
+            within(line, width, ascii_only=ascii_only).pad_right(max(0, width - line.cell_len) + gap)
+            line.append_text(right[i])
         lines.append(line)
     return lines
 

@@ -82,4 +82,4 @@ def _main(scene: Scene, width: int, height: int) -> list[Text]:
         stack([*left, faults, *live], half, room),
         stack([*right, control], width - half - _GAP, room),
     )
-    return lines + beside(columns[0], columns[1], half, _GAP)
+    return lines + beside(columns[0], columns[1], half, _GAP, ascii_only=scene.ascii_only)
