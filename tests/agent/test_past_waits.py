@@ -49,3 +49,13 @@ def test_a_segment_that_does_not_take_it_up_adds_nothing():
         history.apply(record)
     history.close()
     assert fold(stream).totals.paused_s == history.unfinished["a"].paused_s == 0
+
+
+def test_from_when_its_engine_is_away_no_time_is_used_whatever_else_it_does():
+    other = r.ToolStarted(t=6.0, rollout="a", step=1, n=3, tool="t", hash="")
+    history = History()
+    for record in [OPENED, STARTED, TOOL, other, LOST, LATE]:
+        history.apply(record)
+    history.close()
+    past = history.unfinished["a"]
+    assert (past.wall_s, past.used_s) == (8.0, 7.0)

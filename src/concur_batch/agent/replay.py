@@ -79,6 +79,8 @@ class Past:
             self.calls[n] = None
 
     def _cut_off(self, end: float, lost: float | None) -> None:
+        if lost is not None:
+            self.stood.append((max(lost, self.since), end))
         self.retry_s += sum(self.retrying.values())
         ended = max((n for n, call in self.calls.items() if call is not None), default=0)
         retrying = any(n > ended for n in self.retrying)  # else the agent has given that call up
@@ -89,7 +91,6 @@ class Past:
             away = end if lost is None else max(lost, self.seen)
             self.retry_s += away - self.seen if retrying else 0.0
             self.wait_s += end - away
-            self.stood.append((away, end))
         else:
             return
         self.seen = end
