@@ -75,6 +75,18 @@ async def with_tools(task, ctx):
     return " ".join(await asyncio.gather(sub("slow", "look", 3), sub("quick", "look", 3), sub("other", "look", 2)))
 
 
+async def tools_and_rests(task, ctx):
+    async def sub(name, *rests_s):
+        for turn, rest_s in enumerate(rests_s):
+            await asyncio.sleep(rest_s)
+            await ctx.call("look", {"by": name, "turn": turn})
+
+    messages = ctx.prompt
+    messages.append((await ctx.complete(messages)).message)
+    await asyncio.gather(sub("slow", 0.5, 2.0, 0.1), sub("quick", 0.0, 0.2, 0.3))
+    return (await ctx.complete(messages)).message["content"]
+
+
 async def first_tool_wins(task, ctx):
     messages = ctx.prompt
     for turn in range(3):
@@ -154,6 +166,7 @@ MOMENTS = [(0.2 + 0.37 * i,) for i in range(20)] + [(30.0,), (20.0, 21.0), (1.5,
         coordinated,
         nested,
         with_tools,
+        tools_and_rests,
         first_tool_wins,
         all_that_end_at_once,
         two_with_time_outs,

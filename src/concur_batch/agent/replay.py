@@ -16,6 +16,7 @@ from concur_batch.errors import AgentError
 from concur_batch.records import Record
 
 _NOISE_S = 1e-3  # by so much rounding may put the beginning of a call too early
+_FAN_OUT_S = 0.01  # within which tool calls begin that an agent makes together
 _AT_ONCE_S = 1.5e-3  # so close are the ends of calls that end in one round of the event loop, whose clock may count milliseconds
 
 OfRollout: TypeAlias = (
@@ -46,9 +47,9 @@ class Past:
     seen: float = 0.0  # t of its newest record
     paused: float | None = None  # t of its pause, while it lasts
     retrying: dict[int, float] = field(default_factory=dict)  # n -> seconds lost so far by a call that is being tried again
-    tools: set[int] = field(default_factory=set)  # that run
+    tools: dict[int, float] = field(default_factory=dict)  # n -> t from which on it runs
     at_once: bool = False  # it had calls under way beside each other,
-    branches: bool = False  # and model calls were among them: it does several things at once
+    branches: bool = False  # and others than tool calls that it made together: it does several things at once
     touched: float = -math.inf  # t at which a call of it was last begun or answered, as far as the present segment tells
 
     def take_up(self, x: r.RolloutStarted) -> None:
@@ -110,8 +111,10 @@ class Past:
                 self._latest(x.n, x)
                 self.retrying.pop(x.n, None)
             case r.ToolStarted():
-                self.at_once = self.at_once or bool(self.tools)
-                self.tools.add(x.n)
+                if self.tools:
+                    self.at_once = True
+                    self.branches = self.branches or x.t > min(self.tools.values()) + _FAN_OUT_S
+                self.tools[x.n] = x.t
                 self.touched = x.t
                 self._latest(x.n, PastCall(x))
             case r.ToolFinished():
@@ -119,7 +122,7 @@ class Past:
                 if not isinstance(call, PastCall):
                     return
                 call.finished = x
-                self.tools.discard(x.n)
+                self.tools.pop(x.n, None)
                 self.touched = x.t
                 self._latest(x.n, call)
             case r.RolloutPaused():
