@@ -148,59 +148,41 @@ async def _run(rollout: Rollout, context: Context, stopping: Callable[[], bool])
     try:
         async with context.wall_time:
             output = await context.leash.hold(rollout.agent(context.task, context), over)
-    except LimitReached as limit:
-        return limit.status, None, None
-    except ContextLengthExceeded:
-        return "context_length", None, None
-    except (RunDirectoryError, EngineGone):
-        raise
-    except asyncio.CancelledError:
-        if stopping():
-            raise
-        return _cancelled(context), None, None
-    except BaseExceptionGroup as group:
-        return _of_group(rollout, context, group, stopped=stopping())
-    except ConcurError as error:
-        return "error", None, _info(error)
     except GeneratorExit:
         raise
     except BaseException as error:  # noqa: BLE001 - the agent is the user's code: whatever it raises is this rollout's failure, not the batch's
-        _log.exception(f"rollout %s: {AGENT_RAISED}", rollout.id)
-        return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
+        return _raised(rollout, context, list(_leaves(error)), stopped=stopping())
     if output is not None and not isinstance(output, str):
         return "error", None, _info(AgentError(f"the agent returned {type(output).__name__}; return a string or None"))
     return "completed", output, None
 
 
-def _of_group(
-    rollout: Rollout, context: Context, group: BaseExceptionGroup[BaseException], *, stopped: bool
+def _raised(
+    rollout: Rollout, context: Context, errors: list[BaseException], *, stopped: bool
 ) -> tuple[str, str | None, r.ErrorInfo | None]:
-    """Several calls at once, some of which failed: the first of the weightiest kind tells the end."""
-    flat = list(_leaves(group))
-    for leaf in flat:
+    """What it ends with. Of several calls at once some may have failed: the first of the weightiest kind tells the end."""
+    for leaf in errors:
         if isinstance(leaf, RunDirectoryError | EngineGone) or (stopped and isinstance(leaf, asyncio.CancelledError)):
             raise leaf
-    for leaf in flat:
+    for leaf in errors:
         if isinstance(leaf, LimitReached):
             return leaf.status, None, None
         if isinstance(leaf, ContextLengthExceeded):
             return "context_length", None, None
-    error = next((leaf for leaf in flat if not isinstance(leaf, asyncio.CancelledError)), None)
+    error = next((leaf for leaf in errors if not isinstance(leaf, asyncio.CancelledError)), None)
     if error is None:
-        return _cancelled(context), None, None
+        return "timeout" if context.wall_time.expired else "cancelled", None, None  # by the agent itself, not by us
     if isinstance(error, ConcurError):
         return "error", None, _info(error)
     _log.error(f"rollout %s: {AGENT_RAISED}", rollout.id, exc_info=error)
     return "error", None, _info(AgentError(f"{type(error).__name__}: {error}"))
 
 
-def _cancelled(context: Context) -> str:
-    """By the agent itself, not by us, unless its time was over."""
-    return "timeout" if context.wall_time.expired else "cancelled"
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [leaf for error in group.exceptions for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])]
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    for one in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        yield from _leaves(one)
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
 
 
 def _info(error: ConcurError) -> r.ErrorInfo:
