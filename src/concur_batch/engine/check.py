@@ -12,7 +12,7 @@ from concur_batch.engine.base import Capabilities, EngineStats
 from concur_batch.engine.faults import describe
 from concur_batch.engine.openai import OpenAIEngine
 from concur_batch.engine.probe import GET_LOAD, LOADS, METRICS, read_json
-from concur_batch.engine.statistics import from_loads, is_exposition, is_server_info
+from concur_batch.engine.statistics import from_loads, is_exposition, is_server_info, positive
 from concur_batch.engine.transport import Answer, Transport
 from concur_batch.engine.turns import Turns, take_turns
 from concur_batch.errors import EngineError
@@ -40,12 +40,12 @@ class Facts:
     @property
     def page_size(self) -> int:
         """Tokens per page of the KV pool."""
-        return _count(self.info.get("page_size"))
+        return positive(self.info.get("page_size")) or 1
 
     @property
     def ranks(self) -> int:
         """Data-parallel ranks."""
-        return _count(self.info.get("dp_size"))
+        return positive(self.info.get("dp_size")) or 1
 
 
 async def gather(url: str, *, api_key: str, model: str | None = None, request_timeout_s: float = 120.0) -> Facts:
@@ -132,7 +132,3 @@ async def _ask_more(address: Address, api_key: str, can: Capabilities) -> _More:
 
 def _instead(answer: Answer) -> str:
     return describe(answer.body) if answer.status == 200 else f"HTTP {answer.status}"
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) and value > 0 else 1

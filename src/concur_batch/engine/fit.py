@@ -15,6 +15,7 @@ from concur_batch.engine.again import unless_busy
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.fit_load import BUSY_S, Load
 from concur_batch.engine.probe import probe, read_json
+from concur_batch.engine.statistics import positive
 from concur_batch.engine.transport import Transport
 from concur_batch.errors import EngineError, EngineSilent, InputError
 from concur_batch.sim.fit import DecodePoint, Fit, PrefillPoint, fit_cost
@@ -47,11 +48,11 @@ async def fit(
 async def _fit(transport: Transport, where: str, report: Callable[[str], None], seconds: float) -> Profile:
     can = await unless_busy(lambda: probe(transport, where, _PROBE_TIMEOUT_S), BUSY_S)
     info = await _server_info(transport, where, can)
-    ranks = _count(info.get("dp_size")) or 1
+    ranks = positive(info.get("dp_size")) or 1
     pool = _pool(can, where) // ranks
     context = can.context_length or CONTEXT_LENGTH
     running = _running(info) or max_running_requests(pool, context)
-    chunk = _count(info.get("chunked_prefill_size")) or context  # -1: prompts are never cut
+    chunk = positive(info.get("chunked_prefill_size")) or context  # -1: prompts are never cut
     load = Load(transport, where, chunk, Random(secrets.randbits(64)), _REQUEST_TIMEOUT_S)  # noqa: S311 - texts, no secrets
 
     others = (await load.sums()).running_requests
@@ -130,7 +131,7 @@ def _profile(
 ) -> Profile:
     told = can.models[0] if can.models else str(info.get("model_path") or "")
     model = "".join(character for character in told if character.isprintable()).strip() or "fitted"
-    tp = _count(info.get("tp_size")) or 1
+    tp = positive(info.get("tp_size")) or 1
     return Profile(
         name=model,
         model=model,
@@ -142,9 +143,9 @@ def _profile(
         kv_bytes_per_token=_kv_bytes(info, pool, tp),
         context_length=context,
         chunked_prefill_size=chunk,
-        max_prefill_tokens=_count(info.get("max_prefill_tokens")) or MAX_PREFILL_TOKENS,
+        max_prefill_tokens=positive(info.get("max_prefill_tokens")) or MAX_PREFILL_TOKENS,
         max_running_requests=running,
-        page_size=_count(info.get("page_size")) or 1,
+        page_size=positive(info.get("page_size")) or 1,
     )
 
 
@@ -155,14 +156,10 @@ def _state(info: dict[str, Any]) -> dict[str, Any]:
 
 def _running(info: dict[str, Any]) -> int | None:
     """Requests that run at once on one rank; what was asked for may have been cut to the pool."""
-    return _count(_state(info).get("effective_max_running_requests_per_dp")) or _count(info.get("max_running_requests"))
+    return positive(_state(info).get("effective_max_running_requests_per_dp")) or positive(info.get("max_running_requests"))
 
 
 def _kv_bytes(info: dict[str, Any], pool: int, tp: int) -> int:
     """From the pool's size in GiB per rank, told with two decimals; 1 where that says nothing."""
     gib = (_state(info).get("memory_usage") or {}).get("kvcache")
     return max(1, round(gib * _GIB * tp / pool)) if isinstance(gib, (int, float)) and math.isfinite(gib) else 1
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

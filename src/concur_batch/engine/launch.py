@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from concur_batch.engine.openai import OpenAIEngine
+from concur_batch.engine.port import bound
 from concur_batch.errors import InputError
 
 _LOOK_S = 0.5  # between two looks whether it is ready
@@ -72,25 +71,13 @@ def port_to_use(host: str, wanted: int | None, default: int = 30_000) -> int:
     """
     if wanted is None:
         with contextlib.suppress(InputError):
-            return _bindable(host, default)
-    return _bindable(host, wanted or 0)
+            return _port(host, default)
+    return _port(host, wanted or 0)
 
 
-def _bindable(host: str, port: int) -> int:
-    if port > 65_535:  # which getaddrinfo would take for another
-        raise InputError(f"port {port}: ports end at 65535; give another --port")
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            return int(probe.getsockname()[1])
-    except (socket.gaierror, UnicodeError):  # no such host; or none that there can be
-        raise InputError(f"--host {host}: there is no such address on this machine; give another") from None
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise InputError(f"port {port} on {host} is in use by another program; give a free one with --port") from None
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}; give another --host or --port") from None
+def _port(host: str, port: int) -> int:
+    with bound(host, port) as held:
+        return int(held.getsockname()[1])
 
 
 def tail(log: Path) -> list[str]:

@@ -41,18 +41,18 @@ def is_server_info(info: Any) -> bool:
 
 def from_server_info(info: dict[str, Any], capabilities: Capabilities) -> Capabilities:
     """`capabilities` with what /server_info adds. The pool is given per rank there."""
-    pool = _positive(info.get("max_total_num_tokens"))
+    pool = positive(info.get("max_total_num_tokens"))
     states = info.get("internal_states")
     if pool is None and isinstance(states, list) and states and isinstance(states[0], dict):
         pool = _pool(states[0], "memory_usage")
-    ranks = _positive(info.get("dp_size")) or 1
+    ranks = positive(info.get("dp_size")) or 1
     version = info.get("version")
     return replace(
         capabilities,
         kind="sim" if info.get(SIMULATOR_KEY) else "sglang",
         version=version if isinstance(version, str) else None,
-        context_length=_positive(info.get("context_length")) or capabilities.context_length,
-        capacity_tokens=_positive((pool or 0) * ranks),
+        context_length=positive(info.get("context_length")) or capabilities.context_length,
+        capacity_tokens=positive((pool or 0) * ranks),
         cache_report=bool(info.get("enable_cache_report")),
         session_close=bool(info.get("enable_session_radix_cache")),
         # ours are larger for more urgent; a server set the other way round is better left without
@@ -68,7 +68,7 @@ def from_models(data: Any, capabilities: Capabilities) -> Capabilities | None:
     if not isinstance(rows, list):
         return None
     models = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    lengths = [length for row in models if (length := _positive(row.get("max_model_len"))) is not None]
+    lengths = [length for row in models if (length := positive(row.get("max_model_len"))) is not None]
     return replace(
         capabilities,
         models=tuple(row["id"] for row in models),
@@ -144,7 +144,7 @@ def from_metrics(text: str) -> EngineStats | None:
         return None
     rows = list(ranks.values())
     return EngineStats(
-        capacity_tokens=_positive(_count(_capacity(row) for row in rows)),
+        capacity_tokens=positive(_count(_capacity(row) for row in rows)),
         locked=_share(row.get("sglang:token_usage") for row in rows),
         resident=_share(_resident(row) for row in rows),
         running_requests=_count(row.get("sglang:num_running_reqs") for row in rows),
@@ -196,7 +196,7 @@ def _pool(told: dict[str, Any], memory: str) -> int | None:
     """One rank's tokens: told flat, or by some releases under `memory`."""
     parts = told.get(memory)
     nested = parts.get("token_capacity") if isinstance(parts, dict) else None
-    return _positive(told.get("max_total_num_tokens")) or _positive(nested)
+    return positive(told.get("max_total_num_tokens")) or positive(nested)
 
 
 def _sum(values: Iterable[Any]) -> float | None:
@@ -229,7 +229,7 @@ def _number(value: Any) -> float | None:
     return value if is_number and 0 <= value <= _MOST else None
 
 
-def _positive(value: Any) -> int | None:
+def positive(value: Any) -> int | None:
     """The value if it is a whole number above 0, also where it is written as 131072.0."""
     number = _number(value)
     return int(number) if number is not None and number > 0 and number % 1 == 0 else None

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import socket
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from concur_batch.errors import InputError
+from concur_batch.engine.port import bound
 from concur_batch.sim.cost import Cost
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.tokens import Tokenizer
@@ -67,28 +65,6 @@ def serve(settings: ServerSettings) -> int:
     """
     from concur_batch.engine.server.listener import listen  # noqa: PLC0415 - as above
 
-    with _bound(settings.host, settings.port) as bound:
-        settings = replace(settings, port=bound.getsockname()[1])
-        return listen(build(settings), bound, settings)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that holds the address. Port 0: any free one."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    except (socket.gaierror, OverflowError, UnicodeError):
-        raise InputError(
-            f"cannot listen on {host}:{port}: there is no such address on this machine; give another --host"
-        ) from None
-    bound = socket.socket(family, kind, protocol)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        if error.errno == errno.EADDRINUSE:
-            raise InputError(f"port {port} on {host} is in use by another program; give a free one with --port") from None
-        if error.errno == errno.EACCES:
-            raise InputError(f"port {port} on {host} may not be opened by this user; give one above 1023 with --port") from None
-        raise InputError(f"cannot listen on {host}:{port}: {error.strerror}; give another --host or --port") from None
-    return bound
+    with bound(settings.host, settings.port) as held:
+        settings = replace(settings, port=held.getsockname()[1])
+        return listen(build(settings), held, settings)
