@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "src"
-PURE = ("control", "records", "state", "task", "errors", "recorder", "held", "broken_json", "sim")
+PURE = ("control", "records", "state", "task", "errors", "recorder", "held", "broken_json", "histogram", "sim")
 PROTOCOLS = ("engine.base", "toolbox.base")
 SHARED = ("own_code",)  # of use to the flow and to edges; touches files
 FLOW = (

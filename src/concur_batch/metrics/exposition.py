@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
@@ -13,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from concur_batch import __version__
 from concur_batch.metrics.gauges import GAUGES, Reading, beside_a_writer, readings
-from concur_batch.metrics.tally import COUNTERS, HISTOGRAMS, Histogram, Tally, Values
+from concur_batch.metrics.tally import COUNTERS, HISTOGRAMS, Tally, Values
 from concur_batch.state import RunState
 
 PREFIX = "concur_"
@@ -46,7 +45,7 @@ class _RunCollector(Collector):
         for name, (told, labels, _) in HISTOGRAMS.items():
             histogram = HistogramMetricFamily(PREFIX + name, told, labels=labels)
             for values, observed in list(self._tally.histograms[name].items()):
-                histogram.add_metric(_shown(values), _buckets(observed), observed.total)
+                histogram.add_metric(_shown(values), observed.buckets, observed.total)
             yield histogram
 
     def _readings(self) -> list[Reading]:
@@ -75,12 +74,3 @@ def _shown(values: Iterable[str]) -> list[str]:
 def _utf8(text: str) -> str:
     """One value that is no UTF-8, as a folder's name may be, would take all others along with it."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus has them."""
-    buckets, below = [], 0
-    for bound, count in zip((*histogram.bounds, math.inf), list(histogram.counts), strict=True):
-        below += count
-        buckets.append(("+Inf" if bound == math.inf else str(bound), float(below)))
-    return buckets

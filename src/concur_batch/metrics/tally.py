@@ -5,12 +5,11 @@ Names are without prefix and without `_total`; a series begins with its first re
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from concur_batch import records as r
+from concur_batch.histogram import Histogram
 from concur_batch.state import retrying
 
 Values = tuple[str, ...]
@@ -53,23 +52,6 @@ HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 }
 MOST_TOOLS = 100  # models make names up: from here on they are counted as `other`
 _LONGEST_NAME = 64
-
-
-@dataclass(slots=True)
-class Histogram:
-    """Counts per bucket (not cumulative, the last one open) and the sum of the values."""
-
-    bounds: tuple[float, ...]
-    counts: list[int] = field(default_factory=list)
-    total: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
-
-    def observe(self, value: float) -> None:
-        """Take one value in."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
 
 
 class Tally:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
 SHORT_S = (
     0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.06, 0.08,
     0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0,
@@ -22,17 +20,3 @@ TOKENS = (
     15000.0, 17500.0, 20000.0, 22500.0, 25000.0, 27500.0, 30000.0, 35000.0, 40000.0, 60000.0, 80000.0, 100000.0, 200000.0,
     300000.0, 400000.0, 600000.0, 800000.0, 1000000.0, 1100000.0,
 )  # fmt: skip
-
-
-class Histogram:
-    """Counts of values by upper bound, and their sum."""
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)  # the last one: above all bounds
-        self.total = 0.0
-
-    def observe(self, value: float, times: int = 1) -> None:
-        """The same value so many times."""
-        self.counts[bisect_left(self.bounds, value)] += times
-        self.total += value * times

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 
@@ -109,11 +108,7 @@ def _tallied(service: Service) -> Iterator[Metric]:
             continue
         family = HistogramMetricFamily(_PREFIX + name, HISTOGRAMS[name][0], labels=_names(histograms))
         for labels, histogram in histograms.items():
-            buckets, below = [], 0
-            for bound, count in zip((*histogram.bounds, math.inf), histogram.counts, strict=True):
-                below += count
-                buckets.append(("+Inf" if bound == math.inf else str(bound), float(below)))
-            family.add_metric([value for _, value in labels], buckets, histogram.total)
+            family.add_metric([value for _, value in labels], histogram.buckets, histogram.total)
         yield family
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from concur_batch.engine.server.histograms import FIRST_TOKEN_S, QUEUE_S, SHORT_S, TOKENS, WHOLE_S, Histogram
+from concur_batch.engine.server.histograms import FIRST_TOKEN_S, QUEUE_S, SHORT_S, TOKENS, WHOLE_S
 from concur_batch.engine.server.serve import ServerSettings
+from concur_batch.histogram import Histogram
 from concur_batch.sim.call import NO_PRIORITY, Call
 
 Labels = tuple[tuple[str, str], ...]
