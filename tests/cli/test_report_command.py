@@ -127,7 +127,7 @@ def test_an_empty_run_and_a_hostile_one(tmp_path):
         (["nowhere"], "nowhere: holds no run (there is no config.json); give the directory that `concur run` named"),
         (
             ["first", "--html", "no/such/place.html"],
-            "no/such/place.html: cannot be written (No such file or directory); name a place",
+            "no/such/place.html could not be written (No such file or directory); name a place",
         ),
         (["first", "--html", ""], "names no file; give one"),
         (["first", "--html", "first"], "first: is no regular file; name another place"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from concur_batch.cli import directory
@@ -43,11 +43,8 @@ def _told(run_dir: Path) -> Iterator[Collection]:
     from concur_batch.jobs.index import read_index  # noqa: PLC0415 - pydantic, for a tenth of a second
 
     index = run_dir / directory.INDEX
-    reader = JournalReader(run_dir)
-    try:
+    with closing(JournalReader(run_dir)) as reader:
         yield JournalCollection(reader, read_index(index) if index.exists() else None)
-    finally:
-        reader.close()
 
 
 def _holds_any(segment: Path) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 from rich.console import Console
 
@@ -19,6 +20,7 @@ from concur_batch.journal.reader import JournalReader
 from concur_batch.report import build, terminal
 from concur_batch.report.page import is_page
 from concur_batch.report.run import RunReport
+from concur_batch.results.atomic import replacing
 from concur_batch.status import condition
 
 MOST_RUNS = 12
@@ -124,26 +126,17 @@ def _refuse(place: Path, run_dirs: Sequence[Path], *, force: bool) -> None:
 def _pour(parts: Iterable[str]) -> None:
     """To standard output."""
     with standard_output() as file:
-        for part in parts:
-            file.write(part.encode(errors="replace"))
+        _fill(file, parts)
+
+
+def _fill(file: BinaryIO, parts: Iterable[str]) -> None:
+    file.writelines(part.encode(errors="replace") for part in parts)
 
 
 def _write(place: Path, parts: Iterable[str]) -> None:
     """The file is there whole or not at all; where `place` is a link, it is the file that the link leads to."""
-    path = Path(os.path.realpath(place))
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        try:
-            with beside.open("w", encoding="utf-8", errors="replace", newline="\n") as file:
-                file.writelines(parts)
-            beside.replace(path)
-        finally:
-            with suppress(OSError):
-                beside.unlink()
-    except OSError as error:
-        raise RunDirectoryError(
-            f"{place}: cannot be written ({error.strerror or error}); name a place for the report by --html FILE"
-        ) from error
+    with replacing(Path(os.path.realpath(place)), mend="name a place for the report by --html FILE") as file:
+        _fill(file, parts)
 
 
 def _print(runs: Sequence[build.Run], place: Path) -> None:

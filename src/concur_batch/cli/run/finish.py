@@ -59,16 +59,9 @@ def _refuse_gone(batch: Batch) -> None:
 def _results(batch: Batch) -> dict[str, Any]:
     from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, at the end rather than at the start
 
-    reader = JournalReader(batch.run_dir)
-    try:
-        results = write_results(
-            batch.run_dir,
-            reader,
-            read_index(batch.run_dir / directory.INDEX),
-            output_format=batch.config.run.output_format,
-        )
-    finally:
-        reader.close()
+    order = read_index(batch.run_dir / directory.INDEX)
+    with contextlib.closing(JournalReader(batch.run_dir)) as reader:
+        results = write_results(batch.run_dir, reader, order, output_format=batch.config.run.output_format)
     lines = batch.run_dir / "results.jsonl"
     if lines not in results.paths and lines.exists():
         mend = f"remove it, or write it anew by: {directory.resuming(batch.run_dir)} --output-format jsonl"

@@ -19,20 +19,18 @@ from rich.console import Console
 from concur_batch.agent.recorded import REPLAY
 from concur_batch.cli import directory, parts
 from concur_batch.cli.run.batch import begin
+from concur_batch.cli.run.validate import checked
 from concur_batch.cli.trial.compare import say, show
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of
 from concur_batch.config import Config, resolve
 from concur_batch.config.model import Controller
-from concur_batch.config.places import placing
 from concur_batch.engine.flush import flush
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
 from concur_batch.jobs.lines import Located
-from concur_batch.jobs.load import load
 from concur_batch.jobs.sources import find_sources, read_rows
 from concur_batch.journal.reader import JournalReader
 from concur_batch.results.tally import Tally
 from concur_batch.state import RunState
-from concur_batch.toolbox.load import load_tools
 
 COMPARISON = "comparison.json"
 
@@ -72,7 +70,8 @@ def start_live(
     config = parts.for_agent(parts.with_absolute_paths(config))
     by_controller = configurations(config, names)
     parts.check_choices(config.model_copy(update={"controller": Controller(name=OFF)}))
-    agents = min(_rollouts(live.work, config), config.run.max_agents)
+    with checked([live.work], config) as job:
+        agents = min(job.rollouts, config.run.max_agents)
     out = _folder(live.out)
     before = directory.make(out)
     entries = Entries(names, range(config.run.seed, config.run.seed + seeds), agents)
@@ -148,17 +147,6 @@ def _is_trace(work: str) -> bool:
         sources = find_sources([work], Path(folder))
         first = next(iter(read_rows(sources[0])), None)
     return isinstance(first, Located) and "input_prompt_length" in first.row
-
-
-def _rollouts(work: str, config: Config) -> int:
-    """Of the whole job. Raises JobFaults with what is wrong in it, before anything runs."""
-    with tempfile.TemporaryDirectory() as folder:
-        with placing(config, "tools.sources"):
-            tools = load_tools(config.tools.sources, limits=parts.tool_limits(config), workspaces=Path(folder))
-        with placing(config, "run.history"):
-            options = parts.load_options(config, tools)
-        with load([work], options, spool=Path(folder)) as job:
-            return job.rollouts
 
 
 def _folder(out: Path | None) -> Path:
