@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 Message: TypeAlias = dict[str, Any]
 """One chat message in the OpenAI wire form, appended and never rewritten."""
 
+MOST_ROLLOUTS = 1_000_000  # of one task
+
 NOT_SAMPLING = {  # fields of the request body that say nothing of how to sample, and what to do instead
     "messages": "write the column messages",
     "model": "write the column model",

@@ -11,7 +11,7 @@ import pytest
 from concur_batch.errors import InputError
 from concur_batch.jobs.faults import JobFaults
 from concur_batch.jobs.load import LoadOptions, load
-from concur_batch.jobs.row import MOST_ROLLOUTS
+from concur_batch.task import MOST_ROLLOUTS
 
 
 def faults(*named, **options):

@@ -1,8 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from concur_batch.config import model
-from concur_batch.jobs.row import COLUMNS, MOST_ROLLOUTS, Row, problems
+from concur_batch.jobs.row import COLUMNS, Row, problems
 
 
 def explain(**row):
@@ -84,7 +83,3 @@ def test_what_a_table_holds_without_end_is_called_infinite():
         ("sampling.temperature", "is infinite; should be a finite number"),
         ("n", "is infinite; should be a whole number"),
     ]
-
-
-def test_the_row_and_the_run_bound_rollouts_alike():
-    assert MOST_ROLLOUTS == model.MOST_ROLLOUTS

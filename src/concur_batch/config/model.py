@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from concur_batch.task import MOST_ROLLOUTS
 from concur_batch.task import Limits as TaskLimits
 
 NO_KEY = "EMPTY"  # what local servers that want no key are given by convention
-MOST_ROLLOUTS = 1_000_000  # of one task
 _MOST = 2**53  # what every JSON reader holds exactly
 
 

@@ -10,6 +10,8 @@ import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError, model_validator
 from typing_extensions import TypedDict
 
+from concur_batch.task import MOST_ROLLOUTS
+
 
 def _whole(value: Any) -> Any:
     """1.0 is 1: tables turn whole numbers into floats as soon as one is missing."""
@@ -52,7 +54,6 @@ def _arguments(value: Any) -> Any:
     raise ValueError("should be an object, or its JSON text")
 
 
-MOST_ROLLOUTS = 1_000_000  # of one task
 _EXACT = 2**53  # so far every JSON reader holds whole numbers exactly
 
 Text = Annotated[str, Strict()]
