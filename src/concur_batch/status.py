@@ -23,7 +23,7 @@ from concur_batch.results.summary import (
     percent,
     rate,
 )
-from concur_batch.results.visible import visible
+from concur_batch.results.visible import shortened
 from concur_batch.state import EngineView, Retrying, RunState
 
 LOST, EMPTY, STARTING = "lost", "empty", "starting"
@@ -214,7 +214,7 @@ def _lines(status: dict[str, Any], *, resumable: bool) -> Iterator[tuple[str, Te
     if error := status["newest_error"]:
         message = error["message"].removeprefix(f"{error['rollout']}: ")
         who = f"{_short(error['rollout'])}: {_short(error['class'])}"
-        yield "error", Text(f"{who}: {_short(message, MESSAGE)}", style="red", overflow="fold")
+        yield "error", Text(f"{who}: {shortened(message, MESSAGE)}", style="red", overflow="fold")
     if status["condition"] == "finished" and not status["results_written"]:
         yield "results", Text("are not written yet", style="yellow")
     if status["next_command"]:
@@ -247,7 +247,5 @@ def _engine_line(name: str, engine: dict[str, Any]) -> str:
     return f"{_short(name)}: {engine['policy'] or 'no policy yet'}, {shares}"
 
 
-def _short(message: str, limit: int = 200) -> str:
-    """One line of it, fit for a terminal."""
-    line = visible(" ".join(message.split()))
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+def _short(text: str) -> str:
+    return shortened(text, 200)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from concur_batch.results.labelled import labelled
-from concur_batch.results.visible import one_line
+from concur_batch.results.visible import one_line, shortened
 from concur_batch.state import EngineView, RunState, Totals
 
 _PARTS = ("model_s", "tool_s", "paused_s", "wait_s", "retry_s")
@@ -161,9 +161,7 @@ def _lines(summary: Mapping[str, Any], results_in: Path | None, tracebacks: Path
         yield "failures", Text(f"{counts(summary['failures'])}{places}", style="red", overflow="fold")
     if failure := summary["failure"]:
         who = f"{one_line(failure['rollout'])}: {failure['class']}"
-        message = one_line(failure["message"])
-        short = message if len(message) <= MESSAGE else f"{message[: MESSAGE - 1]}…"
-        yield "error", Text(f"{who}: {short}", style="red", overflow="fold")
+        yield "error", Text(f"{who}: {shortened(failure['message'], MESSAGE)}", style="red", overflow="fold")
     segments = f", in {summary['segments']} segments" if summary["segments"] > 1 else ""
     yield "time", Text(f"{duration(summary['elapsed_s'])}{segments}")
     yield "speed", Text(f"{number(speed['tasks'])} tasks/s, {number(speed['steps'])} steps/s")

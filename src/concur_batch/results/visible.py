@@ -20,5 +20,11 @@ def one_line(text: str, longest: int = 300) -> str:
     return visible(_SPACE.sub(" ", text[: 4 * longest]).strip())[:longest]
 
 
+def shortened(text: str, longest: int) -> str:
+    """On one line, with an ellipsis where it has more characters than that."""
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
 def _escape(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")
