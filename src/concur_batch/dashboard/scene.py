@@ -31,9 +31,9 @@ class Scene:
         """Foreign text on one line, harmless."""
         return figures.clean(text, ascii_only=self.ascii_only)
 
-    def fit(self, text: str, width: int, *, right: bool = False) -> str:
+    def fit(self, text: str, width: int) -> str:
         """Exactly so many cells of text that is clean."""
-        return figures.fit(text, width, ascii_only=self.ascii_only, right=right)
+        return figures.fit(text, width, ascii_only=self.ascii_only)
 
     def foreign(self, text: str, width: int) -> Text:
         """Foreign text in exactly so many cells."""
