@@ -1,7 +1,7 @@
 import pytest
 
 from concur_batch import records as r
-from concur_batch.dashboard.head import progress
+from concur_batch.dashboard.head import alerts, progress
 from concur_batch.dashboard.scene import Scene
 from concur_batch.state import fold
 
@@ -42,3 +42,11 @@ def test_an_estimated_end_is_told_in_whole_or_not_at_all(rollouts, width, said):
     line = progress(Scene(state=fold(list(slow(rollouts))), now=100.0), width)
     line.truncate(width)
     assert line.plain.lstrip("━─") == said
+
+
+@pytest.mark.parametrize(("active", "said"), [(1, "1 agent ends its step"), (2, "2 agents end their step")])
+def test_who_is_waited_for_in_a_drain(active, said):
+    begun = [r.RolloutStarted(t=0, rollout=f"t{k}#0", engine="e", task=f"t{k}", k=0, index=k, seed=0) for k in range(active)]
+    stream = [*slow(100), *begun, r.DrainStarted(t=100, cause="SIGINT")]
+    (line,) = alerts(Scene(state=fold(stream), now=100.0), 80)
+    assert line.plain == f"drain    DRAINING (SIGINT): {said}"

@@ -85,8 +85,8 @@ def alerts(scene: Scene, width: int) -> list[Text]:
     elif state.draining is not None:
         cause = scene.clean(state.draining)
         start = Text.assemble(label("drain"), ("DRAINING ", "bold yellow"))
-        words = f"({cause}): {count(state.active)} agents end their step"
-        lines += prose(start, words, colours.HELD, width, 2, ascii_only=scene.ascii_only)
+        ending = "1 agent ends its step" if state.active == 1 else f"{count(state.active)} agents end their step"
+        lines += prose(start, f"({cause}): {ending}", colours.HELD, width, 2, ascii_only=scene.ascii_only)
     said = by_hand(state, scene.times)
     if said:
         lines.append(Text.assemble(label("steered"), (GAP.join(said), "bold yellow")))

@@ -77,7 +77,8 @@ def bound(engine: EngineView, state: RunState) -> Bound:
         return Bound(words=told, size=decision.requests, used=used, unit="in flight")
     if told == NONE:
         most = state.max_agents or decision.agents
-        return Bound(words=f"{NONE} but at most {count(most)} agents" if most else told, used=active, unit="active")
+        said = f"{NONE} but at most {count(most)} agent{'s' * (most != 1)}" if most else told
+        return Bound(words=said, used=active, unit="active")
     each = committed / sample.active if committed and sample is not None and sample.active > 0 else None
     place = decision.agents * each if each is not None and decision.agents is not None else None
     return Bound(words=told, size=decision.agents, used=active, unit="active", tokens=place)
