@@ -30,3 +30,14 @@ def test_a_column_that_one_engine_has_not_told_yet_sets_no_maximum():
     assert greatest(stream, 9.0) == {"decode": "30", "queue": "30"}
     more = r.Sampled(t=9.9, engine="busy", queued_requests=30, generated_tokens=27)
     assert greatest([*stream, more], 9.95) == {"decode": "30", "queue": "30"}
+
+
+def test_first_samples_of_several_engines_are_no_proof_that_they_do_not_tell():
+    """Prefill is a difference between two readings, so that none is in the first."""
+
+    def prefill(rounds):
+        told = [r.Sampled(t=1.0 + t, engine=name, locked=0.5) for t in range(rounds) for name in "abc"]
+        return section(Scene(state=fold([OPENED, *told]), now=1.5 + rounds), 1).draw(80, 6)[2].plain
+
+    assert prefill(1).endswith("no reading yet")
+    assert prefill(3).endswith("not told by the engine")

@@ -19,7 +19,7 @@ _TOP = 17  # cells right of a chart, for its greatest value and what it is in
 THRASHING = 0.3  # of the history prefilled again: most of what the engine computes it has computed before
 _ROOMY = 60  # cells from which on there are these
 _COLD_S = 30.0  # of a resumed segment: its engine may have begun with an empty cache, which no limit is to blame for
-_FEW = 3  # samples; what is a difference between two readings is not in the first of them
+_FEW = 3  # samples of one engine; what is a difference between two readings is not in the first of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,8 @@ def _rows(scene: Scene, columns: Sequence[Interval]) -> list[_Row]:
 
 def _unknown(scene: Scene, name: str) -> str:
     """Why there is nothing in a row: not yet, or never."""
-    samples = [sample for engine in scene.state.engines.values() for sample in engine.samples if not sample.stale]
+    fresh = [[sample for sample in engine.samples if not sample.stale] for engine in scene.state.engines.values()]
+    samples = [sample for own in fresh for sample in own]
     if not samples:
         return ""
     if name == "hit":
@@ -127,7 +128,7 @@ def _unknown(scene: Scene, name: str) -> str:
         if not replied:
             return "no reply yet"
         return "first calls after a resume do not count" if scene.state.segments > 1 else "no history was sent again yet"
-    return _NOT_TOLD if len(samples) >= _FEW else "no reading yet"
+    return _NOT_TOLD if max(map(len, fresh)) >= _FEW else "no reading yet"
 
 
 _NOT_TOLD = "not told by the engine"
