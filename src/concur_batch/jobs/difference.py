@@ -67,7 +67,7 @@ def compare(old: Iterable[Entry], new: Iterable[Entry]) -> Difference:
             else:
                 difference.judge(partner, after)
     for entry in missing.values():
-        difference.refuse(f'{entry.where}: id "{entry.id}": removed')
+        difference.refuse(f'{entry.where}: id "{entry.id}": removed, or no longer among those that --limit takes')
     return difference
 
 
