@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body
@@ -32,6 +34,14 @@ def test_the_body_is_mapped_to_our_columns():
     assert task.script
 
 
+def test_a_body_may_be_json_text_as_in_tables():
+    told = line()
+    assert check(line(body=json.dumps(told["body"]))) == check(told)
+    (fault,) = check(line(body='{"messages": [{"role": "x"}]}'))
+    assert fault.field == "body.messages.0.role"
+    assert "body" in [fault.field for fault in check(line(body='{"messages": '))]
+
+
 def test_it_is_the_same_task_as_a_row_of_ours():
     ours = {"id": "a", "model": "m", "messages": MESSAGES, "sampling": {"temperature": 0.5, "max_tokens": 9}, "seed": 4}
     assert check(line()).fingerprint == check(ours).fingerprint
@@ -56,7 +66,7 @@ def test_faults_name_the_field_in_the_body(row, fault):
 
 
 def test_a_body_that_is_no_object_is_told():
-    assert "body: should be an object, the request to be made" in [
+    assert "body: should be an object, the request to be made, or its JSON text" in [
         f"{fault.field}: {fault.text}" for fault in check(line(body="x"))
     ]
 
@@ -75,7 +85,7 @@ def test_fields_of_other_rows_keep_their_names():
     ("row", "told"),
     [
         (line(body={"model": "m"}), ["body.messages: is missing; should be given"]),
-        (line(body="x"), ["body: should be an object, the request to be made"]),
+        (line(body="x"), ["body: should be an object, the request to be made, or its JSON text"]),
         (
             {"url": "/v1/chat/completions", "body": {"messages": MESSAGES}},
             [

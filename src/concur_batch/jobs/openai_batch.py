@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from concur_batch.jobs.row import json_text
+
 _URL = "/v1/chat/completions"
 _TO_COLUMN = frozenset({"model", "messages", "tools", "n", "seed", "metadata", "extra_body"})
 _ENVELOPE = frozenset({"body", "method", "url"})
@@ -12,6 +14,14 @@ _ENVELOPE = frozenset({"body", "method", "url"})
 def is_batch_line(row: dict[str, Any]) -> bool:
     """Whether this is an OpenAI batch line."""
     return "body" in row and "custom_id" in row
+
+
+def unpacked(row: dict[str, Any]) -> dict[str, Any]:
+    """The same batch line with its body as an object, where it is the JSON text of one, as in tables."""
+    try:
+        return {**row, "body": json_text(row["body"])}
+    except ValueError:
+        return row  # `from_batch_line` tells that it is none
 
 
 def body_fields(row: dict[str, Any]) -> frozenset[str]:
@@ -42,7 +52,7 @@ def from_batch_line(row: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str
     if row.get("url", _URL) != _URL:
         faults.append(("url", f"should be {_URL}; other endpoints are not run"))
     if type(body) is not dict:
-        return out, [*faults, ("body", "should be an object, the request to be made")]
+        return out, [*faults, ("body", "should be an object, the request to be made, or its JSON text")]
     sampling = {}
     for key, value in body.items():
         if value is None or (key == "stream" and value is False):

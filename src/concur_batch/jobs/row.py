@@ -30,7 +30,7 @@ def as_id(value: Any) -> Any:
     raise ValueError(f"is {_short(value)}; should be text or a whole number")
 
 
-def _json_text(value: Any) -> Any:
+def json_text(value: Any) -> Any:
     """Lists and objects may come as JSON text, which is how tables often hold them."""
     if type(value) is str and value.lstrip()[:1] in {"{", "["}:
         try:
@@ -94,7 +94,7 @@ class SamplingShape(TypedDict, total=False):
 
 def _fields(value: Any) -> Any:
     """An object, or its JSON text, without its nulls: they stand for absent fields."""
-    value = _json_text(value)
+    value = json_text(value)
     if type(value) is dict and None in value.values():
         return {key: item for key, item in value.items() if item is not None}
     return value
@@ -157,20 +157,20 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: Annotated[str, Field(min_length=1), BeforeValidator(as_id)] | None = None
     prompt: Name | None = None
-    messages: Annotated[list[MessageShape], Field(min_length=1), BeforeValidator(_json_text)] | None = None
+    messages: Annotated[list[MessageShape], Field(min_length=1), BeforeValidator(json_text)] | None = None
     system: Text | None = None
-    tools: Annotated[list[Any], BeforeValidator(_json_text)] | None = None
+    tools: Annotated[list[Any], BeforeValidator(json_text)] | None = None
     agent: Name | None = None
     model: Name | None = None
     sampling: Annotated[SamplingShape, BeforeValidator(_fields)] | None = None
-    extra_body: Annotated[ExtraBody, BeforeValidator(_json_text)] | None = None
+    extra_body: Annotated[ExtraBody, BeforeValidator(json_text)] | None = None
     limits: Annotated[LimitsShape, BeforeValidator(_limits)] | None = None
     expected_tokens: Tokens | None = None
     n: Rollouts | None = None
     seed: Seed | None = None
     target: Any = None
-    metadata: Annotated[dict[str, Any], BeforeValidator(_json_text)] | None = None
-    script: Annotated[list[TurnRow], Field(min_length=1), BeforeValidator(_json_text)] | None = None
+    metadata: Annotated[dict[str, Any], BeforeValidator(json_text)] | None = None
+    script: Annotated[list[TurnRow], Field(min_length=1), BeforeValidator(json_text)] | None = None
 
 
 COLUMNS = frozenset(Row.model_fields)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from concur_batch.errors import InputError
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.hints import Hints
-from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body, is_batch_line
+from concur_batch.jobs.openai_batch import body_fields, from_batch_line, in_body, is_batch_line, unpacked
 from concur_batch.jobs.own_schema import (
     RESERVED,
     AgentSchema,
@@ -67,6 +67,7 @@ class RowSchema:
         body: frozenset[str] = frozenset()
         batch = is_batch_line(row)
         if batch:
+            row = unpacked(row)
             body = body_fields(row)
             row, faults = from_batch_line(row)
         known, others = _split(row)
