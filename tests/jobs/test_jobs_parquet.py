@@ -141,6 +141,16 @@ def test_maps_are_objects_wherever_they_stand(parquet, kind, value, expected):
     assert second == {"prompt": "b"}
 
 
+def test_decimals_in_what_is_ours_are_numbers(parquet):
+    """As DuckDB writes 0.7."""
+    half, whole = decimal.Decimal("0.70"), decimal.Decimal("3.0")
+    inner = {"temperature": half, "top_k": whole, "extra_body": {"stop_token_ids": [whole, None]}, "top_p": None}
+    expected = {"temperature": 0.7, "top_k": 3, "extra_body": {"stop_token_ids": [3, None]}}
+    (row,) = rows(parquet([{"sampling": inner, "limits": {"timeout_s": half}, "metadata": {"price": half}, "price": half}]))
+    assert row == {"sampling": expected, "limits": {"timeout_s": 0.7}, "metadata": {"price": "0.70"}, "price": "0.70"}
+    assert type(row["sampling"]["top_k"]) is int
+
+
 @pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
 def test_columns_that_are_said_to_be_json_are_json_text(parquet):
     text = '[{"role": "user", "content": "x"}]'

@@ -121,20 +121,20 @@ class _NoValue(Exception):
 
 def _values(column: Any, name: str) -> list[Any]:
     """A column as plain JSON values; dates, decimals and bytes become text, NaN and nested nulls are absent. So is a NaN within what is
-    ours to check; in what is handed on as it is, it may mean something.
+    ours to check, and decimals are numbers there; in what is handed on as it is, they may mean something.
     """
     import pyarrow.types as t  # noqa: PLC0415
 
     values = _python_values(column, name)
     if t.is_floating(column.type):
         return [None if _is_nan(value) else value for value in values]
-    with_objects = _objects(column.type)
-    if with_objects is not None:
-        values = [*map(with_objects, values)]
+    ours = name in _CHECKED
+    mended = _mended(column.type, numbers=ours)
+    if mended is not None:
+        values = [*map(mended, values)]
     if not _is_plain(column.type):
         values = msgspec.to_builtins(values, str_keys=True, enc_hook=str)
-    nan = name in _CHECKED
-    return without_nulls(values, nan=nan) if _has_nested_nulls(column, nan=nan) else values
+    return without_nulls(values, nan=ours) if _has_nested_nulls(column, nan=ours) else values
 
 
 def _python_values(column: Any, name: str) -> list[Any]:
@@ -153,20 +153,22 @@ def _python_values(column: Any, name: str) -> list[Any]:
     return values
 
 
-def _objects(kind: Any) -> Callable[[Any], Any] | None:
-    """What makes an object of each map in a value of this type, where it is a list of pairs. None: there is none in it, or its keys
-    can be none of an object's.
+def _mended(kind: Any, *, numbers: bool) -> Callable[[Any], Any] | None:
+    """What makes objects of the maps in a value of this type, which are lists of pairs, and with `numbers` numbers of its decimals. None:
+    there is nothing to be done. Maps whose keys can be none of an object's stay.
     """
     import pyarrow.types as t  # noqa: PLC0415
 
+    if t.is_decimal(kind) and numbers:
+        return lambda one: None if one is None else int(one) if one == int(one) else float(one)
     if t.is_map(kind) and not t.is_nested(kind.key_type):
-        item = _objects(kind.item_type) or (lambda one: one)
+        item = _mended(kind.item_type, numbers=numbers) or (lambda one: one)
         return lambda pairs: None if pairs is None else {key: item(one) for key, one in pairs}
     if t.is_struct(kind):
-        found = {kind.field(i).name: _objects(kind.field(i).type) for i in range(kind.num_fields)}
+        found = {kind.field(i).name: _mended(kind.field(i).type, numbers=numbers) for i in range(kind.num_fields)}
         parts = {name: part for name, part in found.items() if part is not None}
         return (lambda fields: fields and fields | {name: make(fields[name]) for name, make in parts.items()}) if parts else None
-    part = _objects(kind.value_type) if _is_list(kind) else None
+    part = _mended(kind.value_type, numbers=numbers) if _is_list(kind) else None
     return part and (lambda items: items and [*map(part, items)])
 
 
