@@ -53,7 +53,9 @@ def _draw(scene: Scene, found: list[Group], width: int, height: int) -> list[Tex
         line.append_text(value(count(counted(scene.state, group)), f"bold {_STYLES[group.kind]}"))
         line.append(f"{_KINDS[group.kind] + 's' * (counted(scene.state, group) != 1):<10}  ", "dim")
         name = scene.clean(group.name)
-        line.append(f"{name}: ", _STYLES[group.kind]).append(scene.clean(group.newest.message), _STYLES[group.kind])
+        line.append(f"{name}: ", _STYLES[group.kind]).append(
+            scene.clean(_reason(scene.state, group.newest.message)), _STYLES[group.kind]
+        )
         ago = duration(scene.elapsed - group.at) + " ago"
         room = width - len(ago) - 2
         tells_when = room > 50
@@ -62,6 +64,13 @@ def _draw(scene: Scene, found: list[Group], width: int, height: int) -> list[Tex
             line.append(" " * (room - line.cell_len) + "  ").append(ago, "dim")
         lines.append(line)
     return lines
+
+
+def _reason(state: RunState, message: str) -> str:
+    """Without the engine's address, which would take the room of what is wrong there; the screen of their own has it."""
+    for engine in state.all_engines:
+        message = message.removeprefix(f"{engine}: ")
+    return message
 
 
 def screen(scene: Scene, width: int, height: int) -> list[Text]:
