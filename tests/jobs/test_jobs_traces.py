@@ -185,10 +185,12 @@ def test_a_compacted_session_goes_on_as_a_new_agent(csv_file):
 @pytest.mark.parametrize(
     ("row", "text"),
     [
-        ("0,x,1,0,1,0,0", "input_len: is 'x'; should be a whole number, 0 or more"),
+        ("0,x,1,0,1,0,0", "input_len: is 'x'; should be a whole number, 0 to 999,999,999"),
+        ("0,1,1e9,0,1,0,0", "output_len: is '1e9'; should be a whole number, 0 to 999,999,999"),
+        ("0,999999999,1,0,1,0,1", "input_len: makes 1,000,000,000 tokens with prefix_len; should be 999,999,999 at most"),
         ("0,1,-1,0,1,0,0", "output_len: is '-1'; should be a whole number"),
         ("0,1,1.5,0,1,0,0", "output_len: is '1.5'; should be a whole number"),
-        ("0,1,1,0,1,nan,0", "tool_wait_after_ms: is 'nan'; should be milliseconds"),
+        ("0,1,1,0,1,nan,0", "tool_wait_after_ms: is 'nan'; should be milliseconds, 0 to 604,800,000"),
         ("0,1,1,0,1,0", "prefix_len: is missing; should be a whole number"),
         (",1,1,0,1,0,0", "id: is missing"),
     ],

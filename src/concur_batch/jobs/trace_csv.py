@@ -57,15 +57,17 @@ def _round(row: dict[str, str | None], where: str, line: int) -> _Round | Fault:
     for column in ("round_idx", "prefix_len", "input_len", "output_len"):
         value = _number(row[column])
         if value is None or not value.is_integer() or not 0 <= value <= MOST_TOKENS:
-            return Fault(where, column, f"is {_told(row[column])}; should be a whole number, 0 or more")
+            return Fault(where, column, f"is {_told(row[column])}; should be a whole number, 0 to {MOST_TOKENS:,}")
         counts[column] = int(value)
     wait_ms = _number(row["tool_wait_after_ms"])
     if wait_ms is None or not 0 <= wait_ms <= LONGEST_S * 1000:
         told = _told(row["tool_wait_after_ms"])
-        return Fault(where, "tool_wait_after_ms", f"is {told}; should be milliseconds, 0 to {LONGEST_S * 1000:g}")
+        return Fault(where, "tool_wait_after_ms", f"is {told}; should be milliseconds, 0 to {LONGEST_S * 1000:,.0f}")
     if not row["id"]:
         return Fault(where, "id", "is missing; should be the session's number")
     prompt = max(1, counts["prefix_len"] + counts["input_len"])
+    if prompt > MOST_TOKENS:
+        return Fault(where, "input_len", f"makes {prompt:,} tokens with prefix_len; should be {MOST_TOKENS:,} at most")
     return _Round(counts["round_idx"], line, prompt, max(1, counts["output_len"]), wait_ms / 1000)
 
 
