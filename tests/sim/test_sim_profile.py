@@ -97,8 +97,13 @@ COST = "\n[cost]\nprefill_per_token_s = 1e-5\ndecode_fixed_s = 0.01"
         ('model = "m"\nkv_bytes_per_token = 1\npool_tokens = 10', "table [cost] is missing"),
         ('base = "qwen3-8b@h100"\ncost = 3', "'cost' must be a table"),
         ('base = "qwen3-8b@h100"\n[cost]\ndecode_fixed = 1', "unknown key 'cost.decode_fixed' (is 'decode_fixed_s' meant?)"),
-        ('base = "qwen3-8b@h100"\n[cost]\ndecode_fixed_s = -1', "'cost.decode_fixed_s' must be seconds, 0 or more, not -1"),
+        ('base = "qwen3-8b@h100"\n[cost]\ndecode_fixed_s = -1', "'cost.decode_fixed_s' must be seconds, 0 to 3600, not -1"),
         ('base = "qwen3-8b@h100"\n[cost]\ndecode_fixed_s = nan', "must be seconds"),
+        ('base = "qwen3-8b@h100"\n[cost]\ndecode_fixed_s = 1e300', "must be seconds, 0 to 3600, not 1e+300"),
+        (
+            f'base = "qwen3-8b@h100"\npool_tokens = {"9" * 400}',
+            "'pool_tokens' must be at most 9,007,199,254,740,992, not a number of 400 digits",
+        ),
         ('base = "qwen3-8b@h100"\n[cost]\ndecode_fixed_s = 1', "iterations that take no time"),
     ],
 )

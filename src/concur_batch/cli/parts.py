@@ -166,6 +166,10 @@ def find_profile_or_file(name: str) -> Profile:
         raise InputError(f"{name}: is not UTF-8 text; give a profile file, as `concur engine fit` writes it") from None
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name}: is not TOML: {error}") from None
+    except (ValueError, RecursionError):
+        raise InputError(
+            f"{name}: holds a number too long, or a list too deep, to be read; give a profile file, as `concur engine fit` writes it"
+        ) from None
     return profile_from_table(table, name)
 
 

@@ -34,6 +34,8 @@ _COUNTS = (
 _OF_BASE = ("model", "gpu", "tp")
 _NEEDED = ("model", "pool_tokens", "kv_bytes_per_token", "cost")  # where no base gives them
 _COEFFICIENTS = tuple(f.name for f in fields(FittedCost))
+_MOST = 2**53  # of any count: what every JSON reader holds exactly
+_MOST_S = 3600  # of a coefficient: one that is larger is no time of any engine, and its runs would not end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,8 @@ def _count(table: Mapping[str, Any], key: str, source: str) -> int:
     value = table[key]
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(f"{source}: {key!r} must be a whole number of at least 1, not {value!r}")
+    if value > _MOST:
+        raise InputError(f"{source}: {key!r} must be at most {_MOST:,}, not a number of {len(str(value))} digits")
     return value
 
 
@@ -199,8 +203,8 @@ def _cost(table: Any, source: str) -> FittedCost:
         if key not in _COEFFICIENTS:
             near = difflib.get_close_matches(key, _COEFFICIENTS, 1, cutoff=0.0)
             raise InputError(f"{source}: unknown key 'cost.{key}' (is {near[0]!r} meant?)")
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
-            raise InputError(f"{source}: 'cost.{key}' must be seconds, 0 or more, not {value!r}")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= _MOST_S:
+            raise InputError(f"{source}: 'cost.{key}' must be seconds, 0 to {_MOST_S}, not {value!r}")
     cost = FittedCost(**{key: float(value) for key, value in table.items()})
     if cost.prefill_s([(1, 0)]) <= 0 or sum(cost.decode_line(1)) <= 0:
         raise InputError(
