@@ -64,7 +64,7 @@ def test_text_has_the_lines_of_the_captured_one():
     assert names(answer.text) == names(captured("loads_prometheus.txt"))
 
 
-@pytest.mark.parametrize(("query", "status"), [("dp_rank=x", 400), ("dp_rank=0", 200), ("dp_rank=1", 200)])
+@pytest.mark.parametrize(("query", "status"), [("dp_rank=x", 400), ("dp_rank=--1", 400), ("dp_rank=0", 200), ("dp_rank=1", 200)])
 def test_checks_its_parameters(query, status):
     answer = run_virtual(get(server(), f"/v1/loads?{query}"))
     assert answer.status == status

@@ -26,11 +26,14 @@ async def loads(request: Request) -> Response:
     include = {part.strip() for part in query["include"].split(",")} if query.get("include") else {"all"}
     if not include <= _SECTIONS:  # meant to be refused with 400; the exception meant for that is raised too late to be caught
         raise Fault
-    rank = query.get("dp_rank", "0")
-    if not rank.lstrip("-").isdigit():
-        raise Problem("1 validation error:\n  ('query', 'dp_rank'): Input should be a valid integer", kind="Bad Request")
+    try:
+        rank = int(query.get("dp_rank", "0"))
+    except ValueError:
+        raise Problem(
+            "1 validation error:\n  ('query', 'dp_rank'): Input should be a valid integer", kind="Bad Request"
+        ) from None
     service.pump.settle()
-    found = [_entry(service, include)] if int(rank) == 0 else []
+    found = [_entry(service, include)] if rank == 0 else []
     if query.get("format") == "prometheus":
         return Response(_text(found), media_type="text/plain; version=0.0.4; charset=utf-8")
     return as_json(
