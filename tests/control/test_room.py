@@ -5,13 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from concur_batch.control.base import Sample
-from concur_batch.control.room import Feedback, Room
+from concur_batch.control.forecast_parameters import ForecastParameters
+from concur_batch.control.room import Room
 
 POOL = 100_000
 
 
 def room():
-    return Room(Feedback(fill=0.9, cut=0.9, rise_per_s=0.01, high=0.1, low=0.02, window_s=10.0))
+    return Room(ForecastParameters(fill=0.9, cut=0.9))
 
 
 def sample(time, missed=0, history=10_000, capacity=POOL, **more):

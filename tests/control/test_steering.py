@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from concur_batch.control.admission import SlotAdmission
 from concur_batch.control.aimd import Aimd, AimdParameters
 from concur_batch.control.base import AgentView, Limit, Roster, Sample
-from concur_batch.control.room import Feedback, Room
+from concur_batch.control.forecast_parameters import ForecastParameters
+from concur_batch.control.room import Room
 from concur_batch.control.steering import MOST, Steering
 from concur_batch.control.turnover import Turnover, TurnoverParameters
 
@@ -99,7 +100,7 @@ def test_aimd_still_cuts_while_a_person_holds_admission():
 
 
 def room_after(seconds, used, **more):
-    it = Room(Feedback(fill=0.9, cut=0.9, rise_per_s=0.01, high=0.1, low=0.02, window_s=10.0))
+    it = Room(ForecastParameters(fill=0.9, cut=0.9))
     fields = {"engine": "e", "capacity_tokens": 100_000, "prompt_tokens": 1000, "history_tokens": 1000, "resident": 0.1}
     for time in range(seconds):
         it.sampled(Sample(time=time, missed_tokens=0, cached_tokens=1000, **fields, **more), 1.0, used=used, present=90_000)

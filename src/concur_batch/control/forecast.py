@@ -19,7 +19,7 @@ from concur_batch.control.kinds import Kind, Kinds, own_tokens
 from concur_batch.control.patience import Patience
 from concur_batch.control.prefill import Company, PrefillCost
 from concur_batch.control.projection import Crowd, peak_tokens, private_tokens
-from concur_batch.control.room import Feedback, Room
+from concur_batch.control.room import Room
 from concur_batch.control.start import Start, is_last, steps_ahead
 from concur_batch.control.under_way import UnderWay
 
@@ -47,9 +47,7 @@ class Forecast(Admission):
         self._prefill = PrefillCost()
         self._company = Company()
         self._patience = Patience()
-        self._room = Room(
-            Feedback(fill=p.fill, cut=p.cut, rise_per_s=p.rise_per_s, high=p.miss_high, low=p.miss_low, window_s=p.window_s)
-        )
+        self._room = Room(parameters)
         self._sampled: float | None = None
         self._samples = 0
         self._frees_ended = False

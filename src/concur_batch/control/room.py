@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from math import fsum  # sum() rounds otherwise since Python 3.12
 from typing import NamedTuple
 
 from concur_batch.control.base import Sample
+from concur_batch.control.forecast_parameters import ForecastParameters
 
 _DEAD_WINDOW_S = 60.0  # over which the rate of dead KV is taken
 _MOST_DEAD = 0.3  # of the pool
@@ -21,18 +21,6 @@ _DRAIN_S = 60.0  # after which misses are the new limit's fault, though there is
 _SURELY = 1.1  # so much more KV than the told pool can hold shows that it is larger
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feedback:
-    """How the fill follows misses. Shares are of the pool, or of the history that was sent again."""
-
-    fill: float
-    cut: float
-    rise_per_s: float
-    high: float
-    low: float
-    window_s: float
-
-
 class _Point(NamedTuple):
     time: float
     history: int
@@ -42,10 +30,10 @@ class _Point(NamedTuple):
 class Room:
     """Told of the engine by `sampled`, of KV left behind by `left`; then `tokens`."""
 
-    def __init__(self, feedback: Feedback) -> None:
-        self._f = feedback
+    def __init__(self, parameters: ForecastParameters) -> None:
+        self._p = parameters
         self.pool_tokens: float | None = None
-        self.fill = feedback.fill
+        self.fill = parameters.fill
         self._points: deque[_Point] = deque()
         self._dead: deque[tuple[float, float]] = deque()
         self._adjusted: float | None = None
@@ -90,7 +78,7 @@ class Room:
         if pool is None:
             return None
         if dead_first:
-            reserve = max(_LEAST_FREE * pool, spread_tokens - (1.0 - self._f.fill) * pool)
+            reserve = max(_LEAST_FREE * pool, spread_tokens - (1.0 - self._p.fill) * pool)
         else:
             reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
         return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
@@ -105,24 +93,24 @@ class Room:
         """Follow the misses; returns the reason. `used`: contexts at present, of the limit; None: they have none. `present`: in
         tokens, of those that replies have told.
         """
-        f = self._f
+        p = self._p
         self._size(sample)
-        if sample.missed_tokens is None or sample.missed_tokens > f.low * sample.history_tokens:
+        if sample.missed_tokens is None or sample.missed_tokens > p.miss_low * sample.history_tokens:
             self._clean = 0
         else:
             self._clean += sample.history_tokens
         history, missed = self._misses(sample)
         if not self._evidence or self.pool_tokens is None:
             return "hold"
-        if history and missed > f.high * history:
-            if used is None or (self._adjusted is not None and sample.time - self._adjusted < f.window_s):
+        if history and missed > p.miss_high * history:
+            if used is None or (self._adjusted is not None and sample.time - self._adjusted < p.window_s):
                 return "cooldown"
             self._over_s = self._over_s + interval_s if used > 1.0 else 0.0
             if 0.0 < self._over_s <= _DRAIN_S:
                 return "cooldown"  # the last cut still drains
             self._adjusted, self._over_s = sample.time, 0.0
             return self._cut(1.0 if sample.held else used)  # held, that little is there says nothing
-        if missed <= f.low * history:
+        if missed <= p.miss_low * history:
             self._over_s = 0.0
             if sample.held_back:
                 return "no-evidence"
@@ -131,16 +119,16 @@ class Room:
 
     def _cut(self, used: float) -> str:
         if not self._told:
-            self._guess = self.pool_tokens = max(self._guess * self._f.cut**3, 1024.0)
+            self._guess = self.pool_tokens = max(self._guess * self._p.cut**3, 1024.0)
             return "cut"
         if self.fill <= _LEAST_FILL:
             return "hold"
-        self.fill = max(_LEAST_FILL, self.fill * min(1.0, _LOOSE * used) * self._f.cut)
+        self.fill = max(_LEAST_FILL, self.fill * min(1.0, _LOOSE * used) * self._p.cut)
         return "cut"
 
     def _rise(self, sample: Sample, interval_s: float, full: float | None) -> str:
         """`full`: what is present, where that is about the limit."""
-        f = self._f
+        p = self._p
         if not self._told:
             if full is None:
                 return "hold"
@@ -150,18 +138,18 @@ class Room:
         if full is not None and sample.resident and self.pool_tokens and not sample.host_tokens:
             shown = full / (sample.resident * self.pool_tokens)
             if shown > _SURELY and self._clean > full:  # each context has been found since, so all are there
-                self._larger = max(self._larger, min(shown, self._larger * (1.0 + 2 * f.rise_per_s * interval_s)))
-        top = f.fill * self._host * self._larger
+                self._larger = max(self._larger, min(shown, self._larger * (1.0 + 2 * p.rise_per_s * interval_s)))
+        top = p.fill * self._host * self._larger
         if self.fill >= top:
             return "hold"
-        self.fill = min(top, self.fill + f.rise_per_s * self._host * self._larger * interval_s)
+        self.fill = min(top, self.fill + p.rise_per_s * self._host * self._larger * interval_s)
         return "grow"
 
     def _size(self, sample: Sample) -> None:
         if sample.capacity_tokens:
             pool = float(sample.capacity_tokens)
             if self._told and pool != self.pool_tokens:  # another server stands there
-                self._larger, self.fill = 1.0, min(self.fill, self._f.fill * self._host)
+                self._larger, self.fill = 1.0, min(self.fill, self._p.fill * self._host)
             self._told, self.pool_tokens = True, pool
             host = max(1.0, sample.host_tokens / pool)  # a host tier holds what the pool holds, and more
             if host != self._host:
@@ -184,6 +172,6 @@ class Room:
         if missed is not None:
             self._evidence = self._evidence or history > 0
             self._points.append(_Point(sample.time, history, missed))
-        while self._points and self._points[0].time <= sample.time - self._f.window_s:
+        while self._points and self._points[0].time <= sample.time - self._p.window_s:
             self._points.popleft()
         return sum(point.history for point in self._points), sum(point.missed for point in self._points)
