@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from concur_batch.sim.call import Call
 from concur_batch.sim.radix import RadixCache
 
@@ -67,14 +69,7 @@ class Storage:
         available = self.available
         if self.need(calls, most) <= available:
             return most
-        low, high = 0, most
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.need(calls, middle) <= available:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+        return bisect_right(range(1, most), available, key=lambda steps: self.need(calls, steps))
 
     def evict_for_step(self, calls: list[Call]) -> bool:
         """Evict what one more decode step lacks, also where that will not do; whether it does (`check_decode_capacity`)."""
