@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from concur_batch.sim.burst import Burst
 from concur_batch.sim.call import Call
-from concur_batch.sim.options import ServerOptions
-from concur_batch.sim.radix import RadixCache
-from concur_batch.sim.ratio import NewTokenRatio
+from concur_batch.sim.queues import Queues
 from concur_batch.sim.readings import STALE_S, STEP_MOST_US, Counters, Gauges, Loads, RecentHits
-
-
-class Scheduler(Protocol):
-    """What there is to report on."""
-
-    options: ServerOptions
-    cache: RadixCache
-    ratio: NewTokenRatio
-    waiting: list[Call]
-    waiting_tokens: int
-    running: list[Call]
-    chunked: Call | None
 
 
 class Reporter:
     """Counters, gauges and the snapshot of one engine."""
 
-    def __init__(self, engine: Scheduler) -> None:
+    def __init__(self, engine: Queues) -> None:
         self._engine = engine
         self.counters = Counters()
         self.gauges = Gauges(available=engine.cache.free)

@@ -79,8 +79,7 @@ class Tokenizer:
     def text(self, text: str) -> list[Run]:
         """Any text, with or without markers."""
         if _OPENING not in text:
-            tokens = math.ceil(len(text) / self._chars)
-            return [Run(text, 0, tokens, self._chars)] if tokens else []
+            return self._plain(text)
         found: list[Run] = []
         at = 0
         for match in _MARKER.finditer(text):
