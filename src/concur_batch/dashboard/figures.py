@@ -92,11 +92,11 @@ def clean(text: str, *, ascii_only: bool) -> str:
     return line.encode("ascii", "replace").decode() if ascii_only else line
 
 
-def fit(text: str, width: int, *, ascii_only: bool, right: bool = False) -> str:
+def fit(text: str, width: int, *, ascii_only: bool) -> str:
     """Exactly `width` cells; what is cut off ends in an ellipsis."""
     used = cell_len(text)
     if used <= width:
-        return " " * (width - used) + text if right else text + " " * (width - used)
+        return text + " " * (width - used)
     return set_cell_size(text, width - 1) + ("~" if ascii_only else "…") if width > 0 else ""
 
 

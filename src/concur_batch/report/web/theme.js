@@ -6,7 +6,7 @@
 const COLOURS = {
   locked: '--blue', evictable: '--sky', free: '--pale',
   hit: '--green', miss: '--vermillion', prefill: '--vermillion', decode: '--green',
-  limit: '--ink', active: '--blue', committed: '--blue', capacity: '--faint',
+  limit: '--ink', active: '--blue', committed: '--blue',
   paused: '--amber', unstarted: '--grey', running: '--blue', queued: '--grey',
   model: '--blue', tool: '--sky', waiting: '--purple', retry: '--vermillion', admission: '--grey',
   context: '--blue',
