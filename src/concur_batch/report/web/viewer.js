@@ -44,7 +44,7 @@ class Viewer {
     this.status.append(el('option', { value: '' }, 'every status'), ...[...statuses].map(([name, n]) => el('option', { value: name }, `${name} (${count(n)})`)));
     this.list();
     const first = this.rows.find((row) => row[5] >= 0);
-    if (first) this.open(first, false);
+    if (first) this.open(first);
   }
 
   list() {
@@ -60,7 +60,7 @@ class Viewer {
   row(row) {
     const [id, status, steps, context, seconds, place] = row;
     const what = [many(steps, 'step'), context ? compact(context) + ' tokens' : null, seconds === null ? null : duration(seconds), place < 0 ? 'not kept here' : null].filter(Boolean).join(' · ');
-    return el('button', { class: 'row', type: 'button', disabled: place < 0, 'aria-current': row === this.current ? 'true' : null, onclick: () => this.open(row, true) },
+    return el('button', { class: 'row', type: 'button', disabled: place < 0, 'aria-current': row === this.current ? 'true' : null, onclick: () => this.open(row) },
       el('span', { class: 'id' }, id), el('span', { class: 'what' }, el('span', { class: status === 'error' ? 'error' : '' }, status), ' · ', what));
   }
 
@@ -68,7 +68,7 @@ class Viewer {
     await this.ready;
     this.root.scrollIntoView({ block: 'start' });
     const row = this.rows.find((one) => one[0] === id);
-    if (row && row[5] >= 0) await this.open(row, true);
+    if (row && row[5] >= 0) await this.open(row);
     else {
       this.input.value = visible(id);
       this.status.value = '';
@@ -96,7 +96,7 @@ class Viewer {
     const { head, items, left_out: leftOut } = told;
     const facts = Object.entries(head).filter(([name, value]) => !['id', 'status', 'error'].includes(name) && value !== null && value !== '')
       .map(([name, value]) => `${name.replace(/_s$/, '').replaceAll('_', ' ')} ${name === 'wall_s' ? duration(value) : typeof value === 'number' ? grouped.format(value) : value}`).join(' · ');
-    const body = el('div', {}, items.map((item) => message(item)));
+    const body = el('div', {}, items.map(message));
     const fold = (open) => { for (const one of body.querySelectorAll('details')) one.open = open; };
     this.story.replaceChildren(
       el('div', { class: 'top' }, el('h3', {}, head.id), el('span', { class: 'chip ' + (head.status === 'completed' ? 'good' : head.status === 'error' ? 'bad' : '') }, head.status),
@@ -113,10 +113,9 @@ function message(item) {
   const calls = item.calls || [];
   const size = item.text.length + (item.cut || 0);
   const peek = item.text.slice(0, 200).replace(/\s+/g, ' ') || calls.map((call) => call.name).join(', ');
-  const node = el('details', { class: `item ${['user', 'assistant', 'tool', 'reasoning'].includes(item.role) ? item.role : ''}${item.bad ? ' bad' : ''}`, open: size <= OPEN_CHARS && item.role !== 'system' },
+  return el('details', { class: `item ${['user', 'assistant', 'tool', 'reasoning'].includes(item.role) ? item.role : ''}${item.bad ? ' bad' : ''}`, open: size <= OPEN_CHARS && item.role !== 'system' },
     el('summary', {}, el('span', { class: 'role' }, item.role), el('span', { class: 'peek' }, peek), item.note ? el('span', { class: 'cost' }, item.note) : null),
-    el('div', { class: 'body' }, item.text ? written(item, item.text) : null, calls.map((call) => toolCall(call))));
-  return node;
+    el('div', { class: 'body' }, item.text ? written(item, item.text) : null, calls.map(toolCall)));
 }
 
 function toolCall(call) {
