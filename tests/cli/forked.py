@@ -128,6 +128,18 @@ class Program:
         self.send_signal(signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def simulator(*options):
+    """The address of a simulated server in a process of its own."""
+    server = Program("engine", "sim", "--port", "0", *options, stdout=PIPE)
+    try:
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(20)
+        server.stdout.close()
+
+
 class _Beside(threading.Thread):
     def __init__(self, act, *arguments):
         super().__init__(daemon=True)

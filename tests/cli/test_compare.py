@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from forked import CONCUR, PIPE, STDOUT, Program, concur
+from forked import CONCUR, PIPE, Program, concur, simulator
 from typer.testing import CliRunner
 
 from concur_batch.cli.main import app
@@ -332,14 +332,8 @@ def url(tmp_path_factory):
     profile = tmp_path_factory.mktemp("engine") / "quick.toml"
     cost = "[cost]\nprefill_per_token_s = 1e-6\ndecode_fixed_s = 0.0005\n"
     profile.write_text(f'base = "qwen3-8b@h100x1"\npool_tokens = 40_000\n{cost}')
-    command = ["engine", "sim", "--port", "0", "--profile", profile, "--chars-per-token", "1", "--template-tokens"]
-    server = Program(*command, stdout=PIPE, stderr=STDOUT)
-    try:
-        yield next(word for word in server.stdout.readline().split() if word.startswith("http://"))
-    finally:
-        server.terminate()
-        server.wait(20)
-        server.stdout.close()
+    with simulator("--profile", profile, "--chars-per-token", "1", "--template-tokens") as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,28 +1,14 @@
 """`concur engine check` as a user runs it."""
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
 import socket
 from pathlib import Path
 
 import pytest
 from chat_server import ChatServer, says, sglang_routes
-from forked import PIPE, Program, concur
-
-
-@contextlib.contextmanager
-def simulator(*options):
-    """The address of a simulated server in a process of its own."""
-    server = Program("engine", "sim", "--port", "0", *options, stdout=PIPE)
-    try:
-        yield server.stdout.readline().split()[-1]
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(20)
-        server.stdout.close()
+from forked import concur, simulator
 
 
 def check(*arguments, code, env=None):

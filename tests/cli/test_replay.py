@@ -6,7 +6,7 @@ import time
 
 import pyarrow.parquet as pq
 import pytest
-from forked import PIPE, STDOUT, Program, concur
+from forked import Program, concur, simulator
 
 from concur_batch import records as r
 from concur_batch.sim.trace import trace_of
@@ -30,14 +30,8 @@ ROWS = [
 def url(tmp_path_factory):
     profile = tmp_path_factory.mktemp("engine") / "quick.toml"
     profile.write_text(f'base = "qwen3-8b@h100x1"\npool_tokens = 200_000\n{PROFILE}')
-    command = ["engine", "sim", "--port", "0", "--profile", profile, "--chars-per-token", "1", "--template-tokens"]
-    server = Program(*command, stdout=PIPE, stderr=STDOUT)
-    try:
-        yield next(word for word in server.stdout.readline().split() if word.startswith("http://"))
-    finally:
-        server.terminate()
-        server.wait(20)
-        server.stdout.close()
+    with simulator("--profile", profile, "--chars-per-token", "1", "--template-tokens") as address:
+        yield address
 
 
 @pytest.fixture
