@@ -40,7 +40,19 @@ EDGES = (
 
 PURE_RESULTS = tuple(
     f"results.{name}"
-    for name in ("bins", "elapsed", "labelled", "source", "sparklines", "spoken", "summary", "tally", "transcript", "visible")
+    for name in (
+        "bins",
+        "elapsed",
+        "labelled",
+        "lineage",
+        "source",
+        "sparklines",
+        "spoken",
+        "summary",
+        "tally",
+        "transcript",
+        "visible",
+    )
 )
 
 

@@ -27,6 +27,23 @@ def test_messages_that_an_agent_adds_itself_are_told_once():
     assert [item["text"] for item in story["items"]] == ["go a", "reply 1", "go on", "reply 2"]
 
 
+def test_several_conversations_are_told_apart():
+    story = told(
+        start("a#0"),
+        reply("a#0", 1, 1),
+        reply("a#0", 2, 0, [{"role": "user", "content": "be brief"}], after=1),
+        reply("a#0", 3, 2, [{"role": "user", "content": "go on"}], after=1),
+        reply("a#0", 4, 2, after=3),
+    )
+    assert [item["role"] for item in story["items"]] == [
+        "user", "assistant", "another conversation", "user", "assistant", "goes on from call 1", "user", "assistant",
+        "history rewritten", "assistant",
+    ]  # fmt: skip
+    assert [item["note"].split(":")[0] for item in story["items"] if "note" in item] == [
+        "call 1, step 1", "step 2", "step 3", "2 messages sent, the first 2 as before", "step 4",
+    ]  # fmt: skip
+
+
 def test_a_prompt_that_was_not_sent_is_not_told_as_said():
     prompt = [{"role": "system", "content": "be good"}, {"role": "user", "content": "go a"}]
     story = told(start("a#0", messages=prompt), reply("a#0", 1, 1, [{"role": "user", "content": "hi"}]))

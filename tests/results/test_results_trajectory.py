@@ -89,6 +89,28 @@ def test_a_prompt_that_was_not_sent_is_not_told_as_said():
     assert [part.split("\n")[0].split("  ")[0] for part in parts] == ["system", "user", "assistant"]
 
 
+def test_branches_and_a_history_that_was_made_anew_are_told():
+    parts = of_story(
+        start("a#0"),
+        reply("a#0", 1, base=1, content="one and two"),
+        reply("a#0", 3, base=0, new=[{"role": "user", "content": "two"}], after=1),  # of two sub-agents that began together
+        reply("a#0", 2, base=0, new=[{"role": "user", "content": "one"}], after=1),
+        reply("a#0", 4, base=2, new=[{"role": "user", "content": "sure?"}], after=3),
+        reply("a#0", 5, base=1, new=[{"role": "user", "content": "in short"}], after=4),
+        reply("a#0", 6, base=2, after=5),
+        end("a#0", "max_steps"),
+    )
+    assert [part.split("\n")[0].split(", 10")[0] for part in parts] == [
+        "user", "assistant  step 1",
+        "another conversation", "user", "assistant  call 3, step 3",
+        "another conversation", "user", "assistant  step 2",
+        "goes on from call 3", "user", "assistant  step 4",
+        "history rewritten: 2 messages sent, the first 1 as before", "user", "assistant  step 5",
+        "history rewritten: 2 messages sent, the first 2 as before", "assistant  step 6",
+        "max_steps, without an output",
+    ]  # fmt: skip
+
+
 def test_another_output_than_what_was_said_last_is_shown():
     assert of_story(start("a#0"), end("a#0", output="4"))[-1] == "completed, with this output:\n  4"
     assert of_story(start("a#0"), end("a#0", "max_steps"))[-1] == "max_steps, without an output"

@@ -8,6 +8,7 @@ from typing import Any
 from concur_batch import records as r
 from concur_batch.report.chosen import Chosen
 from concur_batch.report.tidy import NAME_CHARS, clipped, moment, named
+from concur_batch.results.lineage import Lineage
 from concur_batch.results.spoken import as_json, call_of, said_in, text_of
 from concur_batch.results.transcript import observation
 from concur_batch.task import Message
@@ -22,7 +23,8 @@ Item = dict[str, Any]
 
 def trajectory(chosen: Chosen, records: Iterable[r.Record]) -> dict[str, Any]:
     """`head` (facts), `items` (messages in journal order) and `left_out` (records); texts are cut, and say by how much."""
-    told = _Told()
+    records = tuple(records)
+    told = _Told(Lineage(records))
     for record in records:
         if isinstance(record, r.RolloutStarted):
             told.start(record)
@@ -39,10 +41,11 @@ def trajectory(chosen: Chosen, records: Iterable[r.Record]) -> dict[str, Any]:
 
 
 class _Told:
-    def __init__(self) -> None:
+    def __init__(self, lineage: Lineage) -> None:
         self.head: dict[str, Any] = {}
         self.items: list[Item] = []
         self._prompt: list[tuple[Message, list[Item]]] = []  # with what tells each, until a call says what was sent
+        self._lineage = lineage
         self._room = MOST_CHARS
 
     def start(self, record: r.RolloutStarted) -> None:
@@ -57,6 +60,9 @@ class _Told:
             self._prompt.append((message, self.items[first:]))
 
     def reply(self, record: r.ReplyReceived) -> None:
+        whence, _, how = self._lineage.note(record).partition(": ")
+        if whence:
+            self.add(whence, "", note=how)
         if record.after == 0:
             self._mark_unsent(record)
         for new in record.new:
@@ -68,8 +74,9 @@ class _Told:
         missed = f", {record.missed_tokens:,} computed again" if record.missed_tokens else ""
         retries = f", {record.retries} {'retry' if record.retries == 1 else 'retries'}" if record.retries else ""
         waited = f", waited {record.wait_s:.1f} s" if record.wait_s >= 0.05 else ""
+        call = f"call {record.n}, " if self._lineage.is_named(record.n) else ""
         note = (
-            f"step {record.step}: {record.prompt_tokens:,} prompt tokens{cached}{missed}, "
+            f"{call}step {record.step}: {record.prompt_tokens:,} prompt tokens{cached}{missed}, "
             f"{record.completion_tokens:,} generated in {record.model_s:.2f} s{waited}{retries}"
         )
         self._message(record.message, note)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from concur_batch import records as r
+from concur_batch.results.lineage import Lineage
 from concur_batch.results.spoken import call_of, said_in, text_of
 from concur_batch.results.summary import duration
 from concur_batch.task import Message
@@ -31,9 +32,9 @@ def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
     What of the task's prompt was never sent is told as such: an agent of one's own may say something else.
     """
     records = tuple(records)
-    prompt = _Prompt(records)
+    prompt, lineage = _Prompt(records), Lineage(records)
     running: dict[int, r.ToolStarted] = {}
-    last, said = 0, ""  # the last model call, and its text
+    said = ""  # by the last model call
     for record in records:
         match record:
             case r.RolloutStarted():
@@ -41,13 +42,13 @@ def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
                     yield _note(f"taken up again, on {record.engine}")
                 yield from prompt.told()
             case r.ReplyReceived():
-                if record.after != last:
-                    yield _note("another conversation" if record.after == 0 else f"goes on from call {record.after}")
+                if note := lineage.note(record):
+                    yield _note(note)
                 if record.after == 0:
                     yield from prompt.sent(record.base)
-                last, said = record.n, said_in(record.message)
+                said = said_in(record.message)
                 yield from (_of_message(message) for message in record.new if not isinstance(message, int))
-                yield _of_reply(record)
+                yield _of_reply(record, named=lineage.is_named(record.n))
             case r.CallFailed():
                 facts = f"step {record.step}: {record.error}"
                 yield Part(heading="model call failed", kind="failed", facts=facts, content=record.message)
@@ -102,10 +103,11 @@ def _of_unsent(message: Message) -> Part:
     return replace(part, heading=f"the task's prompt ({part.heading})", kind="note", facts="was not sent")
 
 
-def _of_reply(x: r.ReplyReceived) -> Part:
+def _of_reply(x: r.ReplyReceived, *, named: bool) -> Part:
     cached = "" if x.cached_tokens is None else f" ({x.cached_tokens:,} cached)"
     generated = f"{x.completion_tokens:,} token{'s' * (x.completion_tokens != 1)}"
-    facts = [f"step {x.step}", f"{x.prompt_tokens:,}{cached} + {generated}", _brief(x.model_s)]
+    facts = [f"call {x.n}"] if named else []
+    facts += [f"step {x.step}", f"{x.prompt_tokens:,}{cached} + {generated}", _brief(x.model_s)]
     if x.finish_reason not in ("stop", "tool_calls"):
         facts.append(f"ended by {x.finish_reason}")
     if x.retries:
