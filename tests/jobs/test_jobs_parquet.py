@@ -49,6 +49,20 @@ def test_rows_of_many_batches_keep_their_order(parquet):
     assert read[1498].row["metadata"] == {"even": 1498}
 
 
+def test_large_rows_are_read_few_at_a_time(parquet, monkeypatch):
+    monkeypatch.setattr(parquet_rows, "_BATCH_BYTES", 10_000)
+    sizes = []
+    find_nulls = parquet_rows._has_nested_nulls
+    monkeypatch.setattr(
+        parquet_rows, "_has_nested_nulls", lambda column, **x: sizes.append(len(column)) or find_nulls(column, **x)
+    )
+    assert len(rows(parquet([{"prompt": f"{i:1000}"} for i in range(30)]))) == 30
+    assert (sum(sizes), max(sizes)) == (30, 9)
+    sizes.clear()
+    assert len(rows(parquet([{"prompt": f"{i:20000}"} for i in range(3)]))) == 3
+    assert sizes == [1, 1, 1]
+
+
 DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 

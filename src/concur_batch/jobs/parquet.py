@@ -13,7 +13,7 @@ from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.lines import Located
 from concur_batch.jobs.nanoseconds import reader
 
-_BATCH_ROWS = 512
+_BATCH_ROWS, _BATCH_BYTES = 512, 16 << 20  # at most so many, and about so much: rows with images are large
 _BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once
 
 _TEXT, _WHOLE, _LIST, _OBJECT = "text", "a whole number", "a list, or JSON text", "a struct, or JSON text"
@@ -70,8 +70,10 @@ def read_parquet(path: Path, name: str, *, own_schema: bool = False) -> Iterator
 
 def _batches(file: Any) -> Iterator[Any]:
     """One row group after the other: Arrow cannot read a batch out of two where a list or struct holds words of a dictionary."""
-    for group in range(file.num_row_groups):
-        yield from file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], use_threads=False)
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        rows = _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
+        yield from file.iter_batches(max(1, min(rows, _BATCH_ROWS)), row_groups=[number], use_threads=False)
 
 
 def without_nulls(value: Any, *, nan: bool = False) -> Any:
