@@ -4,11 +4,12 @@ import asyncio
 import gc
 
 import pytest
-from stage import Stage, tasks, turns
+from stage import Opened, Stage, Tools, after, stop, tasks, turns
 
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine
 from concur_batch.errors import EngineRefused
+from concur_batch.toolbox.base import ToolOutput
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +91,45 @@ def test_a_call_made_after_the_end_says_so():
     stage.run()
     assert told == ["a call was made after the agent had returned; await all that it begins"]
     assert stage.tools.ran == []
+
+
+class SlowToEnd(Tools):
+    """A call takes a second; one that says so, a minute, and three seconds to end once it is cancelled."""
+
+    def open(self, rollout, seed, attempt=1):
+        return _SlowToEnd(self, rollout)
+
+
+class _SlowToEnd(Opened):
+    async def call(self, name, arguments):
+        try:
+            await asyncio.sleep(60.0 if arguments["slow"] else 1.0)
+        finally:
+            await asyncio.sleep(3.0 if arguments["slow"] else 0.0)
+        return ToolOutput(content="")
+
+
+def test_one_that_an_earlier_process_made_counts_though_it_is_asked_for_after_the_end():
+    async def leaves(task, ctx):
+        async def branch():
+            for turn in range(2):
+                await ctx.call("look", {"turn": turn, "slow": False})
+                await asyncio.sleep(3.0)
+
+        ctx.left = [asyncio.create_task(branch())]
+        reply = await ctx.complete(ctx.prompt)
+        ctx.left.append(asyncio.create_task(ctx.call("look", {"slow": True})))
+        await asyncio.sleep(0.1)
+        return reply.message["content"]
+
+    stage = Stage(ScriptedEngine(turns(), delay_s=60.0), tasks(1), agents={"a": leaves}, agent="a", tools=SlowToEnd())
+    stage.run(after(7.0, stop))
+    stage.engine = ScriptedEngine(turns(), delay_s=0.5)
+    stage.run()
+    (end,) = stage.of(r.RolloutFinished)
+    looks = stage.of(r.ToolFinished)
+    assert len(looks) == 2
+    assert end.tool_s == pytest.approx(end.cut_off.tool_s + sum(x.seconds for x in looks))
 
 
 def test_one_that_goes_on_calling_is_slowed_down():

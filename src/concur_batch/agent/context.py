@@ -124,11 +124,11 @@ class Context:
         """The number of a call, and its past, once it is its turn to be answered. A tool call that the agent once gave up has no answer:
         it is given up again, or else counts as interrupted. None of this time counts: it did when the call was made.
         """
-        n, past = await self._past.take(key, asked, *kinds)
-        if past is None:
-            return n, None
+        task = await self._begin()
         try:
-            task = await self._begin()
+            n, past = await self._past.take(key, asked, *kinds)
+            if past is None:
+                return n, None
             self.wall_time.suspend()
             try:
                 async with self._past.turn(n, past):
@@ -136,12 +136,13 @@ class Context:
                         # What gives it up may have begun to wait long before this call was made.
                         await asyncio.sleep(self.now + 2 * (end.wait_s + end.seconds) + _LEAVE_S)
                         self.spent.tool(end)
+            except BaseException:
+                self.spent.past(past)
+                raise
             finally:
                 self.wall_time.resume()
-                del self._calling[task]
-        except BaseException:
-            self.spent.past(past)
-            raise
+        finally:
+            del self._calling[task]
         return n, past
 
     # Model -----------------------------------------------------------------------------------------------------------
