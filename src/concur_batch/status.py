@@ -26,7 +26,7 @@ from concur_batch.results.summary import (
 from concur_batch.results.visible import shortened
 from concur_batch.state import EngineView, Retrying, RunState
 
-LOST, EMPTY, STARTING = "lost", "empty", "starting"
+LOST, EMPTY, STARTING, BROKE_OFF = "lost", "empty", "starting", "broke off"
 MAX_ATTEMPTS = 3  # of a rollout, where the run does not say
 
 
@@ -68,7 +68,7 @@ def condition(state: RunState, holder: Holder | None, *, has_results: bool = Fal
         return "draining" if state.draining else "running"
     if not state.has_begun:
         return LOST if has_results else EMPTY
-    return state.finished or "broke off"
+    return state.finished or BROKE_OFF
 
 
 def next_command(
@@ -173,7 +173,7 @@ _WORDS = {
     "stopped": ("was stopped and can go on", "yellow"),
     "engine": ("ended because its engine stayed away, and can go on", "red"),
     "failed": ("ended by a fault, and can go on", "red"),
-    "broke off": ("broke off (its process was killed, or could write no more) and can go on", "red"),
+    BROKE_OFF: ("broke off (its process was killed, or could write no more) and can go on", "red"),
 }
 
 

@@ -9,11 +9,12 @@ import sys
 import pytest
 
 from concur_batch import records as r
-from concur_batch.cli.look.onlooker import BROKE_OFF, Onlooker
+from concur_batch.cli.look.onlooker import Onlooker
 from concur_batch.errors import RunDirectoryError
 from concur_batch.journal.reader import JournalReader
 from concur_batch.journal.writer import JournalWriter
 from concur_batch.state import fold
+from concur_batch.status import BROKE_OFF
 
 EPOCH = 1e9
 HOLD = """

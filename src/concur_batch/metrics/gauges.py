@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 from concur_batch import records as r
@@ -11,6 +12,7 @@ from concur_batch.metrics.tally import Values
 from concur_batch.state import EngineView, LiveRollout, RunState
 from concur_batch.state.engine import hit, miss
 
+_ATTEMPTS = 20  # to read beside the thread that writes
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Tasks of the job.", ()),
     "max_agents": ("Most active agents that the run may have, on all engines together.", ()),
@@ -108,12 +110,9 @@ def _known(labels: Values, **values: float | None) -> Iterator[Reading]:
     return ((name, labels, value) for name, value in values.items() if value is not None)
 
 
-def beside_a_writer(read: Callable[[], _T], attempts: int = 20) -> _T:
+def beside_a_writer(read: Callable[[], _T]) -> _T:
     """The result of `read`, tried again where a dictionary changed its size under it."""
-    while True:
-        try:
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(RuntimeError):
             return read()
-        except RuntimeError:
-            attempts -= 1
-            if not attempts:
-                raise
+    return read()

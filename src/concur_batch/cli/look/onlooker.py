@@ -16,8 +16,8 @@ from concur_batch.journal.follower import Follower
 from concur_batch.journal.lock import Holder, holder_of
 from concur_batch.journal.slim import SlimState
 from concur_batch.journal.writer import FOLDER
+from concur_batch.status import BROKE_OFF
 
-BROKE_OFF = "broke off"
 SILENT_S = 30.0  # a run at work writes about once a second
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Simulated:
     timeline: Timeline
 
 
+_PROGRESS_EVERY = 2_000  # records
 _SHORTER = {"max_tokens", "max_completion_tokens"}  # what may end a reply before its recorded end
 
 
@@ -126,14 +128,12 @@ def _bound(traces: Sequence[AgentTrace], profile: Profile, options: ServerOption
     )
 
 
-def _now_and_then(state: RunState, progress: Callable[[RunState], None], every: int = 2_000) -> Sink:
-    """A sink that tells the state after so many records."""
-    count = 0
+def _now_and_then(state: RunState, progress: Callable[[RunState], None]) -> Sink:
+    """A sink that tells the state once in so many records."""
+    records = itertools.count(1)
 
     def sink(_: r.Record) -> None:
-        nonlocal count
-        count += 1
-        if count % every == 0:
+        if next(records) % _PROGRESS_EVERY == 0:
             progress(state)
 
     return sink
