@@ -8,6 +8,7 @@ from concur_batch.dashboard.figures import count, duration
 from concur_batch.dashboard.reasons import words
 from concur_batch.records import Decided, Sampled
 from concur_batch.state import EngineView, RunState
+from concur_batch.state.engine import limits_agents
 
 NONE = "none"
 _MOST_FACTOR = 1e6
@@ -30,15 +31,9 @@ def describe(decision: Decided, max_agents: int, policy: str = "") -> str:
         return f"{count(decision.tokens)} tokens"
     if decision.requests is not None:
         return f"{count(decision.requests)} call{'s' * (decision.requests != 1)}"
-    return f"{count(decision.agents)} agent{'s' * (decision.agents != 1)}" if _holds(decision, max_agents, policy) else NONE
-
-
-def _holds(decision: Decided, max_agents: int, policy: str) -> bool:
-    """Whether the limit on agents is the controller's own, and not the most agents that a run may have."""
-    if decision.agents is None:
-        return False
-    weighs_nobody = policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
-    return not weighs_nobody or decision.agents < max_agents
+    if not limits_agents(decision, policy, max_agents):
+        return NONE
+    return f"{count(decision.agents)} agent{'s' * (decision.agents != 1)}"
 
 
 def in_force(decision: Decided, state: RunState) -> Decided:

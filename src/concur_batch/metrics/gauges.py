@@ -10,7 +10,7 @@ from typing import TypeVar
 from concur_batch import records as r
 from concur_batch.metrics.tally import Values
 from concur_batch.state import EngineView, LiveRollout, RunState
-from concur_batch.state.engine import hit, miss
+from concur_batch.state.engine import hit, limits_agents, miss
 
 _ATTEMPTS = 20  # to read beside the thread that writes
 GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -84,7 +84,7 @@ def _of_engine(view: EngineView, max_agents: int) -> Iterator[Reading]:
     yield "engine_up", engine, float(view.lost is None)
     if decision is not None:
         yield from _known(engine, limit_tokens=decision.tokens, limit_requests=decision.requests)
-        yield from _known(engine, limit_agents=decision.agents if _limits_agents(view, decision, max_agents) else None)
+        yield from _known(engine, limit_agents=decision.agents if limits_agents(decision, view.policy, max_agents) else None)
     if view.seen is not None:
         yield from _known(engine, kv_capacity_tokens=view.seen.capacity_tokens)
     if sample is not None and not sample.stale:
@@ -97,13 +97,6 @@ def _of_engine(view: EngineView, max_agents: int) -> Iterator[Reading]:
         )
     if sample is not None:
         yield from _known(engine, cache_hit_ratio=hit([sample]), cache_miss_ratio=miss([sample]))
-
-
-def _limits_agents(view: EngineView, decision: r.Decided, max_agents: int) -> bool:
-    """Whether its limit on agents is the controller's own, and not what the whole run may have."""
-    allows_all = view.policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
-    limits_others = decision.tokens is not None or decision.requests is not None
-    return decision.agents is not None and (decision.agents < max_agents or not (limits_others or allows_all))
 
 
 def _known(labels: Values, **values: float | None) -> Iterator[Reading]:

@@ -142,6 +142,13 @@ def miss(samples: list[r.Sampled]) -> float | None:
     return sum(sample.missed_tokens or 0 for sample in told) / history if history > 0 else None
 
 
+def limits_agents(decision: r.Decided, policy: str, max_agents: int) -> bool:
+    """Whether its limit on agents is the controller's own, and not what the whole run may have."""
+    allows_all = policy in ("off", "forecast") or decision.reason in ("off", "step-aside")
+    limits_others = decision.tokens is not None or decision.requests is not None
+    return decision.agents is not None and (decision.agents < max_agents or not (limits_others or allows_all))
+
+
 def _reached(before: Reach | None, limit: int | None) -> Reach | None:
     if limit is None:
         return before
