@@ -246,12 +246,9 @@ class Runner:
     async def _watch_drain(self) -> None:
         """Once draining, all stand at a boundary when every live agent is paused or waits for its engine."""
         await self._drain_begun.wait()
-        while self._standing() < len(self._agents):  # noqa: ASYNC110 - seldom, and many places park agents
+        while sum(lane.standing for lane in self._lanes) < len(self._agents):  # noqa: ASYNC110 - seldom, and many places park agents
             await asyncio.sleep(0.1)
         self._done.set()
-
-    def _standing(self) -> int:
-        return sum(lane.standing for lane in self._lanes)
 
     async def _watch_lag(self) -> None:
         clock = asyncio.get_running_loop().time

@@ -6,7 +6,6 @@ Files are opened anew for each look, because that is when a shared file system t
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -144,12 +143,8 @@ def _whole_lines(file: Any, offset: int, most_bytes: int) -> bytes:
 
 def fold_journal(run_directory: Path) -> SlimState:
     """The state after all that a run has written so far. Raises RunDirectoryError for a broken line."""
-    state = SlimState()
-    for record in _all(Follower(run_directory, patience=0)):
-        state.apply(record)
-    return state
-
-
-def _all(follower: Follower) -> Iterator[Any]:
+    state, follower = SlimState(), Follower(run_directory, patience=0)
     while records := follower.more():
-        yield from records
+        for record in records:
+            state.apply(record)
+    return state

@@ -26,16 +26,13 @@ from concur_batch.toolbox.load import load_tools
 def offered(run_dir: Path) -> Iterator[tuple[Tools, str | None]]:
     """Gives the tools by task id, and why they are not known where they are not (then it finds none)."""
     with tempfile.TemporaryDirectory() as folder:
+        found: dict[str, list[dict[str, Any]]] = {}
+        why = None
         try:
             found = _by_task(run_dir, Path(folder))
         except ConcurError as error:
-            yield _none, str(error)
-        else:
-            yield found.get, None
-
-
-def _none(_: str) -> None:
-    return None
+            why = str(error)
+        yield found.get, why
 
 
 def _by_task(run_dir: Path, folder: Path) -> dict[str, list[dict[str, Any]]]:
