@@ -275,6 +275,11 @@ def test_a_column_of_the_wrong_type_is_told_once(parquet):
     ]
 
 
+def test_a_prompt_that_is_a_list_is_told_where_it_belongs(parquet):
+    (fault,) = read_parquet(parquet([{"prompt": [{"role": "user"}]}]), "a")
+    assert fault.text.endswith("; should be text; a list of messages belongs in messages")
+
+
 def test_an_agent_with_its_own_schema_decides_about_prompt(parquet):
     path = parquet([{"prompt": 3}])
     assert rows(path, own_schema=True) == [{"prompt": 3}]

@@ -140,6 +140,7 @@ def test_strict_refuses_unknown_columns():
     ("row", "fault"),
     [
         ({}, "prompt: is missing; give prompt (text) or messages (a list)"),
+        ({"prompt": [1]}, "prompt: is [1]; should be text; a list of messages belongs in messages"),
         (
             {"input_prompt_length": 9, "num_turns": 0},
             "prompt: is missing; a recorded trace like this is run with --agent replay, or simulated with `concur simulate`",

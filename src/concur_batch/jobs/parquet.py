@@ -12,6 +12,7 @@ import msgspec
 from concur_batch.jobs.faults import Fault
 from concur_batch.jobs.lines import Located
 from concur_batch.jobs.nanoseconds import reader
+from concur_batch.jobs.row import PROMPT_IS_TEXT
 
 _BATCH_ROWS, _BATCH_BYTES = 512, 16 << 20  # at most so many, and about so much: rows with images are large
 _BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once
@@ -233,4 +234,5 @@ def _column_faults(schema: Any, name: str, *, own_schema: bool) -> Iterator[Faul
             or (expected == _OBJECT and (t.is_struct(kind) or t.is_map(kind)))
         )
         if not fits:
-            yield Fault(name, field.name, f"the column's type is {field.type}; should be {expected}")
+            right = PROMPT_IS_TEXT if field.name == "prompt" and _is_list(kind) else f"should be {expected}"
+            yield Fault(name, field.name, f"the column's type is {field.type}; {right}")

@@ -42,6 +42,12 @@ def json_text(value: Any) -> Any:
     return value
 
 
+def _prompt(value: Any) -> Any:
+    if type(value) is list:
+        raise ValueError(f"is {_short(value)}; {PROMPT_IS_TEXT}")
+    return value
+
+
 def _content(value: Any) -> Any:
     if value is None or type(value) is str or (type(value) is list and all(type(part) is dict for part in value)):
         return value
@@ -55,6 +61,8 @@ def _arguments(value: Any) -> Any:
 
 
 _EXACT = 2**53  # so far every JSON reader holds whole numbers exactly
+
+PROMPT_IS_TEXT = "should be text; a list of messages belongs in messages"  # TRL and verl call such a list a prompt
 
 Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1)]
@@ -156,7 +164,7 @@ class Row(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     id: Annotated[str, Field(min_length=1), BeforeValidator(as_id)] | None = None
-    prompt: Name | None = None
+    prompt: Annotated[Name, BeforeValidator(_prompt)] | None = None
     messages: Annotated[list[MessageShape], Field(min_length=1), BeforeValidator(json_text)] | None = None
     system: Text | None = None
     tools: Annotated[list[Any], BeforeValidator(json_text)] | None = None
