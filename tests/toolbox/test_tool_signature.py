@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Optional
 
 import pytest
 from pydantic import BaseModel, Field
@@ -76,6 +76,17 @@ def test_an_argument_is_known_by_its_alias_and_handed_on_by_its_name() -> None:
     assert read.arguments.parse('{"to": "you", "from": "her"}').values == {"to": "you", "from_": "her"}
 
 
+@pytest.mark.parametrize("kind", [ToolContext, ToolContext | None, Optional[ToolContext], Annotated[ToolContext, "given"]])  # noqa: UP045
+def test_the_context_is_no_argument_however_its_type_is_written(kind: Any) -> None:
+    def look(path: str, context: Any = None) -> str:
+        return path
+
+    look.__annotations__["context"] = kind
+    read = read_tool(tool(look))
+    assert read.context == "context"
+    assert list(read.spec.parameters["properties"]) == ["path"]
+
+
 def test_a_tool_may_wrap_what_is_no_plain_function() -> None:
     def power(base: int, exponent: int = 1) -> int:
         return base**exponent
@@ -101,6 +112,9 @@ def stars(**xs: int) -> None: ...
 def positional(x: int, /) -> None: ...
 
 
+def positional_context(context: ToolContext, /) -> None: ...
+
+
 def default_field(x: int = Field(3)) -> None: ...
 
 
@@ -124,6 +138,7 @@ def generator(x: int) -> Any:
         (star, r"takes `\*xs: .*write each parameter out by name"),
         (stars, r"takes `\*\*xs"),
         (positional, r"takes `x"),
+        (positional_context, r"takes `context"),
         (default_field, r"has Field\(...\) as its default; write `x: Annotated"),
         (odd_type, r"a type that JSON cannot carry"),
         (odd_pattern, r"a bound that cannot be checked \(look-around.* is not supported\)"),

@@ -6,7 +6,8 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, NotRequired, Required, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.errors import PydanticUserError
@@ -50,10 +51,10 @@ def read_tool(function: Callable[..., Any]) -> Tool:
     context: str | None = None
     for parameter in inspect.signature(function).parameters.values():
         hint = hints.get(parameter.name, parameter.empty)
-        if hint is ToolContext:
+        _check(parameter, hint, options.name, place)
+        if _is_context(hint):
             context = parameter.name
             continue
-        _check(parameter, hint, options.name, place)
         described = _described(hint, docs.arguments.get(parameter.name))
         fields[parameter.name] = Required[described] if parameter.default is parameter.empty else NotRequired[described]
         if parameter.default is not parameter.empty:
@@ -84,6 +85,11 @@ def _hints(function: Callable[..., Any], name: str, place: str) -> dict[str, Any
             f"{place}: a type in the signature of tool {name} cannot be read ({error}); "
             "import it at the top of the file, outside of `if TYPE_CHECKING`"
         ) from error
+
+
+def _is_context(hint: Any) -> bool:
+    """Also as `ToolContext | None`, of a function that is called without one elsewhere, and in `Annotated`."""
+    return hint is ToolContext or (get_origin(hint) in (Annotated, Union, UnionType) and ToolContext in get_args(hint))
 
 
 def _check(parameter: inspect.Parameter, hint: Any, name: str, place: str) -> None:
