@@ -32,6 +32,8 @@ def test_aimd_takes_parameters():
         ("amid", {}, "did you mean aimd"),
         ("fixed", {}, "fixed:64"),
         ("fixed:auto", {}, "is a sweep.*fixed:64"),
+        ("fixed:²", {}, "give the number of agents, as in fixed:64"),
+        ("requests:" + 5_000 * "9", {}, "give the number of model calls in flight, as in requests:64"),
         ("aimd", {"alhpa": 3}, "did you mean alpha"),
         ("aimd", {"beta": 2}, "controller.beta"),
         ("forecast", {"miss_low": 0.5}, "controller.miss_low: should not be above miss_high, which is 0.1"),

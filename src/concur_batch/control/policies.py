@@ -22,6 +22,7 @@ from concur_batch.errors import InputError
 
 M = TypeVar("M", bound=BaseModel)
 _ADMISSION = ("pause", "back")
+_MOST_DIGITS = 18  # of a number that somebody means
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,10 @@ def _owners(key: str) -> str:
 
 
 def _number(asked: _Asked, of: str) -> int:
-    if not asked.argument.isdigit() or int(asked.argument) < 1:
+    digits = asked.argument
+    if not digits.isdecimal() or len(digits) > _MOST_DIGITS or int(digits) < 1:
         raise InputError(f"--controller {asked.name}: give the number of {of}, as in {asked.name.partition(':')[0]}:64")
-    return int(asked.argument)
+    return int(digits)
 
 
 def _admission(asked: _Asked) -> tuple[SlotAdmission, dict[str, Any]]:
