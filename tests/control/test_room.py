@@ -1,5 +1,7 @@
 """How far the pool may be filled, sample by sample."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -193,6 +195,20 @@ def test_kv_is_stale_when_more_has_been_left_behind_since_than_usually_is_in_tha
     assert it.stale_before(60.0, 5.0) == 54.0  # 500 tokens; six times 100 are more
     assert it.stale_before(80.0, 3.0) == 57.0  # 40 are of the last minute, so 200 tokens: more than since 58.0
     assert it.stale_before(500.0, 3.0) == 497.0
+
+
+@pytest.mark.parametrize("known", [{"capacity": None, "missed": None}, {}])
+def test_what_has_been_left_behind_long_ago_is_forgotten_whatever_the_engine_tells(known):
+    it = room()
+    told(it, [sample(1.0, **known)])
+    tracemalloc.start()
+    try:
+        for second in range(5_000):
+            it.left(float(second), 100.5 + second)
+            it.tokens(float(second), 0.0, dead_first=True)
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
 
 
 # A pool of unknown size --------------------------------------------------------------------------------------------------

@@ -74,13 +74,10 @@ class Room:
         `dead_first`: the engine evicts dead KV before any other, so none has to be kept for it, and what the fill leaves free is there
         for those. None: nothing is known of the pool.
         """
-        pool = self.pool_tokens
+        dead, pool = self.dead_tokens(time, usual_s), self.pool_tokens  # in any case: it forgets what is too old to count
         if pool is None:
             return None
-        if dead_first:
-            reserve = max(_LEAST_FREE * pool, spread_tokens - (1.0 - self._p.fill) * pool)
-        else:
-            reserve = max(self.dead_tokens(time, usual_s), spread_tokens)
+        reserve = max(_LEAST_FREE * pool, spread_tokens - (1.0 - self._p.fill) * pool) if dead_first else max(dead, spread_tokens)
         return self.fill * pool - min(reserve, _MOST_DEAD * pool, 0.5 * self.fill * pool)
 
     def busy_tokens(self, calling_share: float) -> float:
