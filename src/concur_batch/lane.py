@@ -82,6 +82,8 @@ class Lane:
         self._options = options
         self._recorder = recorder
         self._max_agents = max_agents
+        self._speed = engine.capabilities.speed
+        self._ahead_s = 0.0  # its clock, of the loop's at this speed
         self._random = random.Random(f"{seed}/{engine.name}")  # noqa: S311 - jitter of retries
         self._decided = self._bounded(policy.controller.first)
         self._steering = Steering()
@@ -128,8 +130,12 @@ class Lane:
         return self.presence.lost is None and self.gate.has_room(view)
 
     def _clock(self) -> float:
-        """Seconds of the engine, which may be a faster simulation."""
-        return asyncio.get_running_loop().time() * self.engine.capabilities.speed
+        """Seconds of the engine, which may be a faster simulation. Where one of another speed has come in its place they go on."""
+        now, speed = asyncio.get_running_loop().time(), self.engine.capabilities.speed
+        if speed != self._speed:
+            self._ahead_s += now * (self._speed - speed)
+            self._speed = speed
+        return now * speed + self._ahead_s
 
     @property
     def note(self) -> str | None:

@@ -1,6 +1,7 @@
 """Engines that go away and come back: everybody waits, and nobody's time runs."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
@@ -44,6 +45,26 @@ def test_whose_turn_comes_while_the_engine_is_away_waits_too():
     assert len(engine.requests) == len(replies) + 1  # only the one that broke off was sent again
     assert all(x.wait_s + x.model_s + x.retry_s <= x.t for x in replies)
     assert [x.rollout for x in replies][:4] == [f"t{i}#0" for i in range(4)]
+
+
+class Slower(Flaky):
+    """Ten times as fast as real time, and from its return on no faster."""
+
+    async def probe(self):
+        self.capabilities = replace(self.capabilities, speed=1.0)
+        return self.capabilities
+
+
+@pytest.mark.parametrize("controller", ["aimd", "turnover"])
+def test_a_simulated_engine_may_return_with_another_speed(controller):
+    """Its clock goes on: else a controller would wait until it is as late as it was."""
+    can = Capabilities(kind="scripted", models=("m",), speed=10.0)
+    stats = EngineStats(capacity_tokens=1_000_000, locked=0.05, running_requests=3)
+    engine = Slower(turns(*["once"] * 20), since=60.0, until=63.0, delay_s=2.0, capabilities=can, stats=stats)
+    parameters = {"interval_s": 5.0, "first": 20}
+    stage = Stage(engine, tasks(400), controller=controller, max_agents=400, parameters=parameters).run()
+    (back,) = stage.of(r.EngineReturned)
+    assert "grow" in {x.reason for x in stage.of(r.Decided) if back.t < x.t < back.t + 40}
 
 
 def test_an_engine_that_stays_away_ends_the_run_resumable():
