@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from concur_batch.errors import InputError
 
+PROMPT_IS_TEXT = "should be text; a list of messages belongs in messages"  # TRL and verl call such a list a prompt
 SHOWN = 20  # so many faults are told in full; of the rest only their number
 
 

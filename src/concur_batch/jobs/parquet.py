@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from concur_batch.jobs.faults import Fault
+from concur_batch.jobs.faults import PROMPT_IS_TEXT, Fault
 from concur_batch.jobs.lines import Located
 from concur_batch.jobs.nanoseconds import reader
-from concur_batch.jobs.row import PROMPT_IS_TEXT
 
 _BATCH_ROWS, _BATCH_BYTES = 512, 16 << 20  # at most so many, and about so much: rows with images are large
 _BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once

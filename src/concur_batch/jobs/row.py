@@ -10,6 +10,7 @@ import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError, model_validator
 from typing_extensions import TypedDict
 
+from concur_batch.jobs.faults import PROMPT_IS_TEXT
 from concur_batch.task import MOST_ROLLOUTS
 
 
@@ -61,8 +62,6 @@ def _arguments(value: Any) -> Any:
 
 
 _EXACT = 2**53  # so far every JSON reader holds whole numbers exactly
-
-PROMPT_IS_TEXT = "should be text; a list of messages belongs in messages"  # TRL and verl call such a list a prompt
 
 Text = Annotated[str, Strict()]
 Name = Annotated[str, Strict(), Field(min_length=1)]
