@@ -39,9 +39,8 @@ class Past:
     wait_s: float = 0.0  # and retry_s: of calls that came to no end
     retry_s: float = 0.0
     used_s: float = 0.0  # of its wall-time limit: neither pauses count, nor its engine's absence
-    stood: list[tuple[float, float]] = field(
-        default_factory=list
-    )  # t from and to, in this segment: paused, its engine away, or answered from the journal
+    stood: list[tuple[float, float]] = field(default_factory=list)
+    """t from and to, in this segment: paused, its engine away, or answered from the journal."""
     again: bool = False  # it has been taken up, and nothing tells yet of a call that it had not made before
     since: float = 0.0  # t of the present segment from which its wall time counts
     seen: float = 0.0  # t of its newest record

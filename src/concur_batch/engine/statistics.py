@@ -126,9 +126,7 @@ def from_metrics(text: str) -> EngineStats | None:
         samples = list(_samples(text))
     except ValueError:
         return None
-    ranks: dict[
-        str, dict[str, float]
-    ] = {}  # the largest value of each series, over a data-parallel rank's other ranks and processes
+    ranks: dict[str, dict[str, float]] = {}  # of each data-parallel rank the largest values, over its other ranks and processes
     for name, labels, value in samples:
         if labels.get("priority"):  # "" is the total over all priorities
             continue
