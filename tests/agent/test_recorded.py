@@ -62,6 +62,9 @@ class Desk:
         self.prompts.append([dict(message) for message in messages])
         return await self.engine.complete(_request(messages, sampling))
 
+    async def check_room(self, prompt_tokens):
+        pass
+
     async def call(self, name, arguments):
         self.calls.append((name, arguments["seconds"]))
         await asyncio.sleep(arguments["seconds"])

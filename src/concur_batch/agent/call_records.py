@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from concur_batch import records as r
 from concur_batch.agent.requests import Extension
 from concur_batch.engine.base import Request
-from concur_batch.errors import EngineError
+from concur_batch.errors import ContextLengthExceeded, EngineError
 from concur_batch.lane import Completed
 from concur_batch.task import Message
 from concur_batch.toolbox.base import ToolOutput
@@ -78,6 +78,13 @@ def failed(error: EngineError, request: Request, *, t: float, engine: str, key: 
     )
 
 
+def no_room(engine: str, prompt_tokens: int, most: int) -> ContextLengthExceeded:
+    """The error of a model call that is not made, as the engine could only refuse it."""
+    return ContextLengthExceeded(
+        f"{engine}: a prompt of {prompt_tokens:,} tokens is longer than the model's context or the KV pool allow ({most:,} tokens)"
+    )
+
+
 def observed(output: ToolOutput, started: r.ToolStarted, t: float) -> r.ToolFinished:
     """A tool call that came back, or was interrupted."""
     return r.ToolFinished(
@@ -105,7 +112,7 @@ def message_of(x: r.ToolFinished, call_id: str | None) -> Message:
     return {"role": "tool", "tool_call_id": call_id, "content": x.output}
 
 
-def refused(name: str, offered: Iterable[str]) -> ToolOutput:
+async def refused(offered: Iterable[str], name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG001 - stands in for a call
     """What the model is told of a tool that it was not offered."""
     known = ", ".join(sorted(offered)) or "none"
     return ToolOutput(content=f"There is no tool `{name}`. The tools are: {known}.", ok=False, error_class="input")

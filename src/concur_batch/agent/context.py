@@ -75,8 +75,7 @@ class Context:
         self._talk = Conversation(setting.task.messages, self._breaks if past is None else _EARLIER)
         self._budget = Budget(setting.limits, Spent())
         for call in self._past.left():
-            if isinstance(call, r.ReplyReceived):
-                self._budget.spent.reply(call)  # whether or not the agent has asked for it again
+            self._budget.spent.past(call)  # whether or not the agent has asked for it again
         self._under_way = 0  # model calls, from the boundary to the reply
         self._one_ended = asyncio.Event()
 
@@ -200,6 +199,18 @@ class Context:
         await self._end_with(self._budget.ended(record, sampling))
         return done.reply
 
+    async def check_room(self, prompt_tokens: int) -> None:
+        """Before a prompt of so many tokens is made. Raises ContextLengthExceeded, as its call would, where the engine cannot hold it."""
+        most = self._lane.engine.capabilities.room_tokens
+        if most is None or prompt_tokens < most or any(isinstance(call, r.ReplyReceived) for call in self._past.left()):
+            return
+        await self._check_limits([])
+        error, key = call_records.no_room(self._lane.name, prompt_tokens, most), hash_call("", {"prompt_tokens": prompt_tokens})
+        n, past = await self._take(key, "a model call", r.CallFailed)
+        if past is None:
+            self._take_failure(error, key, self._request([], [], {}, self.spent.steps + 1, n))
+        raise error
+
     def _take_failure(self, error: errors.EngineError, key: str, request: Request) -> None:
         record = call_records.failed(error, request, t=self._recorder.now(), engine=self._lane.name, key=key)
         self._recorder.write(record)
@@ -228,7 +239,7 @@ class Context:
     ) -> Request:
         setting, script, helps = self._setting, self.task.script, self._lane.helps
         known_tokens = self._talk.seen_tokens(messages) if self._budget.bounds_replies else 0
-        bounded = self._budget.bounded(sampling, known_tokens, self._model_tokens)
+        bounded = self._budget.bounded(sampling, known_tokens, self._lane.engine.capabilities.context_length)
         return Request(
             rollout=setting.rollout,
             step=step,
@@ -295,12 +306,8 @@ class Context:
         self.now += x.wait_s + x.retry_s
 
     async def _check_limits(self, messages: list[Message]) -> None:
-        context_tokens = self._talk.seen_tokens(messages)
-        await self._end_with("timeout" if self.wall_time.expired else self._budget.reached(context_tokens, self._model_tokens))
-
-    @property
-    def _model_tokens(self) -> int | None:
-        return self._lane.engine.capabilities.context_length
+        context_tokens, model_tokens = self._talk.seen_tokens(messages), self._lane.engine.capabilities.context_length
+        await self._end_with("timeout" if self.wall_time.expired else self._budget.reached(context_tokens, model_tokens))
 
     async def _end_with(self, status: str | None) -> None:
         """A limit that is reached, if any, ends the rollout."""
@@ -389,9 +396,5 @@ class Context:
 
     def _of_model(self, call: dict[str, Any]) -> Coroutine[Any, Any, Observation]:
         function, offered = call["function"], self._offers.of(call)
-        run = self._toolbox.call if function["name"] in offered else partial(_refuse, offered)
+        run = self._toolbox.call if function["name"] in offered else partial(call_records.refused, offered)
         return self._call(function["name"], function["arguments"], call["id"], run)
-
-
-async def _refuse(offered: Iterable[str], name: str, arguments: str | dict[str, Any]) -> ToolOutput:  # noqa: ARG001 - stands in for a call
-    return call_records.refused(name, offered)

@@ -70,6 +70,7 @@ class Replay:
         assert wording is not None
         trace = self._trace(task)
         key = f"{task.id}/{ctx.seed}"  # no other rollout has it
+        await ctx.check_room(trace.prompt_tokens)
         messages = _opening(trace, wording, key)
         prompts, returned = trace.prompts(), _Returned()
         for step, output in enumerate(trace.outputs):
@@ -78,6 +79,7 @@ class Replay:
             messages.append(reply.message)
             if step < len(trace.observations):
                 await ctx.call("wait", {"seconds": trace.tool_seconds[step]})
+                await ctx.check_room(prompts[step + 1])
                 base = reply.prompt_tokens + wording.turn
                 missing = prompts[step + 1] - base - returned.of(reply.completion_tokens)
                 observation = wording.text(missing, f"{key}/{step}")

@@ -65,6 +65,11 @@ class Capabilities:
     abort: bool = False
     speed: float = 1.0  # engine seconds per second of the loop; other than 1 only where the engine is simulated
 
+    @property
+    def room_tokens(self) -> int | None:
+        """Every prompt stays below so many, as far as is told: context and KV pool hold no more. None: nothing is told."""
+        return min((most for most in (self.context_length, self.capacity_tokens) if most is not None), default=None)
+
     def lists(self, model: str) -> bool:
         """Whether it says that it serves this one. An adapter may be named behind its base, as `base:adapter`."""
         return model in self.models or model.partition(":")[0] in self.models
