@@ -81,15 +81,27 @@ def test_the_end_in_the_background_leaves_the_shells_screen_alone(tmp_path):
         assert b"elapsed" not in terminal.raw[here:]
 
 
-def test_one_that_never_was_in_the_foreground_draws(tmp_path, out):
+def test_one_that_never_is_in_the_foreground_ends_with_a_plain_line(tmp_path):
+    write_job(tmp_path / "job.jsonl", count=1, steps=10, command="sleep 0.1")
     with OnTerminal("bash", "-c", f"timeout 60 {RUN}; true", cwd=tmp_path) as terminal:
-        begun(terminal, out)
-        terminal.until_shown("elapsed")
+        assert terminal.code() == 0
+        terminal.until_shown("1/1 ended (100%)")
+        assert "elapsed" not in terminal.shown
+        assert b"\x1b[?25l" not in terminal.raw  # the cursor
 
 
-def test_one_that_began_in_the_background_begins_anew_when_it_is_brought_here(tmp_path, out):
+@pytest.mark.parametrize("command", [RUN, WATCH])
+def test_one_that_began_in_the_background_draws_when_it_is_brought_here(tmp_path, out, command):
     with OnTerminal(*SHELL, cwd=tmp_path) as terminal:
-        terminal.type(f"{RUN} &\n")
+        if command == WATCH:
+            terminal.type(f"setsid {RUN} --no-live >/dev/null 2>&1 </dev/null\n")
+        terminal.type(f"{command} &\n")
         begun(terminal, out)
+        time.sleep(1.5)  # three drawings
+        terminal.type("echo pq$((40 + 2))pq\n")
+        terminal.until_shown("pq42pq")
+        assert b"\x1b[?25l" not in terminal.raw
+        assert "elapsed" not in terminal.shown
+        terminal.type("fg\n")
+        listening(terminal)
         terminal.until_shown("elapsed")
-        continued(terminal)

@@ -1,4 +1,4 @@
-"""Whose the terminal is: after Ctrl-Z and `bg` a shell's, until `fg`."""
+"""Whose the terminal is: after `&`, or Ctrl-Z and `bg`, a shell's, until `fg`."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ from concur_batch.dashboard.picture import Picture
 
 
 class Foreground:
-    """A context manager. While a shell has the terminal, and after every stop, the picture counts as lost.
-
-    A process that has never been in the foreground (`timeout 60 concur run` in a script makes a group of its own) draws all the
-    same: there is no shell that it would disturb.
-    """
+    """A context manager. While a shell has the terminal, and after every stop, the picture counts as lost."""
 
     def __init__(self, console: Console, picture: Picture) -> None:
         self._console = console
         self._picture = picture
-        self._was_ours = False  # at any time
-        self._is_ours: bool | None = None
+        self._is_ours = True
         self._listens = False
 
     def __enter__(self) -> Self:
@@ -42,12 +37,16 @@ class Foreground:
 
     def is_ours(self) -> bool:
         """Whether to draw. To be asked often: a shell does not tell a running process that it was sent back or brought here."""
-        try:
-            ours = os.tcgetpgrp(self._console.file.fileno()) == os.getpgrp()
-        except (OSError, ValueError):  # no terminal, or not the one that we belong to
-            return True
-        self._was_ours = self._was_ours or ours
-        if self._was_ours and (not ours or self._is_ours is False):  # brought here just now
+        ours = is_here(self._console)
+        if not ours or not self._is_ours:  # brought here just now
             self._picture.lose()
         self._is_ours = ours
-        return ours or not self._was_ours
+        return ours
+
+
+def is_here(console: Console) -> bool:
+    """Whether no other group of processes has this terminal."""
+    try:
+        return os.tcgetpgrp(console.file.fileno()) == os.getpgrp()
+    except (OSError, ValueError):  # no terminal, or not the one that we belong to
+        return True

@@ -15,6 +15,7 @@ from concur_batch.dashboard.live import wait
 from concur_batch.state import RunState
 
 INTERVAL_S = 10.0
+_LOOK_S = 0.5
 
 
 def line(state: RunState, now: float) -> str:
@@ -61,18 +62,25 @@ async def show(
     closing: asyncio.Event,
     *,
     interval_s: float = INTERVAL_S,
+    until: Callable[[], bool] = lambda: False,
 ) -> None:
     """A line every `interval_s` seconds until `closing` is set or the task is cancelled, and a last one then.
 
-    `clock`: seconds since the present segment opened. A reader that goes away ends the lines, not the run.
+    `until`: what ends it, too, without a last line; asked twice a second. `clock`: seconds since the present segment opened. A reader that goes away ends the lines, not the run.
     """
+    now = asyncio.get_running_loop().time
+    due = now() + interval_s
     try:
         try:
             while not closing.is_set():
-                await wait(closing, interval_s)
-                if not closing.is_set():
+                await wait(closing, min(interval_s, _LOOK_S))
+                if until():
+                    return
+                if not closing.is_set() and now() >= due:
                     console.out(line(state, clock()), highlight=False)
+                    due = now() + interval_s
         finally:
-            console.out(line(state, clock()), highlight=False)
+            if not until():
+                console.out(line(state, clock()), highlight=False)
     except (OSError, SystemExit):  # rich raises SystemExit on a broken pipe; nobody looks on, and the run must not end for that
         return

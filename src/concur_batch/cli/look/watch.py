@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from concur_batch.cli.keys import WATCH_KEYS, WatchKeys
 from concur_batch.cli.look.onlooker import Onlooker, without_journal
 from concur_batch.cli.look.watch_screen import picture, show
 from concur_batch.cli.streams import printing
+from concur_batch.dashboard.foreground import is_here
 from concur_batch.dashboard.live import wait
 from concur_batch.dashboard.plain import line
 from concur_batch.errors import RunDirectoryError
@@ -59,10 +61,10 @@ async def _follow(onlooker: Onlooker, console: Console, *, leave_at_end: bool, o
     keyboard = Keyboard(loop, console, WATCH_KEYS, keys.press) if on_screen and listens(console) else None
     reading = loop.create_task(_read(onlooker, closing, leave_at_end=leave_at_end), name="read")
     with keyboard or contextlib.nullcontext():
-        if on_screen:
+        if not on_screen or not is_here(console):
+            await _lines(onlooker, console, closing, until=lambda: on_screen and is_here(console))
+        if on_screen and is_here(console):
             await show(onlooker, console, closing, lambda: keys.views.shown, keys=keyboard is not None)
-        else:
-            await _lines(onlooker, console, closing)
     await reading  # raises what is wrong with the journal
 
 
@@ -80,17 +82,25 @@ async def _read(onlooker: Onlooker, closing: asyncio.Event, *, leave_at_end: boo
         closing.set()
 
 
-async def _lines(onlooker: Onlooker, console: Console, closing: asyncio.Event) -> None:
-    """A plain line now and then while there is news, and a last one. What is waited for is said again, rarely."""
-    told, silent = None, 0
+async def _lines(onlooker: Onlooker, console: Console, closing: asyncio.Event, until: Callable[[], bool]) -> None:
+    """A plain line now and then while there is news, and a last one. What is waited for is said again, rarely.
+
+    `until`: what ends it, asked now and then; whatever else does sets `closing`.
+    """
+    told, silent, due, now = None, 0, 0.0, asyncio.get_running_loop().time
     with contextlib.suppress(SystemExit), printing():  # which raises it where the reader has left
         while not closing.is_set():
-            await wait(closing, POLL_S if told is None else LINES_S)
+            await wait(closing, POLL_S)
+            if until():
+                return
+            if now() < due and not closing.is_set():
+                continue
             news = (onlooker.state.segments, onlooker.state.time, onlooker.state.finished, onlooker.remark)
             silent += 1
+            due = 0.0 if told is None else now() + LINES_S
             waits = not onlooker.state.has_begun and silent >= _STILL
             if onlooker.caught_up and (news != told or waits):
-                told, silent = news, 0
+                told, silent, due = news, 0, now() + LINES_S
                 _print(onlooker, console)
     closing.set()
 
