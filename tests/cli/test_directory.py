@@ -1,5 +1,7 @@
 """Where a new run goes."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from concur_batch.cli import directory
@@ -17,5 +19,12 @@ from concur_batch.cli import directory
 )
 def test_it_is_named_after_the_first_job_file_in_what_a_name_is_made_of(tmp_path, monkeypatch, job, name):
     monkeypatch.chdir(tmp_path)
-    chosen = directory.choose(None, [job, "c.jsonl"])
-    assert chosen.name.split("-", 2)[2] == name
+    chosen = directory.make_new(None, [job, "c.jsonl"])
+    assert chosen.directory.name.split("-", 2)[2] == name
+
+
+def test_of_many_that_want_the_same_name_at_once_each_gets_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: directory.make_under_runs("same"), range(40)))
+    assert len({one.directory for one in made}) == 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import re
 import shlex
@@ -73,19 +75,45 @@ def _has_records(directory: Path) -> bool:
         return True
 
 
-def choose(out: str | None, jobs: Sequence[str]) -> Path:
-    """The directory for a new run: the one named, which must be new or empty, or the next free name under runs/."""
-    if out is None:
-        stem = re.sub(r"[^\w-]+", "_", Path(jobs[0]).name.split(".")[0]).strip("_") if jobs and jobs[0] != "-" else "stdin"
-        stem = stem or "jobs"  # of a pattern
-        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        directory = Path("runs") / f"{stamp}-{stem}"
-        number = 1
-        while directory.exists():
-            number += 1
-            directory = Path("runs") / f"{stamp}-{stem}-{number}"
-        return directory
-    directory = Path(out)
+class Before(NamedTuple):
+    """What was there before a directory was made."""
+
+    names: frozenset[str]  # in it
+    missing: tuple[Path, ...]  # itself and the folders around it that were not there, innermost first
+
+
+class Made(NamedTuple):
+    """A directory that is there, for a new run."""
+
+    directory: Path
+    before: Before
+
+
+def make_new(out: str | None, jobs: Sequence[str]) -> Made:
+    """The directory for a new run: the one named, which must be new or empty, or one under runs/ that nobody else has."""
+    if out is not None:
+        directory = _free(Path(out))
+        return Made(directory, make(directory))
+    stem = re.sub(r"[^\w-]+", "_", Path(jobs[0]).name.split(".")[0]).strip("_") if jobs and jobs[0] != "-" else "stdin"
+    return make_under_runs(f"{stamp()}-{stem or 'jobs'}")  # `jobs`: of a pattern
+
+
+def stamp() -> str:
+    """The time of day, to the second, for names."""
+    return datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+
+
+def make_under_runs(name: str) -> Made:
+    """The next free one of that name: `name`, `name-2` and so on. No two processes get the same."""
+    for number in itertools.count(1):
+        directory = Path("runs") / (f"{name}-{number}" if number > 1 else name)
+        with contextlib.suppress(FileExistsError):
+            return Made(directory, make(directory, is_new=True))
+    raise AssertionError
+
+
+def _free(directory: Path) -> Path:
+    """The same. Raises RunDirectoryError where it is not new or empty."""
     try:
         described = (directory / CONFIG).exists()
         others = directory.is_dir() and any(path.name not in _LEFTOVERS for path in directory.iterdir())
@@ -106,20 +134,18 @@ def choose(out: str | None, jobs: Sequence[str]) -> Path:
     return directory
 
 
-class Before(NamedTuple):
-    """What was there before a directory was made."""
+def make(directory: Path, *, is_new: bool = False) -> Before:
+    """Create it, with the folders around it. Raises RunDirectoryError where that is not possible.
 
-    names: frozenset[str]  # in it
-    missing: tuple[Path, ...]  # itself and the folders around it that were not there, innermost first
-
-
-def make(directory: Path) -> Before:
-    """Create it, with the folders around it. Raises RunDirectoryError where that is not possible."""
+    `is_new`: raises FileExistsError where it is there already.
+    """
     try:
         missing = tuple(folder for folder in (directory, *directory.parents) if not folder.exists())
         names = frozenset() if missing else frozenset(path.name for path in directory.iterdir())
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=not is_new)
     except OSError as error:
+        if is_new and isinstance(error, FileExistsError):
+            raise
         raise RunDirectoryError(f"{directory}: cannot be created ({error.strerror}); give another --out") from error
     return Before(names, missing)
 

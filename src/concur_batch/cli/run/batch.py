@@ -53,12 +53,14 @@ def start(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequence[str], 
     """A new run. Returns the exit code; raises ConcurError."""
     config = parts.for_agent(parts.with_absolute_paths(resolve(options, sets, config_file, os.environ)))
     parts.check_choices(config)
-    return begin(jobs, config, directory.choose(config.run.out, jobs), Console(), keys="-" not in jobs)
+    return begin(jobs, config, directory.make_new(config.run.out, jobs), Console(), keys="-" not in jobs)
 
 
-def begin(jobs: Sequence[str], config: Config, run_dir: Path, console: Console, *, keys: bool = False, alone: bool = True) -> int:
-    """The same in a directory that was chosen; display and summary go to `console`. `keys`: a person may steer. `alone`: no comparison's."""
-    before = directory.make(run_dir)
+def begin(
+    jobs: Sequence[str], config: Config, made: directory.Made, console: Console, *, keys: bool = False, alone: bool = True
+) -> int:
+    """The same in a directory that was made; display and summary go to `console`. `keys`: a person may steer. `alone`: no comparison's."""
+    run_dir, before = made
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire()

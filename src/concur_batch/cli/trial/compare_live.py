@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +71,7 @@ def start_live(
     parts.check_choices(config.model_copy(update={"controller": Controller(name=OFF)}))
     with checked([live.work], config) as job:
         agents = min(job.rollouts, config.run.max_agents)
-    out = _folder(live.out)
-    before = directory.make(out)
+    out, before = _folder(live.out)
     entries = Entries(names, range(config.run.seed, config.run.seed + seeds), agents)
     try:
         code = _run_all(live.work, entries, by_controller, out)
@@ -111,12 +109,12 @@ def _run(work: str, run: Run, config: Config, out: Path) -> tuple[int, Figures]:
     """From an empty cache to the end. The exit code, and what it came to; nothing where it was interrupted."""
     url, key = config.engine.urls[0], config.engine.api_key.get_secret_value()
     asyncio.run(flush(url, api_key=key))
-    run_dir = directory.choose(str(out / f"{run.controller.replace(':', '-')}-{run.seed}"), [work])
+    made = directory.make_new(str(out / f"{run.controller.replace(':', '-')}-{run.seed}"), [work])
     on_terminal = sys.stderr.isatty()
     began = time.perf_counter()
-    code = begin([work], config, run_dir, Console(stderr=True, quiet=not on_terminal), alone=False)
+    code = begin([work], config, made, Console(stderr=True, quiet=not on_terminal), alone=False)
     wall_s = time.perf_counter() - began
-    return code, {} if code > 1 else _figures(run_dir, run, wall_s)
+    return code, {} if code > 1 else _figures(made.directory, run, wall_s)
 
 
 def _figures(run_dir: Path, run: Run, wall_s: float) -> Figures:
@@ -149,14 +147,13 @@ def _is_trace(work: str) -> bool:
     return isinstance(first, Located) and "input_prompt_length" in first.row
 
 
-def _folder(out: Path | None) -> Path:
+def _folder(out: Path | None) -> directory.Made:
     """For the run directories: the one named, which must be new or empty."""
     if out is None:
-        stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        out = Path("runs") / f"compare-{stamp}"
+        return directory.make_under_runs(f"compare-{directory.stamp()}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RunDirectoryError(f"{out}: is there already and not empty; give another --out")
-    return out
+    return directory.Made(out, directory.make(out))
 
 
 def _kept(entries: Entries, out: Path) -> str:

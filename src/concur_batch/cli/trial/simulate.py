@@ -193,8 +193,7 @@ def _in_directory(traces: Sequence[AgentTrace], jobs: Sequence[Task], config: Co
     """The same, written down as `concur run` does."""
     from concur_batch.results.writer import write_results  # noqa: PLC0415 - pyarrow, only where results are written
 
-    run_dir = directory.choose(config.run.out, [source])
-    before = directory.make(run_dir)
+    run_dir, before = directory.make_new(config.run.out, [source])
     with ExitStack() as stack:
         lock = stack.enter_context(RunLock(run_dir))
         lock.acquire()
