@@ -78,3 +78,21 @@ def test_a_call_of_the_agents_own_may_be_for_what_was_offered_last():
 
     stage = Stage(ScriptedEngine(lambda _: reply("?")), tasks(1), agents={"o": own}, agent="o").run()
     assert called(stage) == [("look", "me")]
+
+
+@pytest.mark.parametrize(
+    ("tools", "told"),
+    [
+        ("look", "give a list of names and schemas, not a str"),
+        ({"type": "function", "function": {"name": "look"}}, "give a list of names and schemas, not a dict"),
+        (1, "give a list of names and schemas, not a int"),
+    ],
+)
+def test_what_is_no_list_of_tools_is_told(tools, told):
+    async def agent(task, ctx):
+        return (await ctx.complete(ctx.prompt, tools=tools)).message["content"]
+
+    stage = Stage(ScriptedEngine([reply("so")]), tasks(1), agents={"a": agent}, agent="a").run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.error.error_class, end.error.message) == ("agent", f"complete(tools=...): {told}")
+    assert not stage.engine.requests

@@ -24,7 +24,7 @@ from concur_batch.agent.limits import Leash, WallTime
 from concur_batch.agent.past import Call, PastCall, reply_of
 from concur_batch.agent.replay import Past, PastCalls, left_s
 from concur_batch.agent.requests import Conversation, Offers, check_asked, hash_call, merged
-from concur_batch.agent.setting import Setting, Spent, names_of
+from concur_batch.agent.setting import Setting, Spent, listed, names_of
 from concur_batch.control.base import AgentView
 from concur_batch.engine.base import Reply, Request
 from concur_batch.errors import AgentError, LimitReached
@@ -155,7 +155,7 @@ class Context:
         that is reached ends the rollout from within, also where it cut this reply off.
         """
         check_asked(messages, sampling)
-        names = self._offers.newest = self._setting.offered_names if tools is None else names_of(tools := list(tools))
+        names = self._offers.newest = self._setting.offered_names if tools is None else names_of(tools := listed(tools))
         key = self._talk.hash(messages, tools, sampling)
         sampling = merged(self._setting.sampling, sampling)
         n, past = await self._take(key, "a model call", r.ReplyReceived, r.CallFailed)

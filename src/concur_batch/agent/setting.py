@@ -37,6 +37,13 @@ class Setting:
         return [self.specs[tool].schema() if isinstance(tool, str) else tool for tool in tools]
 
 
+def listed(tools: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+    """What a call gives as its tools. Raises AgentError where this is no list of them."""
+    if isinstance(tools, str | dict) or not isinstance(tools, Iterable):
+        raise AgentError(f"complete(tools=...): give a list of names and schemas, not a {type(tools).__name__}")
+    return list(tools)
+
+
 def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:
     """The names in a list of names and schemas."""
     return frozenset(tool if isinstance(tool, str) else tool["function"]["name"] for tool in tools)
