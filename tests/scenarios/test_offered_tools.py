@@ -8,6 +8,8 @@ from stage import Stage, tasks
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine, reply
 
+MEANT = 'give its name or {"type": "function", "function": {"name": ..., "parameters": ...}}'
+
 
 def asks(request):
     """Each sub-agent once for `look` and once for `once`, under ids that others have, too; then an answer."""
@@ -86,6 +88,11 @@ def test_a_call_of_the_agents_own_may_be_for_what_was_offered_last():
         ("look", "give a list of names and schemas, not a str"),
         ({"type": "function", "function": {"name": "look"}}, "give a list of names and schemas, not a dict"),
         (1, "give a list of names and schemas, not a int"),
+        (["look", {"type": "function"}], f"{{'type': 'function'}} is no tool; {MEANT}"),
+        ([{"name": "look"}], f"{{'name': 'look'}} is no tool; {MEANT}"),
+        ([{"function": "look"}], f"{{'function': 'look'}} is no tool; {MEANT}"),
+        ([{"function": {"parameters": {}}}], f"{{'function': {{'parameters': {{}}}}}} is no tool; {MEANT}"),
+        ([None], f"None is no tool; {MEANT}"),
     ],
 )
 def test_what_is_no_list_of_tools_is_told(tools, told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from concur_batch.agent.past import Call, PastCall
 from concur_batch.errors import AgentError
 from concur_batch.task import Limits, Task
 from concur_batch.toolbox.base import ToolSpec
+
+_SCHEMA = '{"type": "function", "function": {"name": ..., "parameters": ...}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +41,19 @@ class Setting:
 
 
 def listed(tools: Iterable[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
-    """What a call gives as its tools. Raises AgentError where this is no list of them."""
+    """What a call gives as its tools. Raises AgentError where this is no list of names and schemas with names."""
     if isinstance(tools, str | dict) or not isinstance(tools, Iterable):
         raise AgentError(f"complete(tools=...): give a list of names and schemas, not a {type(tools).__name__}")
-    return list(tools)
+    given = list(tools)
+    for tool in given:
+        if not isinstance(tool, str) and not _is_schema(tool):
+            raise AgentError(f"complete(tools=...): {reprlib.repr(tool)} is no tool; give its name or {_SCHEMA}")
+    return given
+
+
+def _is_schema(tool: object) -> bool:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return isinstance(function, dict) and isinstance(function.get("name"), str)
 
 
 def names_of(tools: Iterable[str | dict[str, Any]]) -> frozenset[str]:
