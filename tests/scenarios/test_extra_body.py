@@ -1,4 +1,6 @@
-"""`extra_body` in a call of an agent of one's own is what it is in a row: further fields of the request."""
+"""What an agent of one's own may ask a call to be sampled with; `extra_body` is what it is in a row: further fields of the request."""
+
+import math
 
 import pytest
 from stage import Stage, tasks
@@ -40,4 +42,26 @@ def test_what_does_not_belong_there_is_the_agents_fault(further, said):
     stage = Stage(ScriptedEngine([reply("one")]), tasks(1), agent="mine", agents={"mine": agent}).run()
     (end,) = stage.of(r.RolloutFinished)
     assert end.error.message == said
+    assert stage.engine.requests == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"temperature": math.nan}, "complete(temperature=...): nan is no JSON number; give another or leave it out"),
+        ({"max_tokens": math.inf}, "complete(max_tokens=...): inf is no JSON number; give another or leave it out"),
+        ({"logit_bias": {"7": -math.inf}}, "complete(logit_bias=...): -inf is no JSON number; give another or leave it out"),
+        (
+            {"extra_body": {"min_p": [0.1, math.nan]}},
+            "complete(extra_body=...): nan is no JSON number; give another or leave it out",
+        ),
+    ],
+)
+def test_numbers_that_json_does_not_have_are_the_agents_fault(asked, said):
+    async def agent(task, ctx):
+        await ctx.complete(ctx.prompt, **asked)
+
+    stage = Stage(ScriptedEngine([reply("one")]), tasks(1), agent="mine", agents={"mine": agent}).run()
+    (end,) = stage.of(r.RolloutFinished)
+    assert (end.error.error_class, end.error.message) == ("agent", said)
     assert stage.engine.requests == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -38,12 +39,15 @@ class _Head(NamedTuple):
 
 
 def check_asked(messages: object, sampling: dict[str, Any]) -> None:
-    """Raises AgentError where this is no model call with one reply, read whole."""
+    """Raises AgentError where this is no model call with one reply, read whole, or has numbers that cannot be sent."""
     if not isinstance(messages, list):
         raise AgentError(f"complete(messages): give a list of messages, not a {type(messages).__name__}")
     for key, nothing in UNASKED.items():
         if sampling.get(key) not in nothing:
             raise AgentError(f"complete({key}=...): does not belong here; {NOT_SAMPLING[key]}")
+    for key, value in sampling.items():
+        for number in _not_finite(value):
+            raise AgentError(f"complete({key}=...): {number} is no JSON number; give another or leave it out")
     further = sampling.get("extra_body")
     if further is None:
         return
@@ -52,6 +56,15 @@ def check_asked(messages: object, sampling: dict[str, Any]) -> None:
     for key, value in further.items():
         if key in ("messages", "tools") or (key in UNASKED and value not in UNASKED[key]):
             raise AgentError(f"complete(extra_body=...): {key} does not belong here")
+
+
+def _not_finite(value: object) -> Iterator[float]:
+    """JSON has neither NaN nor infinity: they would be sent as null, and the server would sample as if nothing had been said."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _not_finite(item)
 
 
 def merged(of_task: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
