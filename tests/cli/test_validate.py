@@ -104,3 +104,11 @@ def test_readable_paths_are_kept_in_full(tmp_path):
     done = concur("run", "job.jsonl", "--out", "out", "--set", 'tools.readable=["data"]', cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "out" / "config.json").read_text())["config"]["tools"]["readable"] == [str(tmp_path / "data")]
+
+
+def test_a_column_with_control_characters_is_told_with_their_escapes(tmp_path):
+    write_job(tmp_path, SCRIPTED | {"a\x1b]0;b\x07c": 1})
+    name = r"job.jsonl:1: a\x1b]0;b\x07c: "
+    assert f"note: {name}unknown column" in validated(tmp_path).stdout
+    assert f"{name}unknown column" in concur("run", "job.jsonl", cwd=tmp_path).stderr
+    assert refused(tmp_path, "--strict").startswith(f"concur: {name}is not known")

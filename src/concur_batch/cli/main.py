@@ -62,7 +62,9 @@ def main() -> None:
         with streams.written():
             app(args=arguments)
     except ConcurError as error:
-        typer.echo(f"concur: {error}", err=True)
+        from concur_batch.results.visible import visible  # noqa: PLC0415 - only here
+
+        typer.echo(f"concur: {visible(str(error))}", err=True)  # it may tell what a job file or a server says
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         typer.echo("concur: interrupted", err=True)

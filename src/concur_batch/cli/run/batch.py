@@ -32,6 +32,7 @@ from concur_batch.jobs.sources import STDIN, STDIN_FILE
 from concur_batch.journal.lock import RunLock
 from concur_batch.journal.reader import JournalReader
 from concur_batch.plan import Retry, is_done
+from concur_batch.results.visible import visible
 from concur_batch.state import RunState
 from concur_batch.toolbox.load import load_tools
 
@@ -243,4 +244,4 @@ def _spent(history: History, retry: Retry) -> list[str]:
 def _warn(warnings: Sequence[str]) -> None:
     console = Console(file=sys.stderr, highlight=False)
     for warning in warnings:
-        console.print(f"note: {warning}", markup=False, soft_wrap=True)
+        console.print(f"note: {visible(warning)}", markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ from concur_batch.config import Config, resolve
 from concur_batch.config.places import placing
 from concur_batch.jobs.job import Job
 from concur_batch.jobs.load import load
+from concur_batch.results.visible import visible
 from concur_batch.toolbox.load import load_tools
 
 
@@ -26,7 +27,7 @@ def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequ
     with checked(jobs, config) as job:
         console = Console(highlight=False)
         for warning in job.warnings:
-            console.print(f"note: {warning}", markup=False, soft_wrap=True)
+            console.print(f"note: {visible(warning)}", markup=False, soft_wrap=True)
         console.print(f"{_count(job.tasks, 'task')}, {_count(job.rollouts, 'rollout')}: every row is right", markup=False)
     return 0
 
