@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from concur_batch.errors import ToolError
 from concur_batch.toolbox.base import ToolOutput
+
+_HALF = "surrogates not allowed"  # in what is raised for half a surrogate pair
 
 
 def failure(content: str, kind: str, *, repaired: bool = False) -> ToolOutput:
@@ -20,9 +23,33 @@ def as_text(result: Any) -> str:
     if isinstance(result, str):
         return result
     try:
-        return to_json(result, inf_nan_mode="strings").decode()
+        return _json(result)
     except (PydanticSerializationError, ValueError) as error:
         raise ToolError(f"The tool returned something that is neither text nor JSON: {error}") from error
+
+
+def _json(result: Any) -> str:
+    try:
+        return to_json(result, inf_nan_mode="strings").decode()
+    except (PydanticSerializationError, UnicodeEncodeError) as error:
+        if _HALF not in str(error):
+            raise
+    plain = to_jsonable_python(_writable(result), inf_nan_mode="strings")  # of models and their like what is in them
+    return to_json(_writable(plain), inf_nan_mode="strings").decode()
+
+
+def _writable(value: Any) -> Any:
+    """The same with all text in it writable. Raises ValueError for what could be read only once, and has been."""
+    match value:
+        case str():
+            return writable(value)
+        case dict():
+            return {_writable(key): _writable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_writable(item) for item in value]
+        case Iterator():
+            raise ValueError(f"{_HALF} in what a {type(value).__name__} gives")
+    return value
 
 
 def writable(text: str) -> str:
