@@ -1,14 +1,15 @@
 import pytest
 
-from concur_batch.config import resolve
+from concur_batch.config import resolve, server_key
 from concur_batch.errors import InputError
 
 KINDS = ["CONCUR_API_KEY", "SGLANG_API_KEY", "OPENAI_API_KEY"]
 
 
 def refusal(cli, env):
+    config = resolve(cli, (), None, env)
     with pytest.raises(InputError) as caught:
-        resolve(cli, (), None, env)
+        server_key(config)
     return str(caught.value)
 
 

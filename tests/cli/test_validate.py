@@ -1,6 +1,7 @@
 """`concur validate`: it runs nothing, and refuses what `run` refuses with the same options, in the same words."""
 
 import json
+import os
 
 import pytest
 from forked import concur
@@ -112,3 +113,14 @@ def test_a_column_with_control_characters_is_told_with_their_escapes(tmp_path):
     assert f"note: {name}unknown column" in validated(tmp_path).stdout
     assert f"{name}unknown column" in concur("run", "job.jsonl", cwd=tmp_path).stderr
     assert refused(tmp_path, "--strict").startswith(f"concur: {name}is not known")
+
+
+def test_a_key_that_no_header_can_hold_is_refused_where_there_is_a_server_alone(tmp_path):
+    write_job(tmp_path, SCRIPTED)
+    env = os.environ | {"OPENAI_API_KEY": "sk-1\nsk-2"}
+    assert concur("run", "job.jsonl", cwd=tmp_path, env=env).returncode == 0
+    assert concur("simulate", "--agents", "2", cwd=tmp_path, env=env).returncode == 0
+    for command in ("validate", "run"):
+        told = concur(command, "job.jsonl", *SERVER, cwd=tmp_path, env=env).stderr
+        assert told.startswith("concur: environment OPENAI_API_KEY: engine.api_key must be of printable ASCII characters alone")
+        assert told.count("\n") == 1

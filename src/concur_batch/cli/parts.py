@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from concur_batch.agent.recorded import REPLAY
 from concur_batch.cli import hints
 from concur_batch.cli.agents import Agents
-from concur_batch.config import Config
+from concur_batch.config import Config, server_key
 from concur_batch.config.model import Sim
 from concur_batch.config.places import placing
 from concur_batch.control.policies import make_policy
@@ -83,7 +83,7 @@ def _check_agent(config: Config) -> None:
 
 
 def check_choices(config: Config) -> None:
-    """Raises InputError for a controller, agent, engine or readable path that cannot be, before anything is made."""
+    """Raises InputError for a controller, agent, engine, key or readable path that cannot be, before anything is made."""
     with placing(config, "controller.name"):
         make_policy(config.controller.name, config.controller.parameters, config.run.max_agents)
     check_default_agent(config)
@@ -91,6 +91,8 @@ def check_choices(config: Config) -> None:
         check_readable(config.tools.readable)
     with placing(config, "engine.urls"):
         _check_engines(config)
+    if not all(map(is_simulated, config.engine.urls)):
+        server_key(config)
 
 
 def check_default_agent(config: Config) -> None:
@@ -214,7 +216,7 @@ def _server(url: str, config: Config) -> Engine:
 
     return OpenAIEngine(
         url,
-        api_key=config.engine.api_key.get_secret_value(),
+        api_key=server_key(config),
         name=without_secrets(url),
         request_timeout_s=config.engine.request_timeout_s,
     )

@@ -55,12 +55,7 @@ def _engine_urls(urls: list[str]) -> list[str]:
 
 
 def _api_key(key: SecretStr) -> SecretStr:
-    text = key.get_secret_value().strip()  # files that keys come from end in a newline
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError(
-            "must be of printable ASCII characters alone, as an HTTP header can hold; see what was copied along with it"
-        )
-    return SecretStr(text or NO_KEY)
+    return SecretStr(key.get_secret_value().strip() or NO_KEY)  # files that keys come from end in a newline
 
 
 Pattern = Annotated[str, AfterValidator(_pattern)]

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from concur_batch.cli.engine.asking import asking
-from concur_batch.config import resolve
+from concur_batch.config import resolve, server_key
 from concur_batch.engine.check import Facts, gather
 from concur_batch.engine.findings import Finding, findings, is_full
 from concur_batch.errors import ConcurError, EngineDown, EngineError, InputError
@@ -28,7 +28,7 @@ def check(url: str, *, api_key: str | None, model: str | None, timeout_s: float,
     """
     try:
         config = resolve({"engine.api_key": api_key, "engine.model": model}, [], None, os.environ)
-        key = config.engine.api_key.get_secret_value()
+        key = server_key(config)
         with asking():
             facts = asyncio.run(gather(url, api_key=key, model=config.engine.model, request_timeout_s=timeout_s))
     except (InputError, EngineError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 
 from concur_batch.cli import parts
 from concur_batch.cli.engine.asking import asking
-from concur_batch.config import resolve
+from concur_batch.config import resolve, server_key
 from concur_batch.config.places import placing
 from concur_batch.errors import InputError
 from concur_batch.sim.profile import profile_to_toml
@@ -58,7 +58,7 @@ def fit_profile(url: str, output: Path, *, seconds: float, api_key: str | None, 
     from concur_batch.engine.fit import fit  # noqa: PLC0415 - the SDK's transport
 
     _refuse(output, force=force)
-    key = resolve({"engine.api_key": api_key}, [], None, os.environ).engine.api_key.get_secret_value()
+    key = server_key(resolve({"engine.api_key": api_key}, [], None, os.environ))
     try:
         with asking():
             profile = asyncio.run(fit(url, api_key=key, report=_say, seconds=seconds))

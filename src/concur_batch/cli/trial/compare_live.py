@@ -21,7 +21,7 @@ from concur_batch.cli.run.batch import begin
 from concur_batch.cli.run.validate import checked
 from concur_batch.cli.trial.compare import say, show
 from concur_batch.cli.trial.entries import OFF, Entries, Figures, Run, configuration_of, configurations, names_of
-from concur_batch.config import Config, resolve
+from concur_batch.config import Config, resolve, server_key
 from concur_batch.config.model import Controller
 from concur_batch.engine.flush import flush
 from concur_batch.errors import ConcurError, InputError, RunDirectoryError
@@ -107,7 +107,7 @@ def _run_all(work: str, entries: Entries, by_controller: Mapping[str, Config], o
 
 def _run(work: str, run: Run, config: Config, out: Path) -> tuple[int, Figures]:
     """From an empty cache to the end. The exit code, and what it came to; nothing where it was interrupted."""
-    url, key = config.engine.urls[0], config.engine.api_key.get_secret_value()
+    url, key = config.engine.urls[0], server_key(config)
     asyncio.run(flush(url, api_key=key))
     made = directory.make_new(str(out / f"{run.controller.replace(':', '-')}-{run.seed}"), [work])
     on_terminal = sys.stderr.isatty()
