@@ -131,6 +131,7 @@ def test_engines_and_keys_from_other_programs_variables(tmp_path):
         (f"run.seed={'9' * 5000}", f"run.seed must be a whole number of fewer digits, not '{'9' * 78}…"),
         (f"run.fail_on_error={'9' * 5000}", "a count such as 3"),
         (f"sampling.seed={'9' * 5000}", "sampling.seed holds a number of more than 4,300 digits; write it as text"),
+        (f"sampling.seed=0x{'f' * 5000}", "sampling.seed holds a number of more than 4,300 digits; write it as text"),
         (f"sampling.stop={'[' * 5000}", "sampling.stop is nested too deeply to be read"),
         ("run.output_format=csv", "run.output_format must be 'parquet', 'jsonl' or 'openai', not 'csv'"),
         ("run.filter=(", "regular expression"),
@@ -177,6 +178,7 @@ def test_refusals_on_the_command_line(sets, said):
         ("[limits]\nmax_steps = 3\nmax_turns = 4\n", "(of which limits.max_turns is another name) is given twice"),
         ("[sampling]\nuntil = 2024-01-01\n", "sampling.until must be text, a number"),
         ("[run\n", "is not valid TOML"),
+        (f"[sim]\npool_tokens = 0x{'f' * 5000}\n", "concur.toml: holds a number of more than 4,300 digits; write it as text"),
         (f"[run]\nseed = {'9' * 5000}\n", "concur.toml: holds a number of more than 4,300 digits; write it as text"),
     ],
 )

@@ -13,6 +13,7 @@ from concur_batch.agent.recorded import REPLAY
 from concur_batch.cli import hints
 from concur_batch.cli.agents import Agents
 from concur_batch.config import Config, server_key
+from concur_batch.config.keys import parsed
 from concur_batch.config.model import Sim
 from concur_batch.config.places import placing
 from concur_batch.control.policies import make_policy
@@ -157,7 +158,7 @@ def find_profile_or_file(name: str) -> Profile:
     if not name.endswith(".toml"):
         return find_profile(name)
     try:
-        table = tomllib.loads(Path(name).read_text(encoding="utf-8-sig"))
+        table = parsed(Path(name).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{name}: there is no such profile file; make one by `concur engine fit URL -o {name}`") from None
     except OSError as error:

@@ -174,7 +174,7 @@ def _free(given: Given) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        value = tomllib.loads(f"value = {text}")
+        value = parsed(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     except (ValueError, RecursionError) as error:
@@ -184,6 +184,13 @@ def _free(given: Given) -> Any:
 
 def _never_text(path: Path) -> bool:
     return path[0] == "controller" or _is_checked(path) or path == ("sampling", "extra_body")
+
+
+def parsed(toml: str) -> dict[str, Any]:
+    """What stands in it. Raises TOMLDecodeError, else for `too_much` ValueError or RecursionError."""
+    table = tomllib.loads(toml)
+    repr(table)  # in hexadecimal, numbers of any length are read, which nobody could be told of
+    return table
 
 
 def too_much(error: Exception) -> str:

@@ -215,7 +215,7 @@ def from_sets(sets: Sequence[str]) -> Iterator[Given]:
 def from_file(path: Path) -> list[Given]:
     """The keys of a TOML file."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark at the start
+        document = keys.parsed(path.read_text(encoding="utf-8-sig"))  # some editors put a mark at the start
     except FileNotFoundError:
         raise InputError(f"{path}: no such configuration file.") from None
     except OSError as problem:
