@@ -12,6 +12,8 @@ from concur_batch.toolbox.tools import Tools
 
 HEAD = "from concur_batch.toolbox import tool\n"
 GOOD = HEAD + '@tool\ndef add(x: int, y: int = 1) -> int:\n    """Add."""\n    return x + y\n'
+METHOD = "class Shelf:\n    x = 1\n    @tool\n    def look(self, x: int) -> int: return x\n"
+ON_METHOD = "@tool stands before a method, Shelf.look: put it before a function outside of classes, or bind the method at the top of the file"
 BUILTIN = ["read_file", "write_file", "shell", "python"]
 
 
@@ -100,6 +102,8 @@ def test_the_same_source_twice_is_one(tmp_path: Path) -> None:
         ("x = '\0'\n", "{file}"),
         ("", "mine.py: no tool in it; put @tool"),
         ("def plain(x: int) -> int: return x\n", "mine.py: no tool in it; put @tool"),
+        (HEAD + METHOD, f"mine.py: no tool in it; {ON_METHOD}: look = Shelf().look"),
+        (HEAD + METHOD.replace("@tool", "@staticmethod\n    @tool"), f"mine.py: no tool in it; {ON_METHOD}: look = Shelf().look"),
         (HEAD + "@tool\ndef f(x): return x\n", "{file}:2: parameter `x` of tool f has no type"),
         (HEAD + "@tool(rate='often')\ndef f() -> str: return ''\n", "{file}:2: ValueError: a rate is"),
         (HEAD + "@tool(speed=3)\ndef f() -> str: return ''\n", "{file}:2: TypeError: tool() got an unexpected keyword"),

@@ -6,6 +6,7 @@ import inspect
 import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from concur_batch.errors import InputError
@@ -80,8 +81,21 @@ def _read(source: str) -> list[Tool]:
         module = load_module(source, f"--tools {source}: ", instead=_INSTEAD)
     functions = {id(item): item for item in vars(module).values() if inspect.isroutine(item) and hasattr(item, MARK)}
     if not functions:
-        raise InputError(f"{source}: no tool in it; put @tool (from concur_batch.toolbox import tool) before a function")
+        raise InputError(f"{source}: no tool in it; {_no_tool(module)}")
     return [read_tool(function) for function in functions.values()]
+
+
+def _no_tool(module: ModuleType) -> str:
+    """What to do about a module in which no function is a tool."""
+    for owner in filter(inspect.isclass, vars(module).values()):
+        for name, member in vars(owner).items():
+            function = member.__func__ if isinstance(member, staticmethod | classmethod) else member
+            if inspect.isfunction(function) and hasattr(function, MARK):
+                return (
+                    f"@tool stands before a method, {owner.__name__}.{name}: put it before a function outside of classes, or "
+                    f"bind the method at the top of the file: {name} = {owner.__name__}().{name}"
+                )
+    return "put @tool (from concur_batch.toolbox import tool) before a function"
 
 
 def _check_file(path: Path) -> None:
