@@ -25,6 +25,8 @@ from concur_batch.state import fold
 
 def finish(batch: Batch, outcome: Outcome) -> int:
     """Write results, also of an interrupted run, and tell how it went. Returns the exit code; raises what stopped the run."""
+    if outcome.error is not None and not batch.state.has_begun:  # not even the first record was written: results of nothing
+        raise outcome.error  # beside no journal would be taken for a run that has lost it
     try:
         _refuse_gone(batch)
         outcome.summary = _results(batch)
