@@ -11,6 +11,7 @@ from concur_batch.engine.server.plan import place_of
 from concur_batch.engine.sim import SimEngine
 from concur_batch.engine.wire import read_reply, turn_fields
 from concur_batch.sim.core import EngineCore
+from concur_batch.sim.cost import FittedCost
 from concur_batch.sim.options import ServerOptions
 from concur_batch.sim.tokens import Tokenizer
 from concur_batch.task import ScriptedTurn
@@ -41,6 +42,14 @@ def test_tells_meta_info_and_cached_details_where_they_are_asked_for():
     assert meta["cached_tokens_details"] == {"device": prompt - 1, "host": 0}
     assert meta["e2e_latency"] == pytest.approx(0.01 + 7)  # one computed token, and seven decode steps of a second
     assert meta["decode_throughput"] == pytest.approx(1.0)
+
+
+def test_no_rate_is_told_where_steps_are_too_short_for_the_clock():
+    app = server(cost=FittedCost(prefill_per_token_s=0.01, decode_fixed_s=1e-300))
+    (reply,) = asked(app, chat(max_tokens=8, ignore_eos=True, return_meta_info=True))
+    assert reply.status == 200
+    meta = reply.json["choices"][0]["meta_info"]
+    assert (meta["completion_tokens"], "decode_throughput" in meta) == (8, False)
 
 
 def test_durations_are_engine_seconds_at_any_speed():

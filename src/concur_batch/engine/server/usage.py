@@ -75,7 +75,7 @@ def _times(service: Service, call: Call) -> dict[str, Any]:
     if call.first_token_at is not None:
         told["first_token_latency"] = call.first_token_at - call.arrived_at
     told |= {"api_server_dispatch_finish_ts": arrived, "request_finished_ts": finished}
-    if call.first_token_at is not None and call.generated > 1:
+    if call.first_token_at is not None and call.generated > 1 and call.finished_at > call.first_token_at:
         told["decode_throughput"] = (call.generated - 1) / (call.finished_at - call.first_token_at)
     return told | {"response_sent_to_client_ts": finished}
 
