@@ -147,6 +147,8 @@ MAP = pa.map_(pa.string(), pa.int64())
             {"m": {"1": "1970-01-01T00:00:00.000000001"}},
         ),
         (pa.list_(pa.map_(pa.struct([("k", pa.string())]), pa.int64())), [[({"k": "a"}, 1)]], [[({"k": "a"}, 1)]]),
+        (pa.map_(pa.bool_(), pa.int64()), [(True, 1)], [(True, 1)]),
+        (pa.list_(pa.map_(pa.bool_(), MAP)), [[(False, [("k", 1)])]], [[(False, [("k", 1)])]]),
     ],
 )
 def test_maps_are_objects_wherever_they_stand(parquet, kind, value, expected):

@@ -163,7 +163,7 @@ def _mended(kind: Any, *, numbers: bool) -> Callable[[Any], Any] | None:
 
     if t.is_decimal(kind) and numbers:
         return lambda one: None if one is None else int(one) if one == int(one) else float(one)
-    if t.is_map(kind) and not t.is_nested(kind.key_type):
+    if t.is_map(kind) and not (t.is_nested(kind.key_type) or t.is_boolean(kind.key_type)):
         item = _mended(kind.item_type, numbers=numbers) or (lambda one: one)
         return lambda pairs: None if pairs is None else {key: item(one) for key, one in pairs}
     if t.is_struct(kind):
