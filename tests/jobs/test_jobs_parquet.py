@@ -174,6 +174,27 @@ def test_columns_that_are_said_to_be_json_are_json_text(parquet):
     assert row == {"messages": text, "metadata": "{}"}
 
 
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+@pytest.mark.parametrize(("column", "expected"), [("prompt", "text"), ("model", "text"), ("id", "text or a whole number")])
+def test_what_is_text_is_not_taken_from_json_with_its_quotation_marks(parquet, column, expected):
+    """As DuckDB makes of a column that holds text and numbers."""
+    (fault,) = read_parquet(parquet(pa.table({column: pa.array(['"x"', "1"], pa.json_())})), "a")
+    assert str(fault) == f"a: {column}: the column's type is extension<arrow.json>; should be {expected}"
+
+
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+def test_json_within_messages_is_what_it_says(parquet):
+    """As DuckDB makes of content that is text in some messages and a list of parts in others."""
+    content = pa.array(['"hi"', '[{"type": "text", "text": "x"}]', "null", "{"], pa.json_())
+    messages = pa.StructArray.from_arrays([pa.array(["user"] * 4), content], ["role", "content"])
+    table = pa.table({name: pa.ListArray.from_arrays(pa.array([0, 4], pa.int32()), messages) for name in ("messages", "ours")})
+    (row,) = rows(parquet(table))
+    told = [message.get("content") for message in row["messages"]]
+    assert told == ["hi", [{"type": "text", "text": "x"}], None, "{"]
+    assert "content" not in row["messages"][2]  # as in all other rows, whatever they hold
+    assert row["ours"][0] == {"role": "user", "content": '"hi"'}
+
+
 def test_tensors_are_read_as_lists(parquet):
     floats = pa.array([[1.0, 2.0], [1.0, math.inf]], pa.list_(pa.float64(), 2))
     times = pa.array([[1, 1000], [2, 2000]], pa.list_(pa.timestamp("ns"), 2))

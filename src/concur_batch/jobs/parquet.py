@@ -123,7 +123,8 @@ class _NoValue(Exception):
 
 def _values(column: Any, name: str) -> list[Any]:
     """A column as plain JSON values; dates, decimals and bytes become text, NaN and nested nulls are absent. So is a NaN within what is
-    ours to check, and decimals are numbers there; in what is handed on as it is, they may mean something.
+    ours to check, and decimals are numbers there; in what is handed on as it is, they may mean something. What is said to be JSON
+    within that, or within messages, is what it says.
     """
     import pyarrow.types as t  # noqa: PLC0415
 
@@ -131,7 +132,7 @@ def _values(column: Any, name: str) -> list[Any]:
     if t.is_floating(column.type):
         return [None if _is_nan(value) else value for value in values]
     ours = name in _CHECKED
-    mended = _mended(column.type, numbers=ours)
+    mended = _mended(column.type, numbers=ours, texts=ours or name == "messages")
     if mended is not None:
         values = [*map(mended, values)]
     if not _is_plain(column.type):
@@ -155,23 +156,34 @@ def _python_values(column: Any, name: str) -> list[Any]:
     return values
 
 
-def _mended(kind: Any, *, numbers: bool) -> Callable[[Any], Any] | None:
-    """What makes objects of the maps in a value of this type, which are lists of pairs, and with `numbers` numbers of its decimals. None:
-    there is nothing to be done. Maps whose keys can be none of an object's stay.
+def _mended(kind: Any, *, numbers: bool, texts: bool) -> Callable[[Any], Any] | None:
+    """What makes objects of the maps in a value of this type, which are lists of pairs, with `numbers` numbers of its decimals, and with
+    `texts` values of the JSON texts within it. None: there is nothing to be done. Maps whose keys can be none of an object's stay.
     """
     import pyarrow.types as t  # noqa: PLC0415
+
+    def within(part: Any) -> Callable[[Any], Any] | None:
+        return _decoded if texts and _is_json(part) else _mended(part, numbers=numbers, texts=texts)
 
     if t.is_decimal(kind) and numbers:
         return lambda one: None if one is None else int(one) if one == int(one) else float(one)
     if t.is_map(kind) and not (t.is_nested(kind.key_type) or t.is_boolean(kind.key_type)):
-        item = _mended(kind.item_type, numbers=numbers) or (lambda one: one)
+        item = within(kind.item_type) or (lambda one: one)
         return lambda pairs: None if pairs is None else {key: item(one) for key, one in pairs}
     if t.is_struct(kind):
-        found = {kind.field(i).name: _mended(kind.field(i).type, numbers=numbers) for i in range(kind.num_fields)}
+        found = {kind.field(i).name: within(kind.field(i).type) for i in range(kind.num_fields)}
         parts = {name: part for name, part in found.items() if part is not None}
         return (lambda fields: fields and fields | {name: make(fields[name]) for name, make in parts.items()}) if parts else None
-    part = _mended(kind.value_type, numbers=numbers) if _is_list(kind) else None
+    part = within(kind.value_type) if _is_list(kind) else None
     return part and (lambda items: items and [*map(part, items)])
+
+
+def _decoded(text: str | None) -> Any:
+    """What this JSON says; text that is none stays, to be refused where something else is wanted."""
+    try:
+        return text and msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def _is_plain(kind: Any) -> bool:
@@ -196,7 +208,7 @@ def _has_nested_nulls(array: Any, *, nan: bool) -> bool:
         )
     if _is_list(array.type):
         return _has_nested_nulls(array.values, nan=nan)
-    return bool(t.is_map(array.type))
+    return bool(t.is_map(array.type)) or _is_json(array.type)
 
 
 def _is_text(arrow_type: Any) -> bool:
@@ -206,6 +218,11 @@ def _is_text(arrow_type: Any) -> bool:
     return bool(t.is_string(arrow_type) or t.is_large_string(arrow_type) or is_view(arrow_type))
 
 
+def _is_json(arrow_type: Any) -> bool:
+    """Text that the file says to be JSON, as DuckDB writes it. Older releases of pyarrow do not tell."""
+    return getattr(arrow_type, "extension_name", "") == "arrow.json"
+
+
 def _is_list(arrow_type: Any) -> bool:
     import pyarrow.types as t  # noqa: PLC0415
 
@@ -213,7 +230,6 @@ def _is_list(arrow_type: Any) -> bool:
 
 
 def _column_faults(schema: Any, name: str, *, own_schema: bool) -> Iterator[Fault]:
-    import pyarrow as pa  # noqa: PLC0415
     import pyarrow.types as t  # noqa: PLC0415
 
     doubled = {column for column in schema.names if schema.names.count(column) > 1}
@@ -222,8 +238,8 @@ def _column_faults(schema: Any, name: str, *, own_schema: bool) -> Iterator[Faul
     for field in schema:
         expected = _EXPECTED.get(field.name)
         kind = field.type.value_type if t.is_dictionary(field.type) else field.type
-        if isinstance(kind, pa.BaseExtensionType) and _is_text(kind.storage_type):
-            kind = kind.storage_type  # JSON text that the file says to be JSON, as DuckDB writes it
+        if expected in (_LIST, _OBJECT) and _is_json(kind):
+            kind = kind.storage_type  # a text would keep its quotation marks
         if expected is None or t.is_null(kind) or (own_schema and field.name in {"prompt", "system", "messages"}):
             continue
         fits = (
