@@ -8,7 +8,7 @@ from typing import Any
 from concur_batch import records as r
 from concur_batch.report.chosen import Chosen
 from concur_batch.report.tidy import NAME_CHARS, clipped, moment, named
-from concur_batch.results.lineage import Lineage
+from concur_batch.results.lineage import Lineage, held
 from concur_batch.results.spoken import as_json, call_of, said_in, text_of
 from concur_batch.results.transcript import observation
 from concur_batch.task import Message
@@ -23,7 +23,7 @@ Item = dict[str, Any]
 
 def trajectory(chosen: Chosen, records: Iterable[r.Record]) -> dict[str, Any]:
     """`head` (facts), `items` (messages in journal order) and `left_out` (records); texts are cut, and say by how much."""
-    records = tuple(records)
+    records = held(records)
     told = _Told(Lineage(records))
     for record in records:
         if isinstance(record, r.RolloutStarted):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from concur_batch import records as r
+
+
+def held(records: Iterable[r.Record]) -> list[r.Record]:
+    """The same to be read more than once: without tokens, as the ids of the whole prompt with every call of a long rollout fill the memory."""
+    tokens = dict.fromkeys(("logprobs", "prompt_token_ids", "response_token_ids"))
+    return [replace(record, **tokens) if isinstance(record, r.ReplyReceived) else record for record in records]
 
 
 class Lineage:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from concur_batch import records as r
-from concur_batch.results.lineage import Lineage
+from concur_batch.results.lineage import Lineage, held
 from concur_batch.results.spoken import call_of, said_in, text_of
 from concur_batch.results.summary import duration
 from concur_batch.task import Message
@@ -31,7 +31,7 @@ def of_records(records: Iterable[r.Record]) -> Iterator[Part]:
 
     What of the task's prompt was never sent is told as such: an agent of one's own may say something else.
     """
-    records = tuple(records)
+    records = held(records)
     prompt, lineage = _Prompt(records), Lineage(records)
     running: dict[int, r.ToolStarted] = {}
     said = ""  # by the last model call
