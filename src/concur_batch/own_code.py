@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -20,7 +21,7 @@ def load_file(path: Path, kind: str, told: str = "") -> ModuleType:
 
     Raises InputError, also one of the file's own, which stays as it is.
     """
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     _importable(path.parent)
     name = f"concur_{kind}_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)

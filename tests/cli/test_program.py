@@ -271,6 +271,10 @@ BAD_FILES = {
         (["noscript.jsonl"], ["noscript.jsonl:1", "--engine"]),
         (["noscript.jsonl", "--engine", "http://127.0.0.1:1", "--engine", "sim"], ["noscript.jsonl:1: has no `script`"]),
         (["fine.jsonl", "--tools", "syntax.py"], ["syntax.py:1"]),
+        (["fine.jsonl", "--tools", "loop.py"], ["loop.py: tools file cannot be read"]),
+        (["fine.jsonl", "--agent", "loop.py:solve"], ["loop.py"]),
+        (["fine.jsonl", "--history", "loop.py"], ["loop.py/config.json: cannot be read"]),
+        (["fine.jsonl", "--engine", "sim:loop.toml"], ["loop.toml: cannot be read"]),
         (["fine.jsonl", "--agent", "nowhere:solve"], ["nowhere"]),
         (["fine.jsonl", "--controller", "amid"], ["did you mean aimd"]),
         (["fine.jsonl", "--engine", "localhost:1"], ["http://"]),
@@ -291,6 +295,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, arguments, words
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     pq.write_table(pa.table({"prompt": [1, 2]}), tmp_path / "wrong.parquet")
+    for name in ("loop.py", "loop.toml"):
+        (tmp_path / name).symlink_to(name)
     before = sorted(tmp_path.rglob("*"))
     one_sentence(concur("run", *arguments, "--no-live", cwd=tmp_path), 2, *words)
     after = [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts and path != tmp_path / "runs"]

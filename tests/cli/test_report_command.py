@@ -135,6 +135,9 @@ def test_an_empty_run_and_a_hostile_one(tmp_path):
         (["first", "--html", "-", "--json"], "--html - and --json: do not go together; leave one out"),
         (["first", "--html", "first/config.json", "--force"], "first/config.json: is a file of the run's own"),
         (["first", "--html", "first/results.parquet"], "first/results.parquet: is a file of the run's own"),
+        (["first", "--html", "loop", "--force"], "loop: is a link that leads back to itself; name another place"),
+        (["first", "loop"], "loop/config.json: cannot be read (Too many levels of symbolic links)"),
+        (["loop"], "loop/config.json: cannot be read (Too many levels of symbolic links)"),
         (["first"] * 13, "13 runs: at most 12 fit on one page; name fewer"),
         (["broken"], "broken journal line"),
         (["odd"], "odd/config.json: is no JSON object"),
@@ -147,6 +150,7 @@ def test_bad_input_is_one_sentence(tmp_path, arguments, said):
     with next((broken / "journal").iterdir()).open("ab") as journal:
         journal.write(b"{\n")
     (write_run(tmp_path / "odd", []) / "config.json").write_text("[]")
+    (tmp_path / "loop").symlink_to("loop")
     done = report(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("concur: ")

@@ -154,6 +154,9 @@ def test_an_export_replaces_nothing_unasked(run, tmp_path):
     assert there.read_text() == "mine"
     results(run, "out", "--export", there, "--force")
     assert there.read_text() != "mine"
+    there.unlink()
+    there.symlink_to(there.name)
+    assert "is a link that leads back to itself" in refused(run, "out", "--export", there, "--force")
     assert "is a file of the run's own" in refused(run, "out", "--export", "out/results.parquet", "--force")
     assert "no regular file" in refused(run, "out", "--export", "/dev/null", "--format", "csv", "--force")
     assert "no regular file" in refused(run, "out", "--export", tmp_path, "--format", "csv", "--force")

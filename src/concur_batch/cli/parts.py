@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable
@@ -44,18 +45,18 @@ def with_absolute_paths(config: Config) -> Config:
     place, colon, name = config.agent.name.rpartition(":")
     agent = config.agent.model_copy(update={"name": f"{_absolute(place)}{colon}{name}"})
     engine = config.engine.model_copy(update={"urls": urls})
-    history = None if config.run.history is None else str(Path(config.run.history).resolve())
+    history = None if config.run.history is None else os.path.realpath(config.run.history)
     run = config.run.model_copy(update={"history": history})
     return config.model_copy(update={"tools": tools, "agent": agent, "engine": engine, "run": run})
 
 
 def _absolute_profile(url: str) -> str:
     name = _profile_name(url) if is_simulated(url) else ""
-    return f"{SIM}:{Path(name).resolve()}{url[4 + len(name) :]}" if name.endswith(".toml") else url
+    return f"{SIM}:{os.path.realpath(name)}{url[4 + len(name) :]}" if name.endswith(".toml") else url
 
 
 def _absolute(source: str) -> str:
-    return str(Path(source).resolve()) if source.endswith(".py") else source
+    return os.path.realpath(source) if source.endswith(".py") else source
 
 
 def for_agent(config: Config) -> Config:

@@ -87,6 +87,8 @@ def _place(run_dir: Path, name: str, *, force: bool) -> Path:
     path = Path(os.path.realpath(name))
     if is_own(run_dir, path):
         raise InputError(f"--export {name}: is a file of the run's own; give another name")
+    if path.is_symlink():
+        raise InputError(f"--export {name}: is a link that leads back to itself; give another name")
     if path.exists() and not path.is_file():
         raise InputError(f"--export {name}: is no regular file; give another name, or - for standard output")
     if path.exists() and not force:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from concur_batch.cli import directory
@@ -23,5 +24,5 @@ _NAMES = (
 
 def is_own(run_dir: Path, path: Path) -> bool:
     """Whether this is such a file, there or not. Links are followed."""
-    path = path.resolve()
-    return path.is_relative_to(run_dir.resolve()) and (path.name in _NAMES or path.parent.name == FOLDER)
+    path = Path(os.path.realpath(path))  # which links that lead back to themselves do not stop
+    return path.is_relative_to(os.path.realpath(run_dir)) and (path.name in _NAMES or path.parent.name == FOLDER)

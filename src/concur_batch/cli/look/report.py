@@ -98,7 +98,7 @@ def _page(runs: Sequence[build.Run]) -> Iterable[str]:
 
 def _names(run_dirs: Sequence[Path]) -> list[str]:
     """The last part of each path; more of it where that does not tell them apart, and their place where nothing does."""
-    resolved = [path.resolve() for path in run_dirs]
+    resolved = [Path(os.path.realpath(path)) for path in run_dirs]
     for parts in (1, 2, 3):
         names = ["/".join(path.parts[-parts:]) for path in resolved]
         if len(set(names)) == len(names):
@@ -111,6 +111,8 @@ def _refuse(place: Path, run_dirs: Sequence[Path], *, force: bool) -> None:
     """Raise InputError where the page would take the place of something else."""
     if any(is_own(run_dir, place) for run_dir in run_dirs):
         raise InputError(f"{place}: is a file of the run's own; name another place for the report by --html FILE")
+    if Path(os.path.realpath(place)).is_symlink():
+        raise InputError(f"{place}: is a link that leads back to itself; name another place for the report by --html FILE")
     if place.exists() and not place.is_file():
         raise InputError(f"{place}: is no regular file; name another place for the report by --html FILE, or --html - for output")
     try:
