@@ -102,3 +102,18 @@ def test_it_takes_as_long_as_the_one_with_most_ahead():
         if isinstance(record, r.ReplyReceived):
             record.model_s = 10.0
     assert pace.left_s(fold(stream), 1.2) == pytest.approx(10.0)
+
+
+def test_nothing_is_said_while_rollouts_wait_for_a_lost_engine():
+    lost = r.EngineLost(t=1.1, engine="e", message="e does not answer")
+    seen = [r.EngineSeen(t=0, engine=name, engine_kind="sglang") for name in "ef"]
+    alone, stream = list(quick(6, 6)), [*quick(6, 6)]
+    both = [*stream[:2], *seen, *stream[2:]]
+    for records in (alone, both):
+        assert pace.left_s(fold(records), 1.2) is not None
+        assert pace.left_s(fold([*records, lost]), 1.2) is None
+        assert pace.left_s(fold([*records, lost, r.EngineReturned(t=1.15, engine="e")]), 1.2) is not None
+    ended = [r.RolloutFinished(t=1, rollout=f"x{k}#0", engine="e", status="completed") for k in range(6)]
+    more = r.BatchLoaded(t=1, tasks=15, rollouts=15)
+    assert pace.left_s(fold([*both, *ended, more, lost]), 1.2) is not None  # the other one's
+    assert pace.left_s(fold([*alone, *ended, more, lost]), 1.2) is None

@@ -70,11 +70,14 @@ def left_s(state: RunState, now: float) -> float | None:
     Steps still to do, at the speed of the last minutes, but no less than who has most of them ahead takes for them one after the
     other. How many a rollout takes is the mean over those that ended and those that live, these taken to be half way: who ends
     first has taken few steps, and would make it too low. Nothing is said before some have ended, nor when nothing has happened for
-    longer than was said to be left.
+    longer than was said to be left, nor while rollouts wait for an engine that is lost.
     """
     pace = current(state, now, OUTLOOK_S) or overall(state, now)
     ended = len(state.ended)
     if pace is None or not pace.steps > 0 or state.draining is not None or state.finished is not None:
+        return None
+    lost = {engine.name for engine in state.engines.values() if engine.lost is not None}
+    if lost and (lost.issuperset(state.engines) or any(live.engine in lost for live in state.live.values())):
         return None
     if ended < max(1, min(_ENOUGH, state.rollouts * _ENOUGH_SHARE)):
         return None
