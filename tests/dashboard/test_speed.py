@@ -32,6 +32,13 @@ def test_a_column_that_one_engine_has_not_told_yet_sets_no_maximum():
     assert greatest([*stream, more], 9.95) == {"decode": "30", "queue": "30"}
 
 
+def test_what_the_greatest_value_is_in_has_room_where_many_tokens_are_prefilled():
+    stream = [OPENED, *(r.Sampled(t=t, engine="e", prefill_tokens=107_000) for t in range(1, 9))]
+    lines = section(Scene(state=fold(stream), now=8.5), 1).draw(80, 6)
+    assert max(line.cell_len for line in lines) == 80
+    assert any(line.plain.endswith("  max 107.0k tok/s") for line in lines)
+
+
 def test_first_samples_of_several_engines_are_no_proof_that_they_do_not_tell():
     """Prefill is a difference between two readings, so that none is in the first."""
 

@@ -14,7 +14,7 @@ from concur_batch.dashboard.scene import Scene
 from concur_batch.state import Timeline
 
 _LEAST = 8  # cells of a chart
-_TOP = 17  # cells right of a chart, for its greatest value: as in `speed`, so that charts are equally long
+_TOP = 18  # cells right of a chart, for its greatest value: as in `speed`, so that charts are equally long
 _ROOMY = 60  # cells from which on there is one
 
 

@@ -15,7 +15,7 @@ from concur_batch.dashboard.intervals import Interval, gather, newest, total
 from concur_batch.dashboard.layout import LABEL, VALUE, Section, label, value
 from concur_batch.dashboard.scene import Scene
 
-_TOP = 17  # cells right of a chart, for its greatest value and what it is in
+_TOP = 18  # cells right of a chart, for its greatest value and what it is in
 THRASHING = 0.3  # of the history prefilled again: most of what the engine computes it has computed before
 _ROOMY = 60  # cells from which on there are these
 _COLD_S = 30.0  # of a resumed segment: its engine may have begun with an empty cache, which no limit is to blame for
