@@ -112,8 +112,8 @@ def test_nothing_is_said_while_rollouts_wait_for_a_lost_engine():
     for records in (alone, both):
         assert pace.left_s(fold(records), 1.2) is not None
         assert pace.left_s(fold([*records, lost]), 1.2) is None
-        assert pace.left_s(fold([*records, lost, r.EngineReturned(t=1.15, engine="e")]), 1.2) is not None
+        assert pace.left_s(fold([*records, lost, r.EngineReturned(t=1.15, engine="e", away_s=0.05)]), 1.2) is not None
     ended = [r.RolloutFinished(t=1, rollout=f"x{k}#0", engine="e", status="completed") for k in range(6)]
-    more = r.BatchLoaded(t=1, tasks=15, rollouts=15)
+    more = r.BatchLoaded(t=1, tasks=120, rollouts=120)
     assert pace.left_s(fold([*both, *ended, more, lost]), 1.2) is not None  # the other one's
     assert pace.left_s(fold([*alone, *ended, more, lost]), 1.2) is None
