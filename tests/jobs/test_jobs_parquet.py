@@ -353,3 +353,13 @@ def test_a_time_that_python_cannot_hold_names_row_and_column(parquet, column, ro
 
 def test_null_items_of_lists_stay():
     assert without_nulls({"a": [None, {"b": None, "c": 1}]}) == {"a": [None, {"c": 1}]}
+
+
+@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="this release of pyarrow reads such columns as bytes")
+def test_uuids_are_ids_as_their_text(parquet):
+    ids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(15) + b"\x01", None], pa.binary(16)))
+    text = "00000000-0000-0000-0000-000000000001"
+    path = parquet(pa.table({"id": ids, "other": ids, "prompt": ["x", "y"]}))
+    assert rows(path) == [{"id": text, "other": text, "prompt": "x"}, {"prompt": "y"}]
+    (fault,) = read_parquet(parquet(pa.table({"prompt": ids})), "a")
+    assert str(fault) == "a: prompt: the column's type is extension<arrow.uuid>; should be text"

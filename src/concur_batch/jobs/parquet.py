@@ -17,9 +17,10 @@ _BATCH_ROWS, _BATCH_BYTES = 512, 16 << 20  # at most so many, and about so much:
 _BUFFER_BYTES = 1 << 20  # columns are read in such pieces, not a row group at once
 
 _TEXT, _WHOLE, _LIST, _OBJECT = "text", "a whole number", "a list, or JSON text", "a struct, or JSON text"
+_ID = f"{_TEXT} or {_WHOLE}"
 _EXPECTED = {
     **dict.fromkeys(("prompt", "system", "agent", "model"), _TEXT),
-    **dict.fromkeys(("id", "custom_id", "task_id", "instance_id", "problem_id"), f"{_TEXT} or {_WHOLE}"),
+    **dict.fromkeys(("id", "custom_id", "task_id", "instance_id", "problem_id"), _ID),
     **dict.fromkeys(("messages", "tools", "script"), _LIST),
     **dict.fromkeys(("sampling", "extra_body", "limits", "metadata", "body"), _OBJECT),
     **dict.fromkeys(("expected_tokens", "n", "seed"), _WHOLE),
@@ -244,6 +245,7 @@ def _column_faults(schema: Any, name: str, *, own_schema: bool) -> Iterator[Faul
             continue
         fits = (
             (_is_text(kind) and expected != _WHOLE)
+            or (expected == _ID and getattr(kind, "extension_name", "") == "arrow.uuid")  # text once read; see `_is_json`
             or (_WHOLE in expected and (t.is_integer(kind) or t.is_floating(kind)))  # pandas turns 1, null into 1.0, NaN
             or (expected == _LIST and _is_list(kind))
             or (expected == _OBJECT and (t.is_struct(kind) or t.is_map(kind)))
