@@ -184,7 +184,7 @@ def test_what_is_text_is_not_taken_from_json_with_its_quotation_marks(parquet, c
 
 @pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
 def test_json_within_messages_is_what_it_says(parquet):
-    """As DuckDB makes of content that is text in some messages and a list of parts in others."""
+    """As DuckDB and datasets make of content that is text in some messages and a list of parts in others."""
     content = pa.array(['"hi"', '[{"type": "text", "text": "x"}]', "null", "{"], pa.json_())
     messages = pa.StructArray.from_arrays([pa.array(["user"] * 4), content], ["role", "content"])
     table = pa.table({name: pa.ListArray.from_arrays(pa.array([0, 4], pa.int32()), messages) for name in ("messages", "ours")})
