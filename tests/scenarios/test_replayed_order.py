@@ -263,6 +263,43 @@ def test_a_call_that_was_given_up_waits_as_long_as_that_takes_and_this_is_not_co
     assert len(stage.tools.ran) == 6
 
 
+async def steady(task, ctx):
+    messages = ctx.prompt
+    for _ in range(100):
+        messages.append((await ctx.complete(messages)).message)
+
+
+async def bounded(task, ctx):
+    """A time-out around two model calls and a tool call."""
+    try:
+        async with asyncio.timeout(50.0):
+            for turn in range(2):
+                await ctx.complete([user(f"{turn}")])
+            said = (await ctx.call("once", {"s": 60.0})).content
+    except TimeoutError:
+        said = "it took too long"
+    return (await ctx.complete([user("other"), user(said)])).message["content"]
+
+
+def test_a_call_that_was_given_up_waits_also_as_long_as_its_agent_was_paused_then():
+    async def meanwhile(stage):
+        for seconds, factor in ((0.5, -24), (45.0, 24)):  # the younger has a pause of 44 seconds
+            await asyncio.sleep(seconds)
+            stage.runner.steer(stage.runner.steering.nudged(factor))
+        await asyncio.sleep(5.0)
+        stop(stage)
+
+    stage = stage_of(bounded)
+    stage.job = [*tasks(1, agent="steady"), *tasks(2)[1:]]
+    stage.agents["steady"], stage.controller = steady, "fixed:2"
+    stage.run(meanwhile)
+    stage.engine = engine()
+    stage.run()
+    (given_up,) = stage.of(r.ToolFinished)
+    assert (given_up.t, given_up.error_class) == (50.0, "given_up")
+    assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
+
+
 def test_calls_that_are_not_made_any_more_are_waited_for_a_little_while_in_all():
     at = "first"
 

@@ -132,8 +132,8 @@ class Context:
             try:
                 async with self._past.turn(n, past):
                     if isinstance(past, PastCall) and (end := past.given_up) is not None:
-                        # What gives it up may have begun to wait long before this call was made.
-                        await asyncio.sleep(self.now + 2 * (end.wait_s + end.seconds) + _LEAVE_S)
+                        # What gives it up may have begun to wait when the rollout began, and waited through its pauses.
+                        await asyncio.sleep(self._past.wall_s + _LEAVE_S)
                         self.spent.tool(end)
             except BaseException:
                 self.spent.past(past)

@@ -222,7 +222,7 @@ class PastCalls:
     """
 
     def __init__(self, past: Past | None) -> None:
-        calls = past.calls if past is not None else {}
+        calls, self.wall_s = ({}, 0.0) if past is None else (past.calls, past.wall_s)
         self._left = {n: call for n, call in calls.items() if call is not None}
         self._next = 1
         self._last = max(calls, default=0)
