@@ -76,7 +76,17 @@ def test_an_argument_is_known_by_its_alias_and_handed_on_by_its_name() -> None:
     assert read.arguments.parse('{"to": "you", "from": "her"}').values == {"to": "you", "from_": "her"}
 
 
-@pytest.mark.parametrize("kind", [ToolContext, ToolContext | None, Optional[ToolContext], Annotated[ToolContext, "given"]])  # noqa: UP045
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ToolContext,
+        ToolContext | None,
+        Optional[ToolContext],  # noqa: UP045
+        Annotated[ToolContext, "given"],
+        Annotated[ToolContext | None, "given"],
+        Annotated[ToolContext, "given"] | None,
+    ],
+)
 def test_the_context_is_no_argument_however_its_type_is_written(kind: Any) -> None:
     def look(path: str, context: Any = None) -> str:
         return path

@@ -89,7 +89,7 @@ def _hints(function: Callable[..., Any], name: str, place: str) -> dict[str, Any
 
 def _is_context(hint: Any) -> bool:
     """Also as `ToolContext | None`, of a function that is called without one elsewhere, and in `Annotated`."""
-    return hint is ToolContext or (get_origin(hint) in (Annotated, Union, UnionType) and ToolContext in get_args(hint))
+    return hint is ToolContext or (get_origin(hint) in (Annotated, Union, UnionType) and any(map(_is_context, get_args(hint))))
 
 
 def _check(parameter: inspect.Parameter, hint: Any, name: str, place: str) -> None:
