@@ -103,6 +103,13 @@ def named(name: str, message: str) -> EngineError:
     return next((kind for kind in kinds if kind.__name__ == name), EngineError)(message)
 
 
+def unnamed(message: str, engine: str) -> str:
+    """What an engine's error says, for a place where that engine is named anyway."""
+    for ending in (" ", ": "):
+        message = message.removeprefix(engine + ending)
+    return message
+
+
 class LimitReached(BaseException):
     """Ends the rollout with `status`. Not an Exception, so that an agent's own `except Exception` cannot swallow it."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concur_batch import records as r
 from concur_batch.calls import Calls, Deadline
 from concur_batch.engine.base import Engine
-from concur_batch.errors import ConcurError, EngineBusy, EngineDown, EngineError, EngineFailed
+from concur_batch.errors import ConcurError, EngineBusy, EngineDown, EngineError, EngineFailed, unnamed
 from concur_batch.recorder import Recorder
 
 _log = logging.getLogger(__name__)
@@ -107,8 +107,7 @@ class Presence:
                 self._recorder.write(r.EngineLost(t=self._recorder.now(), engine=self._engine.name, message=self.lost))
                 self._leave()
             if clock() - started > self._wait_s and self.gone is None:
-                lost = self.lost.removeprefix(f"{self._engine.name} ").removeprefix(f"{self._engine.name}: ")
-                self._give_up(f"did not return within {self._wait_s:g} s after this: {lost}")
+                self._give_up(f"did not return within {self._wait_s:g} s after this: {unnamed(self.lost, self._engine.name)}")
             await asyncio.sleep(pause)
             pause = min(1.0, pause * 1.5)
         if self.away:

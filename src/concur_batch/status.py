@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.table import Table
 from rich.text import Text
 
+from concur_batch.errors import unnamed
 from concur_batch.results.labelled import labelled
 from concur_batch.results.summary import (
     MESSAGE,
@@ -242,7 +243,7 @@ def _held(holder: dict[str, Any]) -> str:
 
 def _engine_line(name: str, engine: dict[str, Any]) -> str:
     if engine["lost"]:
-        return f"{_short(name)}: away ({_short(engine['lost'].removeprefix(f'{name} '))})"
+        return f"{_short(name)}: away ({_short(unnamed(engine['lost'], name))})"
     shares = f"locked {percent(engine['locked'])}, resident {percent(engine['resident'])}"
     return f"{_short(name)}: {engine['policy'] or 'no policy yet'}, {shares}"
 

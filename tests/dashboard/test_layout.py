@@ -59,3 +59,5 @@ def test_parts_that_find_no_room_are_left_out_or_flow():
 def test_prose_ends_in_an_ellipsis():
     lines = prose(label("note"), "one two three four five six", "", 20, 2, ascii_only=True)
     assert [line.plain for line in lines] == ["note     one two", "         three four~"]
+    lines = prose(label("note"), "http://127.0.0.1:30000 is away", "", 20, 2, ascii_only=True)
+    assert [line.plain for line in lines] == ["note     http://127~", "         is away"]

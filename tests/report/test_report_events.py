@@ -37,6 +37,6 @@ def test_a_process_begins_without_a_hand_on_it():
 
 def test_an_engine_that_is_lost_is_named_once():
     events = Events()
-    for message in ("http://a broke the connection", "gone"):
+    for message in ("http://a broke the connection", "http://a: gone", "gone"):
         events.lost(r.EngineLost(t=1.0, engine="http://a", message=message), 1.0)
-    assert [one["detail"] for one in events.view()["kept"]] == ["http://a: broke the connection", "http://a: gone"]
+    assert [one["detail"] for one in events.view()["kept"]] == ["http://a: broke the connection", *2 * ["http://a: gone"]]

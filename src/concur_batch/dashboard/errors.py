@@ -8,6 +8,7 @@ from concur_batch.dashboard import colours
 from concur_batch.dashboard.figures import count, duration
 from concur_batch.dashboard.layout import Section, label, one_line, pair, prose, value, within
 from concur_batch.dashboard.scene import Scene
+from concur_batch.errors import unnamed
 from concur_batch.state import Group, RunState
 
 _MOST = 6
@@ -69,7 +70,7 @@ def _draw(scene: Scene, found: list[Group], width: int, height: int) -> list[Tex
 def _reason(state: RunState, message: str) -> str:
     """Without the engine's address, which would take the room of what is wrong there; the screen of their own has it."""
     for engine in state.all_engines:
-        message = message.removeprefix(f"{engine}: ")
+        message = unnamed(message, engine)
     return message
 
 

@@ -140,7 +140,7 @@ def prose(start: Text, words: str, style: str, width: int, most: int, *, ascii_o
             line, empty = label(""), True
         line.append("" if empty else " ").append_text(text)
         empty = False
-    return [*lines, line]
+    return [within(one, width, ascii_only=ascii_only) for one in (*lines, line)]
 
 
 def within(line: Text, width: int, *, ascii_only: bool) -> Text:

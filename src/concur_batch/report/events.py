@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concur_batch import records as r
+from concur_batch.errors import unnamed
 from concur_batch.report.tidy import clipped, moment
 
 MOST = 120
@@ -34,7 +35,7 @@ class Events:
 
     def lost(self, record: r.EngineLost, at: float) -> None:
         """An engine went away."""
-        self._add(at, "engine lost", f"{record.engine}: {record.message.removeprefix(f'{record.engine} ')}", line=True)
+        self._add(at, "engine lost", f"{record.engine}: {unnamed(record.message, record.engine)}", line=True)
 
     def returned(self, record: r.EngineReturned, at: float) -> None:
         """An engine came back."""

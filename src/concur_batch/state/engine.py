@@ -10,6 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from concur_batch import records as r
+from concur_batch.errors import unnamed
 
 HISTORY = 240  # samples kept per engine, for sparklines and recent speeds
 MOVES = 12  # changes of the limit kept
@@ -125,7 +126,7 @@ class EngineView:
     @property
     def away(self) -> str:
         """What became of it, without its name; empty while it answers."""
-        return "" if self.lost is None else self.lost.message.removeprefix(f"{self.name} ")
+        return "" if self.lost is None else unnamed(self.lost.message, self.name)
 
 
 def hit(samples: list[r.Sampled]) -> float | None:

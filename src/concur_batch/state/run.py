@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from concur_batch import records as r
+from concur_batch.errors import unnamed
 from concur_batch.state import retrying
 from concur_batch.state.cut_off import add_cut_off, add_waits
 from concur_batch.state.engine import EngineView
@@ -129,7 +130,7 @@ class RunState:
         tries = [one for live in self.live.values() if live.retrying and live.engine == engine for one in live.tries]
         if not tries:
             return None
-        return retrying.Retrying(len(tries), max(tries, key=lambda one: one.t).message.removeprefix(f"{engine}: "))
+        return retrying.Retrying(len(tries), unnamed(max(tries, key=lambda one: one.t).message, engine))
 
     def failed_with(self, rollout: str) -> str | None:
         """The error class of one that has failed, and not been tried again since."""

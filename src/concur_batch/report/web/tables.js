@@ -102,7 +102,7 @@ function eventTable(run) {
 
 function settings(run) {
   const engines = Object.entries(run.engines).map(([name, engine]) => el('tr', {},
-    el('td', { class: 'mono engine' }, name), el('td', {}, [engine.kind, engine.version].filter(Boolean).join(' ') || '–'), el('td', {}, engine.model || '–'), el('td', { class: 'n' }, count(engine.capacity_tokens)), el('td', {}, engine.policy || '–'), el('td', {}, [engine.note, engine.lost ? 'away: ' + (engine.lost.startsWith(name + ' ') ? engine.lost.slice(name.length + 1) : engine.lost) : null].filter(Boolean).join(' ') || '')));
+    el('td', { class: 'mono engine' }, name), el('td', {}, [engine.kind, engine.version].filter(Boolean).join(' ') || '–'), el('td', {}, engine.model || '–'), el('td', { class: 'n' }, count(engine.capacity_tokens)), el('td', {}, engine.policy || '–'), el('td', {}, [engine.note, engine.lost ? 'away: ' + [' ', ': '].reduce((lost, end) => (lost.startsWith(name + end) ? lost.slice((name + end).length) : lost), engine.lost) : null].filter(Boolean).join(' ') || '')));
   return [
     el('div', { class: 'card scroll' }, el('table', {},
       el('thead', {}, el('tr', {}, el('th', {}, 'engine'), el('th', {}, 'version'), el('th', {}, 'model'), el('th', { class: 'n' }, 'KV pool, tokens'), el('th', {}, 'controller'), el('th', {}, ''))),
