@@ -21,7 +21,7 @@ from concur_batch.control.meter import CacheMeter
 from concur_batch.control.policies import Policy
 from concur_batch.control.steering import Steering
 from concur_batch.engine.base import Engine, Reply, Request
-from concur_batch.errors import EngineError
+from concur_batch.errors import EngineError, unnamed
 from concur_batch.gate import Gate
 from concur_batch.in_flight import InFlight
 from concur_batch.lane_records import Helps, decided, sampled, seen
@@ -380,7 +380,8 @@ class Lane:
             self._misses += 1
             _log.warning("%s: no statistics: %s: %s", self.name, type(error).__name__, error)
             if self._misses >= 3 and self.presence.lost is None and not await self.engine.ready():
-                self.presence.lose(f"statistics cannot be read ({str(error) or 'no answer'}), and it is not ready")
+                why = unnamed(str(error), self.name) or "no answer"
+                self.presence.lose(f"statistics cannot be read ({why}), and it is not ready")
             return None
         self._misses = 0
         return stats

@@ -237,7 +237,8 @@ def test_what_stood_in_its_place_is_told_when_it_is_gone():
     ]
 
 
-def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():
+@pytest.mark.parametrize("answer", [None, "HTTP 503: loading"])
+def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on(answer):
     class Stopped(Flaky):
         async def complete(self, request):
             answer = await ScriptedEngine.complete(self, request)
@@ -247,12 +248,15 @@ def test_an_engine_that_hangs_is_noticed_and_its_calls_go_on():
 
         async def stats(self):
             while self.away():
+                if answer is not None:
+                    raise EngineBusy(f"{self.name}: {answer}")
                 await asyncio.sleep(0.5)
             return await ScriptedEngine.stats(self)
 
     stage = Stage(Stopped(turns("once", "once"), since=3.0, until=60.0, delay_s=2.0), tasks(3)).run()
     assert {x.status for x in stage.of(r.RolloutFinished)} == {"completed"}
-    assert [x.message for x in stage.of(r.EngineLost)] == ["statistics cannot be read (no answer), and it is not ready"]
+    told = f"statistics cannot be read ({answer or 'no answer'}), and it is not ready"
+    assert [x.message for x in stage.of(r.EngineLost)] == [told]
     assert len(stage.of(r.EngineReturned)) == 1
     assert len(stage.engine.requests) == 9
 
