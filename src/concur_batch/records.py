@@ -130,6 +130,7 @@ class ReplyReceived(Record, tag="reply_received"):
     logprobs: Any = None  # of the reply's tokens, as the server gave them
     prompt_token_ids: Sequence[int] | None = None  # of the whole prompt, where they were asked for
     response_token_ids: Sequence[int] | None = None  # of the reply, as generated
+    model: str = ""  # that the call asked for in place of the rollout's; empty: none
 
 
 class CallRetried(Record, tag="call_retried"):
@@ -159,6 +160,7 @@ class CallFailed(Record, tag="call_failed"):
     wait_s: float = 0.0  # before sending: others to begin with, request limit, engine away
     retries: int = 0
     retry_s: float = 0.0  # lost in attempts that failed, the last among them, and between them
+    model: str = ""  # that the call asked for in place of the rollout's; empty: none
 
 
 class ToolStarted(Record, tag="tool_started"):

@@ -1,5 +1,6 @@
 """What an agent of one's own may ask a call to be sampled with; `extra_body` is what it is in a row: further fields of the request."""
 
+import contextlib
 import math
 
 import pytest
@@ -7,6 +8,7 @@ from stage import Stage, tasks
 
 from concur_batch import records as r
 from concur_batch.engine.scripted import ScriptedEngine, reply
+from concur_batch.errors import EngineRefused
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,19 @@ def test_numbers_that_json_does_not_have_are_the_agents_fault(asked, said):
     (end,) = stage.of(r.RolloutFinished)
     assert (end.error.error_class, end.error.message) == ("agent", said)
     assert stage.engine.requests == []
+
+
+def test_another_model_for_one_call_is_told_of_that_call():
+    """So that its span has it."""
+
+    async def agent(task, ctx):
+        await ctx.complete(ctx.prompt, model="user")
+        await ctx.complete(ctx.prompt, extra_body={"model": "judge"})
+        await ctx.complete(ctx.prompt)
+        with contextlib.suppress(EngineRefused):
+            await ctx.complete(ctx.prompt, model="none")
+
+    engine = ScriptedEngine([*map(reply, "abc"), EngineRefused("no such model")])
+    stage = Stage(engine, tasks(1), agent="mine", agents={"mine": agent}).run()
+    assert [x.model for x in stage.of(r.ReplyReceived)] == ["user", "judge", ""]
+    assert [x.model for x in stage.of(r.CallFailed)] == ["none"]

@@ -135,3 +135,12 @@ def test_the_embedded_engine_has_no_address():
     call = named(spans, "chat m")
     assert call.kind == SpanKind.INTERNAL
     assert "server.address" not in call.attributes
+
+
+def test_a_call_to_another_model_than_the_rollouts_has_that():
+    failed = r.CallFailed(
+        t=6.0, rollout="a#0", engine="e", step=3, n=3, hash="h", error="EngineRefused", message="", model="none"
+    )
+    spans = spans_of([segment(), seen(), started(), replied(), replied(t=5.0, step=2, n=2, model="user"), failed, ended()])
+    calls = {span.name: span.attributes["gen_ai.request.model"] for span in spans if span.name.startswith("chat")}
+    assert calls == {"chat m": "m", "chat user": "user", "chat none": "none"}

@@ -58,6 +58,7 @@ def replied(
         logprobs=reply.logprobs,
         prompt_token_ids=reply.prompt_token_ids,
         response_token_ids=reply.response_token_ids,
+        model=_other_model(request),
     )
 
 
@@ -75,7 +76,13 @@ def failed(error: EngineError, request: Request, *, t: float, engine: str, key: 
         wait_s=round(error.wait_s, 6),
         retries=error.retries,
         retry_s=round(error.retry_s, 6),
+        model=_other_model(request),
     )
+
+
+def _other_model(request: Request) -> str:
+    asked = request.sampling.get("model")
+    return asked if isinstance(asked, str) and asked != request.model else ""
 
 
 def no_room(engine: str, prompt_tokens: int, most: int) -> ContextLengthExceeded:

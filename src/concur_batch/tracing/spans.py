@@ -128,12 +128,12 @@ class Spans:
         open_ = self._open.get(x.rollout)
         if open_ is None:
             return
-        kind = self._kind(x.engine)
+        kind, model = self._kind(x.engine), x.model or open_.model
         span = self._tracer.start_span(
-            f"chat {open_.model}".rstrip(),
+            f"chat {model}".rstrip(),
             context=open_.context,
             kind=SpanKind.INTERNAL if kind == "sim" else SpanKind.CLIENT,
-            attributes=attributes.of_call(x.rollout, x.step, open_.model) | attributes.of_engine(x.engine, kind) | more,
+            attributes=attributes.of_call(x.rollout, x.step, model) | attributes.of_engine(x.engine, kind) | more,
             start_time=self._ns(began),
         )
         if error is not None:
