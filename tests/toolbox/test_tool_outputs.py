@@ -22,6 +22,7 @@ class Named:
     [
         (["half \ud800", "whole é"], '["half ?","whole é"]'),
         ({"half \ud800": {"a": ("\udfff", 1)}, "far": math.inf}, '{"half ?":{"a":["?",1]},"far":"Infinity"}'),
+        ({(1, "x"): "half \ud800"}, '{"1,x":"half ?"}'),
         ({"found": [Named("half \ud800")], "none": None}, '{"found":[{"name":"half ?"}],"none":null}'),
     ],
 )
@@ -32,3 +33,10 @@ def test_half_a_surrogate_pair_does_not_lose_what_it_is_in(value: Any, text: str
 def test_what_cannot_be_read_twice_is_not_told_in_part() -> None:
     with pytest.raises(ToolError, match="neither text nor JSON: surrogates not allowed in what a generator gives"):
         as_text({"lines": (line for line in ("one", "half \ud800", "three"))})
+
+
+def test_what_holds_itself_is_no_json_also_beside_half_a_surrogate_pair() -> None:
+    value: dict[str, Any] = {"name": "half \ud800"}
+    value["self"] = value
+    with pytest.raises(ToolError, match="neither text nor JSON"):
+        as_text(value)

@@ -24,7 +24,7 @@ def as_text(result: Any) -> str:
         return result
     try:
         return _json(result)
-    except (PydanticSerializationError, ValueError) as error:
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
         raise ToolError(f"The tool returned something that is neither text nor JSON: {error}") from error
 
 
@@ -44,7 +44,7 @@ def _writable(value: Any) -> Any:
         case str():
             return writable(value)
         case dict():
-            return {_writable(key): _writable(item) for key, item in value.items()}
+            return {writable(key) if isinstance(key, str) else key: _writable(item) for key, item in value.items()}
         case list() | tuple():
             return [_writable(item) for item in value]
         case Iterator():
