@@ -8,6 +8,7 @@ from concur_batch.agent.recorded import Replay
 from concur_batch.agent.wording import Wording
 from concur_batch.engine.base import Capabilities
 from concur_batch.engine.scripted import ScriptedEngine, reply
+from concur_batch.errors import ContextLengthExceeded
 from concur_batch.task import Limits
 
 ROW = {
@@ -73,3 +74,17 @@ def test_what_a_larger_engine_has_answered_is_made_again():
     assert (stage.complete, len(stage.of(r.ReplyReceived))) == (False, 2)
     stage.engine = engine(context_length=20_000)
     assert ends(stage.run()) == [("context_length", 2, None)]
+
+
+@pytest.mark.parametrize(("small", "large"), [({"context_length": 20_000}, {}), ({}, {"context_length": 20_000})])
+def test_one_that_was_refused_is_refused_again_where_its_end_was_not_recorded(small, large):
+    """By the server then and not asked now, or the other way round."""
+
+    answers = [reply("so it is", prompt_tokens=500, completion_tokens=10), ContextLengthExceeded("too long")]
+    server = ScriptedEngine(answers, delay_s=1.0, capabilities=engine(**small).capabilities)
+    stage = replayed(server).run()
+    assert ends(stage) == [("context_length", 1, None)]
+    stage.records = [x for x in stage.records if not isinstance(x, r.RolloutFinished)]
+    stage.engine = engine(**large)
+    assert ends(stage.run()) == [("context_length", 1, None)]
+    assert (stage.engine.requests, len(stage.of(r.CallFailed))) == ([], 1)

@@ -85,7 +85,7 @@ def _other_model(request: Request) -> str:
     return asked if isinstance(asked, str) and asked != request.model else ""
 
 
-def no_room(engine: str, prompt_tokens: int, most: int) -> ContextLengthExceeded:
+def no_room(engine: str, prompt_tokens: int, most: int | None) -> ContextLengthExceeded:
     """The error of a model call that is not made, as the engine could only refuse it."""
     return ContextLengthExceeded(
         f"{engine}: a prompt of {prompt_tokens:,} tokens is longer than the model's context or the KV pool allow ({most:,} tokens)"

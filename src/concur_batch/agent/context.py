@@ -201,20 +201,22 @@ class Context:
 
     async def check_room(self, prompt_tokens: int) -> None:
         """Before a prompt of so many tokens is made. Raises ContextLengthExceeded, as its call would, where the engine cannot hold it."""
-        most = self._lane.engine.capabilities.room_tokens
-        if most is None or prompt_tokens < most or any(isinstance(call, r.ReplyReceived) for call in self._past.left()):
+        most, key = self._lane.engine.capabilities.room_tokens, hash_call("", {"prompt_tokens": prompt_tokens})
+        made = [call.hash for call in self._past.left() if not isinstance(call, PastCall)]  # to be answered as they were
+        if key not in made and (made or most is None or prompt_tokens < most):
             return
-        await self._check_limits([])
-        error, key = call_records.no_room(self._lane.name, prompt_tokens, most), hash_call("", {"prompt_tokens": prompt_tokens})
         n, past = await self._take(key, "a model call", r.CallFailed)
-        if past is None:
-            self._take_failure(error, key, self._request([], [], {}, self.spent.steps + 1, n))
-        raise error
+        if not isinstance(past, r.CallFailed):
+            await self._check_limits([])
+            error = call_records.no_room(self._lane.name, prompt_tokens, most)
+            past = self._take_failure(error, key, self._request([], [], {}, self.spent.steps + 1, n))
+        raise errors.named(past.error, past.message)
 
-    def _take_failure(self, error: errors.EngineError, key: str, request: Request) -> None:
+    def _take_failure(self, error: errors.EngineError, key: str, request: Request) -> r.CallFailed:
         record = call_records.failed(error, request, t=self._recorder.now(), engine=self._lane.name, key=key)
         self._recorder.write(record)
         self._spend_failed(record)
+        return record
 
     async def _boundary(self) -> None:
         self.wall_time.suspend()
@@ -230,12 +232,7 @@ class Context:
         return self._view.returns + self._lane.presence.generation
 
     def _request(
-        self,
-        messages: list[Message],
-        tools: Iterable[str | dict[str, Any]] | None,
-        sampling: dict[str, Any],
-        step: int,
-        n: int,
+        self, messages: list[Message], tools: Iterable[str | dict[str, Any]] | None, sampling: dict[str, Any], step: int, n: int
     ) -> Request:
         setting, script, helps = self._setting, self.task.script, self._lane.helps
         known_tokens = self._talk.seen_tokens(messages) if self._budget.bounds_replies else 0
