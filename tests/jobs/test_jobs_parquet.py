@@ -195,6 +195,17 @@ def test_json_within_messages_is_what_it_says(parquet):
     assert row["ours"][0] == {"role": "user", "content": '"hi"'}
 
 
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+def test_arguments_of_calls_within_messages_stay_the_text_that_servers_want(parquet):
+    """As DuckDB makes of arguments that are objects in some rows and their text in others."""
+    arguments = pa.array(['{"a": 1}', '"{\\"a\\": 1}"', "null"], pa.json_())
+    calls = pa.StructArray.from_arrays([pa.StructArray.from_arrays([arguments], ["arguments"])], ["function"])
+    messages = pa.StructArray.from_arrays([pa.ListArray.from_arrays(pa.array([0, 3], pa.int32()), calls)], ["tool_calls"])
+    (row,) = rows(parquet(pa.table({"messages": pa.ListArray.from_arrays(pa.array([0, 1], pa.int32()), messages)})))
+    (message,) = row["messages"]
+    assert message["tool_calls"] == [{"function": {"arguments": '{"a": 1}'}}] * 2 + [{"function": {}}]
+
+
 def test_tensors_are_read_as_lists(parquet):
     floats = pa.array([[1.0, 2.0], [1.0, math.inf]], pa.list_(pa.float64(), 2))
     times = pa.array([[1, 1000], [2, 2000]], pa.list_(pa.timestamp("ns"), 2))

@@ -163,8 +163,10 @@ def _mended(kind: Any, *, numbers: bool, texts: bool) -> Callable[[Any], Any] | 
     """
     import pyarrow.types as t  # noqa: PLC0415
 
-    def within(part: Any) -> Callable[[Any], Any] | None:
-        return _decoded if texts and _is_json(part) else _mended(part, numbers=numbers, texts=texts)
+    def within(part: Any, name: str = "") -> Callable[[Any], Any] | None:
+        if texts and _is_json(part):
+            return _arguments if name == "arguments" and not numbers else _decoded
+        return _mended(part, numbers=numbers, texts=texts)
 
     if t.is_decimal(kind) and numbers:
         return lambda one: None if one is None else int(one) if one == int(one) else float(one)
@@ -172,7 +174,7 @@ def _mended(kind: Any, *, numbers: bool, texts: bool) -> Callable[[Any], Any] | 
         item = within(kind.item_type) or (lambda one: one)
         return lambda pairs: None if pairs is None else {key: item(one) for key, one in pairs}
     if t.is_struct(kind):
-        found = {kind.field(i).name: within(kind.field(i).type) for i in range(kind.num_fields)}
+        found = {field.name: within(field.type, field.name) for field in map(kind.field, range(kind.num_fields))}
         parts = {name: part for name, part in found.items() if part is not None}
         return (lambda fields: fields and fields | {name: make(fields[name]) for name, make in parts.items()}) if parts else None
     part = within(kind.value_type) if _is_list(kind) else None
@@ -185,6 +187,12 @@ def _decoded(text: str | None) -> Any:
         return text and msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return text
+
+
+def _arguments(text: str | None) -> Any:
+    """Of a call within messages: servers want their text, which may stand in quotation marks here."""
+    said = _decoded(text)
+    return said if said is None or isinstance(said, str) else text
 
 
 def _is_plain(kind: Any) -> bool:
