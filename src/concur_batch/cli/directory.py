@@ -141,12 +141,12 @@ def make(directory: Path, *, is_new: bool = False) -> Before:
     """
     try:
         missing = tuple(folder for folder in (directory, *directory.parents) if not folder.exists())
-        names = frozenset() if missing else frozenset(path.name for path in directory.iterdir())
+        names = frozenset() if missing or is_new else frozenset(path.name for path in directory.iterdir())
         directory.mkdir(parents=True, exist_ok=not is_new)
     except OSError as error:
-        if is_new and isinstance(error, FileExistsError):
+        if is_new and isinstance(error, FileExistsError) and error.filename == str(directory):  # not a folder around it
             raise
-        raise RunDirectoryError(f"{directory}: cannot be created ({error.strerror}); give another --out") from error
+        raise RunDirectoryError(f"{error.filename}: cannot be created ({error.strerror}); give another --out") from error
     return Before(names, missing)
 
 
