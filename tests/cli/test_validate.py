@@ -115,6 +115,15 @@ def test_a_column_with_control_characters_is_told_with_their_escapes(tmp_path):
     assert refused(tmp_path, "--strict").startswith(f"concur: {name}is not known")
 
 
+def test_names_with_the_word_for_a_picture_between_colons_are_told_as_they_are(tmp_path):
+    (tmp_path / "job.jsonl").write_text(json.dumps({"id": "t", "prompt": "x", "script": ["done"], "doc:id": 1}))
+    done = concur("run", "job.jsonl", "--out", "o:x:1", cwd=tmp_path)
+    assert "job.jsonl:1: doc:id: unknown column" in done.stderr
+    assert "run directory: o:x:1\n" in done.stderr
+    assert "job.jsonl:1: doc:id: unknown column" in concur("validate", "job.jsonl", cwd=tmp_path).stdout
+    assert "report      r:x:.html" in concur("report", "o:x:1", "--html", "r:x:.html", cwd=tmp_path).stdout
+
+
 def test_a_key_that_no_header_can_hold_is_refused_where_there_is_a_server_alone(tmp_path):
     write_job(tmp_path, SCRIPTED)
     env = os.environ | {"OPENAI_API_KEY": "sk-1\nsk-2"}

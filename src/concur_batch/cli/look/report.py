@@ -148,7 +148,7 @@ def _print(runs: Sequence[build.Run], place: Path) -> None:
     if len(runs) > 1:
         console.print(terminal.compared(runs, console.width))
     size = place.stat().st_size / 1e6
-    console.print(f"report      {place} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)
+    console.out(f"report      {place} ({size:.1f} MB)", highlight=False)
 
 
 def _open(place: Path) -> None:

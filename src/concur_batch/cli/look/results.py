@@ -93,7 +93,7 @@ def print_table(run_dir: Path, page: Page) -> int:
         if without:
             console.print(f"no room for {headings(without)}: --json has all, as has a wider terminal", soft_wrap=True)
         for told in _footer(run_dir, counted, found.unended):
-            console.print(told, markup=False, soft_wrap=True)
+            console.out(told, highlight=False)
     return 0
 
 

@@ -244,4 +244,4 @@ def _spent(history: History, retry: Retry) -> list[str]:
 def _warn(warnings: Sequence[str]) -> None:
     console = Console(file=sys.stderr, highlight=False)
     for warning in warnings:
-        console.print(f"note: {visible(warning)}", markup=False, soft_wrap=True)
+        console.out(f"note: {visible(warning)}", highlight=False)

@@ -109,4 +109,4 @@ def _tell_to_resume(batch: Batch) -> None:
     if not batch.alone:  # what it is of tells more
         return
     text = f"interrupted; go on with: {directory.resuming(batch.run_dir)}"
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+    Console(stderr=True).out(text, highlight=False)

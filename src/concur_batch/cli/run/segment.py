@@ -186,10 +186,10 @@ def _open(recorder: Recorder, batch: Batch, lanes: Sequence[Lane]) -> None:
         lane.announce()
     console = Console(stderr=True, highlight=False)
     for line in opening.lines(batch.run_dir, batch.config, batch.job, batch.history, lanes):
-        console.print(line, markup=False, soft_wrap=True)
+        console.out(line, highlight=False)
     if batch.job.uses_tool(("shell", "python"), batch.toolbox.offered):
         for warning in batch.toolbox.warnings:
-            console.print(f"note: {warning}", markup=False, soft_wrap=True)
+            console.out(f"note: {warning}", highlight=False)
     else:  # tools and agents of the user's own may run commands all the same
         batch.toolbox.when_unconfined(blocked.say)
 

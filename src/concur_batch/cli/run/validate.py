@@ -27,8 +27,8 @@ def print_validation(jobs: Sequence[str], options: Mapping[str, Any], sets: Sequ
     with checked(jobs, config) as job:
         console = Console(highlight=False)
         for warning in job.warnings:
-            console.print(f"note: {visible(warning)}", markup=False, soft_wrap=True)
-        console.print(f"{_count(job.tasks, 'task')}, {_count(job.rollouts, 'rollout')}: every row is right", markup=False)
+            console.out(f"note: {visible(warning)}", highlight=False)
+        console.out(f"{_count(job.tasks, 'task')}, {_count(job.rollouts, 'rollout')}: every row is right", highlight=False)
     return 0
 
 

@@ -108,7 +108,7 @@ def show(entries: Entries, *, as_json: bool) -> int:
         console = Console(highlight=False)
         console.print(compared(means(rows), console.width))
         for line in [*covered(entries, rows), *notes(rows)]:
-            console.print(line, markup=False, soft_wrap=True)
+            console.out(line, highlight=False)
     return 1 if any(run["statuses"].get("error") for run in runs) else 0
 
 
