@@ -262,6 +262,16 @@ def test_a_length_or_a_pool_that_cannot_be_is_left_out(value):
     assert from_models({"data": [{"id": "m", "max_model_len": value}]}, Capabilities()).context_length is None
 
 
+def test_a_length_is_told_where_all_models_that_tell_one_have_the_same():
+    """Else agents on the larger model would end where the smaller one's context does."""
+
+    def of(*lengths):
+        rows = [{"id": f"m{i}", "max_model_len": length} for i, length in enumerate(lengths)]
+        return from_models({"data": rows}, Capabilities()).context_length
+
+    assert (of(2_000, 100_000), of(2_000, 2_000), of(2_000, None), of()) == (None, 2_000, 2_000, None)
+
+
 def test_a_version_is_text():
     assert from_server_info({"version": "0.5.20"}, Capabilities()).version == "0.5.20"
     assert from_server_info({"version": 0.5}, Capabilities()).version is None

@@ -68,11 +68,12 @@ def from_models(data: Any, capabilities: Capabilities) -> Capabilities | None:
     if not isinstance(rows, list):
         return None
     models = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    lengths = [length for row in models if (length := positive(row.get("max_model_len"))) is not None]
+    lengths = {length for row in models if (length := positive(row.get("max_model_len"))) is not None}
+    common = lengths.pop() if len(lengths) == 1 else None  # of several, each model's own is left to the server
     return replace(
         capabilities,
         models=tuple(row["id"] for row in models),
-        context_length=capabilities.context_length or (min(lengths) if lengths else None),
+        context_length=capabilities.context_length or common,
     )
 
 
