@@ -105,3 +105,12 @@ def test_one_that_began_in_the_background_draws_when_it_is_brought_here(tmp_path
         terminal.type("fg\n")
         listening(terminal)
         terminal.until_shown("elapsed")
+
+
+def test_one_that_is_ended_in_the_background_says_that_it_drains(tmp_path, out):
+    with OnTerminal(*SHELL, cwd=tmp_path) as terminal:
+        terminal.type(f"{RUN} &\n")
+        begun(terminal, out)
+        terminal.type("kill -INT %1\n")
+        terminal.until_shown("draining: every agent finishes its step; once more stops at once")
+        terminal.until_shown("interrupted; go on with:")

@@ -29,6 +29,7 @@ from concur_batch.cli.run.measure import measure
 from concur_batch.cli.run.observers import observers
 from concur_batch.config import Config
 from concur_batch.dashboard.display import show
+from concur_batch.dashboard.foreground import is_here
 from concur_batch.engine.base import Engine
 from concur_batch.errors import AgentError, ConcurError, EngineDown, EngineSilent, InputError
 from concur_batch.jobs.job import Job
@@ -142,7 +143,9 @@ async def _segment(batch: Batch, observing: Sequence[Sink]) -> Outcome:
             ),
             name="display",
         )
-        on_screen = live and console.is_terminal
+
+        def on_screen() -> bool:
+            return live and console.is_terminal and not console.is_dumb_terminal and is_here(console)
 
         def leave() -> None:
             with contextlib.suppress(OSError):
@@ -244,9 +247,9 @@ def _model(engine: Engine, config: Config, history: History) -> str:
 
 @contextlib.contextmanager
 def _signals(
-    loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], leave: Callable[[], None], *, on_screen: bool
+    loop: asyncio.AbstractEventLoop, runner: Runner, seen: list[int], leave: Callable[[], None], *, on_screen: Callable[[], bool]
 ) -> Iterator[None]:
-    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once; `leave` is called just before.
+    """First SIGINT or SIGTERM: drain. Second: stop. Third: leave at once; `leave` is called just before. `on_screen`: whether a picture tells it.
 
     They are counted where they arrive and not by the loop, which an agent may be blocking. SIGHUP, of a terminal that is gone, is
     a first one and never a second: kernel and shell both send it.
@@ -254,7 +257,7 @@ def _signals(
 
     def drain(number: int) -> None:
         runner.drain(signal.Signals(number).name)
-        if not on_screen:
+        if not on_screen():
             print("draining: every agent finishes its step; once more stops at once", file=sys.stderr)  # noqa: T201
 
     def on_signal(number: int, _: object) -> None:
