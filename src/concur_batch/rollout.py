@@ -54,7 +54,6 @@ class Rollout:
             rollout=self.id,
             order=order,
             group=group,
-            expected_tokens=task.expected_tokens,
             prompt_tokens=self._prompt_tokens,
             most_steps=self._most_steps,
         )

@@ -15,6 +15,7 @@ from concur_batch.cli.trial import simulate
 from concur_batch.config import resolve
 from concur_batch.errors import InputError, RunDirectoryError
 from concur_batch.jobs.load import LoadOptions, load
+from concur_batch.jobs.ordered import long_in_time
 from concur_batch.journal.reader import JournalReader
 from concur_batch.records import RolloutStarted
 from concur_batch.sim.tasks import tasks
@@ -76,8 +77,8 @@ def test_an_earlier_run_tells_how_long_tasks_are(tmp_path, job, earlier):
     rows = pq.read_table(earlier / "results.parquet").to_pylist()
     assert [row["context_tokens"] - row["usage"]["prompt_tokens"] for row in rows] == LENGTHS
     told = run(tmp_path, job, "next", *FORECAST, "--history", "earlier", "-n", 2)
-    assert "tasks start longest first, by the expected tokens of 5 of 5" in told
-    assert started(tmp_path / "next") == [f"t{i}#{k}" for i in (1, 3, 2, 4, 0) for k in range(2)]
+    assert "long tasks start earlier, by the expected tokens of 5 of 5" in told
+    assert started(tmp_path / "next") == [f"t{i}#{k}" for i in (0, 1, 3, 2, 4) for k in range(2)]
     rows = pq.read_table(tmp_path / "next" / "results.parquet").to_pylist()
     assert [(row["id"], row["rollout"]) for row in rows] == [(f"t{i}", k) for i in range(5) for k in range(2)]
     saved = json.loads((tmp_path / "next" / "config.json").read_text())["config"]
@@ -86,7 +87,7 @@ def test_an_earlier_run_tells_how_long_tasks_are(tmp_path, job, earlier):
 
 
 def test_of_the_order_of_one_task_nothing_is_said(tmp_path, job, earlier):
-    assert "longest first" not in run(tmp_path, job, "next", *FORECAST, "--history", "earlier", "--limit", 1)
+    assert "start earlier" not in run(tmp_path, job, "next", *FORECAST, "--history", "earlier", "--limit", 1)
     assert "of 2 of 2; " in run(tmp_path, job, "two", *FORECAST, "--history", "earlier", "--limit", 2)
 
 
@@ -96,7 +97,7 @@ def test_of_the_order_of_one_task_nothing_is_said(tmp_path, job, earlier):
 )
 def test_else_tasks_start_in_job_order(tmp_path, job, earlier, more):
     told = run(tmp_path, job, "next", *more)
-    assert "longest first" not in told
+    assert "start earlier" not in told
     assert started(tmp_path / "next") == [f"t{i}#0" for i in range(5)]
 
 
@@ -116,7 +117,7 @@ def test_a_run_goes_on_in_the_same_order_from_another_folder(tmp_path, job, earl
     ended("/", "resume", tmp_path / "next", "--no-live", "--max-agents", 1, "--set", "sim.speed=300")
     order = list(dict.fromkeys(started(tmp_path / "next")))
     assert order[: len(first)] == first
-    assert order == [f"t{i}#0" for i in (1, 3, 2, 4, 0)]
+    assert order == [f"t{i}#0" for i in (0, 1, 3, 2, 4)]
 
 
 def test_a_history_of_other_tasks_is_told(tmp_path, job, earlier):
@@ -205,8 +206,10 @@ def test_simulated_tasks_may_know_the_truth():
     known = simulated(sim__hint_sigma=0.0, controller__name="aimd")
     assert [task.expected_tokens for task in known] == [trace.final_tokens for trace in TRACES]
     assert [task.id for task in known] == [task.id for task in JOB]
-    longest = simulated(sim__hint_sigma=0.0, controller__name="forecast")
-    assert [task.expected_tokens for task in longest] == sorted((trace.final_tokens for trace in TRACES), reverse=True)
+    ordered = simulated(sim__hint_sigma=0.0, controller__name="forecast")
+    order = long_in_time([trace.final_tokens for trace in TRACES])
+    assert list(order) != sorted(order)
+    assert ordered == [known[position] for position in order]
 
 
 def test_guesses_depend_on_the_seed_of_the_run_alone():
@@ -227,9 +230,10 @@ def test_a_simulation_may_go_by_the_history_of_another(tmp_path):
 def test_a_simulations_results_come_in_job_order_whatever_the_order_of_the_run(tmp_path):
     given = {"engine.urls": ["sim:qwen3-8b@h100x1"], "run.out": str(tmp_path / "run"), "controller.name": "forecast"}
     known = ["sim.hint_sigma=0"]
-    simulate.start(simulate.Load(agents=5), given, known, None, as_json=True)
-    drawn = generate(WorkloadParameters(agents=5), seed=0)
-    longest = sorted(range(5), key=lambda i: -drawn[i].final_tokens)
-    assert started(tmp_path / "run") == [f"agent-{i:05d}#0" for i in longest]
+    simulate.start(simulate.Load(agents=9), given, known, None, as_json=True)
+    drawn = generate(WorkloadParameters(agents=9), seed=0)
+    order = long_in_time([trace.final_tokens for trace in drawn])
+    assert list(order) != sorted(order)
+    assert started(tmp_path / "run") == [f"agent-{i:05d}#0" for i in order]
     ids = pq.read_table(tmp_path / "run" / "results.parquet")["id"].to_pylist()
-    assert ids == [f"agent-{i:05d}" for i in range(5)]
+    assert ids == [f"agent-{i:05d}" for i in range(9)]

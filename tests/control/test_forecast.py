@@ -38,13 +38,6 @@ def test_one_that_returns_does_not_wait_for_those_who_are_away():
     assert not it.may_start(agent(50, steps=0), roster(active=active, away=away))
 
 
-def test_agents_with_hints_that_are_nearly_done_leave_room():
-    it = lived(law())
-    short, long = ([agent(n, 5000, 5, expected_tokens=hint) for n in range(12)] for hint in (5100, 200_000))
-    assert it.may_start(agent(50, steps=0), roster(active=short))
-    assert not it.may_start(agent(50, steps=0), roster(active=long))
-
-
 # Who pauses and returns --------------------------------------------------------------------------------------------------
 
 
@@ -211,7 +204,6 @@ views = st.builds(
     calls=st.integers(0, 2),
     tool_started=st.none() | st.floats(0, 100),
     group=st.sampled_from("abc"),
-    expected_tokens=st.none() | st.integers(0, 10**6),
     growth_tokens=st.integers(-(10**4), 10**5),
     most_steps=st.none() | st.integers(1, 60),
 )

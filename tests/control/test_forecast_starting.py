@@ -96,10 +96,6 @@ def test_a_large_batch_looks_ten_steps_ahead():
     assert [waiting(law(), agents=agents, pool=90_000) for agents in (14, 50)] == [8, 8]
 
 
-def test_where_lengths_are_told_it_looks_all_the_way():
-    assert waiting(law(), agents=12, pool=90_000, expected_tokens=20_000) == 8  # and not 12
-
-
 def test_a_limit_on_steps_lets_more_start():
     most = [waiting(law(), agents=60, pool=90_000, heard=40, most_steps=steps) for steps in (None, 50, 6, 3, 1)]
     assert most == sorted(most)

@@ -25,7 +25,7 @@ def learned(*groups, lives=6, shared=300):
     return kinds
 
 
-def agent(order, steps, context, calls=0, hint=None, group="a"):
+def agent(order, steps, context, calls=0, group="a"):
     return AgentView(
         rollout=f"a{order}",
         order=order,
@@ -33,7 +33,6 @@ def agent(order, steps, context, calls=0, hint=None, group="a"):
         steps=steps,
         context_tokens=context if steps else 0,
         calls=calls,
-        expected_tokens=hint,
     )
 
 

@@ -12,8 +12,8 @@ from concur_batch.control.lengths import usual_hazard
 from concur_batch.control.survival import Survival
 
 
-def survival(ended=(), running=(), *, lengths=True):
-    found = Survival(lengths=lengths)
+def survival(ended=(), running=()):
+    found = Survival()
     for steps in (*ended, *running):
         for step in range(1, steps + 1):
             found.goes_on(step - 1)
@@ -39,7 +39,10 @@ lives = st.lists(st.integers(0, 40), max_size=30)
 @given(lives, lives)
 def test_equals_the_product_limit_estimate_with_the_priors_agents_among_them(ended, running):
     seen = max([12, *running, *(n + 1 for n in ended)])  # beyond it the last hazard goes on
-    assert list(survival(ended, running, lengths=False).shares(seen))[: seen + 1] == pytest.approx(by_hand(ended, running, seen))
+    found = survival(ended, running)
+    assert [math.prod(1 - found.plain_hazard(k) for k in range(n)) for n in range(seen + 1)] == pytest.approx(
+        by_hand(ended, running, seen)
+    )
 
 
 @given(lives, lives)
@@ -77,27 +80,22 @@ def test_the_rest_falls_where_all_make_as_many_steps():
 
 @given(lives, lives, st.integers(1, 40))
 def test_agents_that_still_run_never_make_lives_look_shorter(ended, running, steps):
-    before, after = survival(ended, running, lengths=False), survival(ended, [*running, steps], lengths=False)
+    before, after = survival(ended, running), survival(ended, [*running, steps])
     seen = max([12, *running, *(n + 1 for n in ended)])
-    assert all(after.hazard(k) <= before.hazard(k) + 1e-12 for k in range(seen))
-
-
-@given(lives, lives)
-def test_what_other_kinds_are_told_is_the_estimate_without_lengths(ended, running):
-    told, plain = survival(ended, running), survival(ended, running, lengths=False)
-    assert [told.plain_hazard(k) for k in range(60)] == pytest.approx([plain.hazard(k) for k in range(60)])
+    assert all(after.plain_hazard(k) <= before.plain_hazard(k) + 1e-12 for k in range(seen))
 
 
 def test_nothing_known_is_the_prior():
-    found = Survival(lengths=False)
-    assert [found.hazard(k) for k in (0, 9, 10, 99)] == pytest.approx([0, 0, 0.1, 0.1])
-    assert found.mean_steps == pytest.approx(19.0, abs=0.5)
-    assert Survival().mean_steps == pytest.approx(18.0, abs=0.5)  # they may be shorter
+    found = Survival()
+    assert [found.plain_hazard(k) for k in (0, 9, 10, 99)] == pytest.approx([0, 0, 0.1, 0.1])
+    assert found.mean_steps == pytest.approx(18.0, abs=0.5)  # 19 by that, but they may be shorter
 
 
 def test_a_few_ends_after_the_first_step_tell_that_agents_are_short():
-    assert survival([1] * 6).mean_steps < 2.5
-    assert survival([1] * 6, lengths=False).mean_steps > 10
+    found = survival([1] * 6)
+    assert found.mean_steps < 2.5
+    assert found.hazard(2) > 0.4
+    assert found.plain_hazard(2) == 0  # for agents of another kind
 
 
 @pytest.mark.parametrize("draw", [lambda rng: rng.randint(10, 30), lambda rng: 1 + int(rng.expovariate(1 / 12)), lambda _: 7])

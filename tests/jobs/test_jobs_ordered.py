@@ -1,7 +1,7 @@
 import gzip
 import json
 import math
-import statistics
+from fractions import Fraction
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from concur_batch.jobs.faults import JobFaults
 from concur_batch.jobs.hints import EarlierContexts, Hints
 from concur_batch.jobs.index import read_index, write_index
 from concur_batch.jobs.load import LoadOptions, load
-from concur_batch.jobs.ordered import longest_first, permutation
+from concur_batch.jobs.ordered import long_in_time, permutation
 
 
 def rows(start, stop):
@@ -67,7 +67,7 @@ def test_a_permutation_has_every_position_once(count, seed, limit):
     assert permutation(count, seed, limit) == (order if limit is None else order[:limit])
 
 
-HINTS = [None, 5, 9, None, 7, 9, None]  # a mean of 7.5
+HINTS = [None, 5, 5, None, 5, 20, 60]  # a mean of 19: the last is to begin in the first seventh
 
 
 def hinted_job(write, hints=HINTS):
@@ -78,41 +78,40 @@ def ids(job):
     return "".join(task.id for task in job)
 
 
-def test_the_longest_come_first_and_those_without_a_hint_where_the_mean_is(write, tasks):
+def test_long_ones_come_early_enough_and_the_others_in_job_order(write, tasks):
     name = hinted_job(write)
-    assert ids(tasks(name, longest_first=True)) == "2503641"
+    assert ids(tasks(name, long_in_time=True)) == "0612345"
     assert ids(tasks(name)) == "0123456"
-    assert ids(tasks(name, longest_first=True, shuffle=1)) == ids(tasks(name, shuffle=1))
+    assert ids(tasks(name, long_in_time=True, shuffle=1)) == ids(tasks(name, shuffle=1))
 
 
-def test_rows_of_all_kinds_of_files_come_longest_first(tmp_path, tasks):
+def test_rows_of_all_kinds_of_files_come_in_that_order(tmp_path, tasks):
     names = mixed_job(tmp_path)
-    hints = Hints(earlier=EarlierContexts((f"t{i}", 100 + i % 7) for i in range(8, 30)))
+    hints = Hints(earlier=EarlierContexts((f"t{i}", 1000 if i in (15, 29) else 100) for i in range(8, 30)))
     usual = tasks(*names, hints=hints)
-    mean = statistics.mean(task.expected_tokens for task in usual[8:])
-    order = sorted(range(30), key=lambda i: -(usual[i].expected_tokens or mean))
-    assert tasks(*names, hints=hints, longest_first=True) == [usual[i] for i in order]
+    order = [15, 29, *(i for i in range(30) if i not in (15, 29))]
+    assert tasks(*names, hints=hints, long_in_time=True) == [usual[i] for i in order]
 
 
 def test_filter_and_limit_take_what_they_take_in_job_order(write, tasks):
     name = hinted_job(write)
-    assert ids(tasks(name, longest_first=True, limit=4)) == "2031"
-    assert ids(tasks(name, longest_first=True, limit=3, filter="[1456]")) == "541"
-    assert ids(tasks(name, longest_first=True, limit=1)) == "0"
+    assert ids(tasks(name, long_in_time=True, limit=4)) == "0123"
+    assert ids(tasks(name, long_in_time=True, limit=4, filter="[1456]")) == "1645"
+    assert ids(tasks(name, long_in_time=True, limit=1)) == "0"
 
 
 def test_rows_without_an_id_keep_their_names_before_the_first_hint_too(write, tasks):
-    rows = [{"prompt": "x"}, {"prompt": "x"}, {"prompt": "y", "expected_tokens": 5}, {"prompt": "x", "expected_tokens": 9}]
+    rows = [{"prompt": "x"}, {"prompt": "x"}, {"prompt": "y", "expected_tokens": 5}, {"prompt": "x", "expected_tokens": 90}]
     name = write(*rows)
     usual = [task.id for task in tasks(name)]
-    assert [task.id for task in tasks(name, longest_first=True)] == [usual[i] for i in (3, 0, 1, 2)]
+    assert [task.id for task in tasks(name, long_in_time=True)] == [usual[i] for i in (0, 1, 3, 2)]
 
 
 def test_the_index_stays_in_job_order_and_rollouts_are_counted(write, tmp_path):
     name = write(*({"id": str(i), "prompt": "x", "n": i + 1, "expected_tokens": i + 1} for i in range(3)))
-    with load([name], LoadOptions(longest_first=True), spool=tmp_path, with_index=True) as job:
+    with load([name], LoadOptions(long_in_time=True), spool=tmp_path, with_index=True) as job:
         assert (job.tasks, job.rollouts, job.hinted) == (3, 6, 3)
-        assert ids(job) == ids(job) == "210"
+        assert ids(job) == ids(job) == "021"
         assert ids(job.in_job_order()) == "012"
         write_index(job, tmp_path / "index")
     assert list(read_index(tmp_path / "index")) == [("0", 1), ("1", 2), ("2", 3)]
@@ -124,7 +123,7 @@ def test_nothing_is_kept_before_the_first_hint(write, monkeypatch, hints):
     read_tasks, append = loading.read_tasks, loading.RowTable.append
     monkeypatch.setattr(loading, "read_tasks", lambda *given: passes.append(1) or read_tasks(*given))
     monkeypatch.setattr(loading.RowTable, "append", lambda table, *given: kept.append(1) or append(table, *given))
-    with load([hinted_job(write, hints)], LoadOptions(longest_first=True)) as job:
+    with load([hinted_job(write, hints)], LoadOptions(long_in_time=True)) as job:
         assert len(list(job)) == len(hints)
     some = any(hints)
     assert (len(kept), len(passes)) == ((len(hints), 2) if some else (0, 1))
@@ -133,18 +132,25 @@ def test_nothing_is_kept_before_the_first_hint(write, monkeypatch, hints):
 def test_faults_are_told_however_the_rows_are_ordered(write, tasks):
     name = write({"prompt": "x"}, {"prompt": "x", "expected_tokens": 0}, {"prompt": "x", "expected_tokens": 3})
     with pytest.raises(JobFaults, match=r":2: expected_tokens: is 0; should be greater than or equal to 1"):
-        tasks(name, longest_first=True)
+        tasks(name, long_in_time=True)
 
 
-@given(st.lists(st.integers(0, 9) | st.sampled_from([0, 1, 10**9 - 1])))
-def test_every_position_once_and_never_a_longer_one_later(expected):
-    order = longest_first(expected)
+@given(st.lists(st.integers(0, 9) | st.sampled_from([0, 1, 10**9 - 1]), max_size=40))
+def test_every_position_once_in_time_and_none_passed_but_by_a_longer_one(expected):
+    order = list(long_in_time(expected))
     assert sorted(order) == list(range(len(expected)))
-    known = [expected[position] for position in order if expected[position]]
-    assert known == sorted(known, reverse=True)
-    unknown = [position for position in order if not expected[position]]
-    assert unknown == sorted(unknown)
-    if known:
-        mean = sum(known) / len(known)
-        by_key = sorted(range(len(expected)), key=lambda position: expected[position] or mean, reverse=True)
-        assert list(order) == by_key
+    known = [tokens for tokens in expected if tokens]
+    if not known:
+        assert order == list(range(len(expected)))
+        return
+    mean = Fraction(sum(known), len(known))
+    latest = [math.floor(len(expected) * (1 - (tokens or mean) / (4 * mean))) - 1 for tokens in expected]
+    assert order == sorted(range(len(expected)), key=lambda position: (min(position, latest[position]), position))
+    for place, position in enumerate(order):
+        for later in order[place + 1 :]:
+            assert later > position or (expected[later] or mean) < (expected[position] or mean)
+
+
+def test_an_order_of_equals_is_that_of_the_job_and_four_times_the_mean_comes_first():
+    assert list(long_in_time([7] * 20)) == list(range(20))
+    assert list(long_in_time([1] * 18 + [100, 200])) == [19, 18, *range(18)]

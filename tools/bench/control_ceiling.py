@@ -5,7 +5,7 @@
 
 All contexts that an agent will have stand in place of those that are expected of it: who ends when, and how large it is by then.
 Since then nothing is uncertain, the pool may be filled to the brim as well: of the fills 0.94 and 1 the better one counts, case by
-case and seed by seed. Once in the job's order, and once longest first. The verdicts are those of control_suite.py. Half an hour on
+case and seed by seed. Once in the job's order, and once with long ones early enough. The verdicts are those of control_suite.py. Half an hour on
 two cores.
 """
 
@@ -41,7 +41,7 @@ class Way(NamedTuple):
     order: str
 
 
-WAYS = (Way("known", "job"), Way("known, longest first", "auto"))
+WAYS = (Way("known", "job"), Way("known, long ones in time", "auto"))
 
 
 class Job(NamedTuple):

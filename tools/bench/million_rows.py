@@ -1,6 +1,6 @@
 """Memory and speed of checking and starting a large job: `python tools/bench/million_rows.py [--rows N] [--format jsonl|parquet]`.
 
-`--hints` gives every row expected tokens and starts the longest first; `--hints late` only the last row, for which
+`--hints` gives every row expected tokens, by which long ones start earlier; `--hints late` only the last row, for which
 all others are read again; `--hints earlier` none, but an earlier run knows each task.
 
 Writes a job into a temporary folder, then lets a fresh process check every row (with the index that a run keeps), take the
@@ -94,7 +94,7 @@ def check(path: Path, shuffle: int | None, hints: str | None) -> None:
         known_tools=frozenset({"shell", "read_file"}),
         shuffle=shuffle,
         hints=Hints(earlier=earlier),
-        longest_first=hints is not None,
+        long_in_time=hints is not None,
     )
     with load([str(path)], options, spool=path.parent, with_index=True) as job:
         wall, cpu = time.perf_counter() - begun, time.process_time() - cpu
@@ -138,7 +138,7 @@ def main() -> int:
         result = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800).stdout)
         size = path.stat().st_size / 1e6
     order = "" if arguments.shuffle is None else ", shuffled"
-    order += "" if arguments.hints is None else f", longest first, {arguments.hints} hints"
+    order += "" if arguments.hints is None else f", long ones in time, {arguments.hints} hints"
     print(f"{arguments.format}, {result['tasks']:,} rows, {size:.0f} MB{order}")
     print(
         f"checked   {result['wall_s']:7.1f} s  {result['tasks'] / result['wall_s']:9,.0f} rows/s  ({result['cpu_s']:.1f} s of CPU)"

@@ -12,7 +12,7 @@ from concur_batch.config.places import placing
 from concur_batch.errors import RunDirectoryError
 from concur_batch.jobs.hints import EarlierContexts, Hints
 from concur_batch.jobs.job import Job
-from concur_batch.jobs.ordered import longest_first
+from concur_batch.jobs.ordered import long_in_time
 from concur_batch.sim.workload import AgentTrace, hinted
 from concur_batch.task import Task
 
@@ -25,7 +25,7 @@ def from_config(config: Config) -> Hints:
 
 
 def are_ordering(config: Config) -> bool:
-    """Whether tasks that are expected to go far are started first, where it is known of any."""
+    """Whether tasks that are expected to go far start earlier than they stand in the job, where it is known of any."""
     planning = config.controller.name.partition(":")[0] in _PLANNING
     return planning and config.run.order == "auto" and config.run.shuffle is None
 
@@ -37,7 +37,7 @@ def notes(config: Config, job: Job) -> list[str]:
         told.append(f"{config.run.history}: tells nothing of this job's tasks: {why_nothing(config.run.history)}")
     if job.hinted and job.tasks > 1 and are_ordering(config):
         told.append(
-            f"tasks start longest first, by the expected tokens of {job.hinted:,} of {job.tasks:,}; "
+            f"long tasks start earlier, by the expected tokens of {job.hinted:,} of {job.tasks:,}; "
             "--set run.order=job keeps the job's order"
         )
     return told
@@ -62,7 +62,7 @@ def simulated(traces: Sequence[AgentTrace], tasks: Sequence[Task], config: Confi
     if earlier is not None:
         tasks = [replace(task, expected_tokens=task.expected_tokens or earlier.get(task.id)) for task in tasks]
     if are_ordering(config):
-        return [tasks[position] for position in longest_first([task.expected_tokens or 0 for task in tasks])]
+        return [tasks[position] for position in long_in_time([task.expected_tokens or 0 for task in tasks])]
     return tasks
 
 

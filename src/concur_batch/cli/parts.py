@@ -244,7 +244,7 @@ def load_options(config: Config, toolbox: Toolbox, *, require_script: bool | Non
         filter=config.run.filter,
         shuffle=config.run.shuffle,
         hints=hints.from_config(config),
-        longest_first=hints.are_ordering(config),
+        long_in_time=hints.are_ordering(config),
     )
 
 

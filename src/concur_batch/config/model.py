@@ -88,7 +88,7 @@ class Run(Section):
     shuffle: int | None = Field(None, description="Seed of a random task order. None: see `run.order`.")
     order: Literal["auto", "job"] = Field(
         "auto",
-        description="`auto`: tasks that are expected to go far first, under the controller `forecast` and where any task has a hint, else job order; `job`: job order.",
+        description="`auto`: job order, but under the controller `forecast` tasks that are expected to go far start early enough to end with the others; `job`: job order.",
     )
     history: str | None = Field(
         None,

@@ -102,7 +102,6 @@ class AgentView:
     rollout: str
     order: int  # of first admission, from 0
     group: str = ""  # its kind of task: job file, agent, tags
-    expected_tokens: int | None = None  # context at its end, as the job or an earlier run tells
     prompt_tokens: int = 0  # of its first call: a guess from its task's text; resumed, its context; 0: not known
     most_steps: int | None = None  # after which it ends, whatever it has
     context_tokens: int = 0  # as of the last reply

@@ -186,11 +186,11 @@ class Forecast(Admission):
             later = self._p.away * self._cycle.holding_share
             others = tuple(roster.away.values())
         crowds = [Crowd(chain((agent,), roster.active.values()), 1.0, later), Crowd(others, 0.0, later)]
-        return peak_tokens(crowds, self._kinds, self._in_flight_tokens, self._ahead(agent, limit.tokens)) <= limit.tokens
+        return peak_tokens(crowds, self._kinds, self._in_flight_tokens, self._ahead(limit.tokens)) <= limit.tokens
 
-    def _ahead(self, agent: AgentView, tokens: int) -> int | None:
+    def _ahead(self, tokens: int) -> int | None:
         """Steps to be foreseen; None: all."""
-        if self._ended or agent.expected_tokens is not None:
+        if self._ended:
             return None
         return steps_ahead(self._kinds.whole, self._agents, self._in_flight_tokens, tokens)
 

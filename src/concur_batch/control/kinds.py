@@ -20,19 +20,14 @@ _MOST_KINDS = 64
 _MOST_SHARED = 256  # first prompts that are remembered
 _ODD = 64  # one in so many may have found less than what is shared: it came while that was being computed
 _LEAST_CALLS = 8
-_HINT_TRUST = 1 / 3  # power of a hint beside what all tasks come to: the greatest hints are mostly too great
 
 
 class Kind:
-    """One kind of task. `whole`: all tasks together, which it is taken to be like until it shows otherwise; None for that itself.
+    """One kind of task. `whole`: all tasks together, which it is taken to be like until it shows otherwise; None for that itself."""
 
-    `expected_tokens`: the context at the end, as hints of the kind have it. They are a prior and no more: hints may be wrong.
-    """
-
-    def __init__(self, whole: Kind | None = None, expected_tokens: float | None = None) -> None:
+    def __init__(self, whole: Kind | None = None) -> None:
         self._whole = whole
-        self._expected_tokens = expected_tokens
-        self.survival: Survival = Survival(self._prior_hazard, lengths=expected_tokens is None)
+        self.survival: Survival = Survival(usual_hazard if whole is None else whole.survival.plain_hazard)
         self.first_tokens: float = _FIRST_TOKENS if whole is None else whole.first_tokens
         """Context after the first step, in the mean."""
         self.shared_tokens: int = 0 if whole is None else whole.shared_tokens
@@ -102,11 +97,6 @@ class Kind:
         return self._firsts
 
     @property
-    def context_tokens(self) -> float:
-        """At the end, in the mean."""
-        return self.first_tokens + self.growth_tokens * self.survival.mean_steps
-
-    @property
     def growth_deviation(self) -> float:
         """Standard deviation of the growth per step, of the conversation that an agent is in; 0 until eight steps have been seen."""
         return math.sqrt(_variance(self._steps, self._step_sum, self._step_squares))
@@ -129,17 +119,6 @@ class Kind:
             return self._long / self._calls
         return 0.0 if self._whole is None else self._whole.long_share
 
-    def _prior_hazard(self, steps: int) -> float:
-        """As hinted: nobody ends in the first half of what is left after the first step, and half as much again is the mean."""
-        if self._whole is None:
-            return usual_hazard(steps)
-        if self._expected_tokens is not None:
-            usual = self._whole.context_tokens
-            expected = usual * (self._expected_tokens / usual) ** _HINT_TRUST
-            half = max(1.0, (expected - self.first_tokens) / self.growth_tokens / 2)
-            return 0.0 if steps < half else 1.0 / half
-        return self._whole.survival.plain_hazard(steps)
-
     def _grow(self) -> None:
         if self._whole is None:
             own = self.first_tokens - self.shared_tokens
@@ -156,15 +135,6 @@ def own_tokens(agent: AgentView, kind: Kind) -> float:
     return max(0.0, agent.context_tokens + agent.other_tokens - max(kind.shared_tokens, agent.shared_tokens))
 
 
-_Group = tuple[str, int | None]
-
-
-def _group(agent: AgentView) -> _Group:
-    """Its group, and its hint to half an octave."""
-    hint = agent.expected_tokens
-    return agent.group, None if hint is None else round(2 * math.log2(max(1, hint)))
-
-
 def _variance(count: int, total: float, squares: float) -> float:
     if count < _LEAST_CALLS:
         return 0.0
@@ -173,22 +143,16 @@ def _variance(count: int, total: float, squares: float) -> float:
 
 
 class Kinds:
-    """All kinds of a run, by the agents' groups and the lengths that are hinted. With one group there is only the whole; those beyond
-    the 64th are as the whole.
-    """
+    """All kinds of a run, by the agents' groups. With one there is only the whole; those beyond the 64th are as the whole."""
 
     def __init__(self) -> None:
         self.whole = Kind()
-        self._groups: dict[_Group, Kind] = {}
+        self._groups: dict[str, Kind] = {}
         self._gone_on: dict[str, int] = {}  # rollout -> the steps after which it did not end
 
     def of(self, agent: AgentView) -> Kind:
         """The kind of this agent, as it is known."""
-        group = _group(agent)
-        if group[1] is None and len(self._groups) <= 1:
-            return self.whole
-        found = self._groups.get(group)
-        return found or (self.whole if group[1] is None else self._own(group))
+        return self.whole if len(self._groups) <= 1 else self._groups.get(agent.group, self.whole)
 
     def replied(self, agent: AgentView) -> None:
         """Told of every reply."""
@@ -212,7 +176,7 @@ class Kinds:
         """Look who of the active agents has not made its second step, and as long as nobody has been heard how long their prompts are."""
         if not self.whole.heard:
             self.whole.expect(sum(agent.prompt_tokens for agent in active) / max(1, len(active)))
-        unheard = Counter(_group(agent) for agent in active if agent.steps <= 1)
+        unheard = Counter(agent.group for agent in active if agent.steps <= 1)
         self.whole.unheard(unheard.total())
         for group, kind in self._groups.items():
             kind.unheard(unheard[group])
@@ -225,14 +189,13 @@ class Kinds:
                 kind.survival.goes_on(steps)
 
     def _told(self, agent: AgentView) -> tuple[Kind, ...]:
-        own = self._own(_group(agent))
+        own = self._own(agent.group)
         return (self.whole,) if own is self.whole else (self.whole, own)
 
-    def _own(self, group: _Group) -> Kind:
+    def _own(self, group: str) -> Kind:
         found = self._groups.get(group)
         if found is None:
             if len(self._groups) >= _MOST_KINDS:
                 return self.whole
-            hint = group[1]
-            found = self._groups[group] = Kind(self.whole, None if hint is None else 2 ** (hint / 2))
+            found = self._groups[group] = Kind(self.whole)
         return found

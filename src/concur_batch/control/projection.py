@@ -25,8 +25,7 @@ def peak_tokens(crowds: Iterable[Crowd], kinds: Kinds, in_flight_tokens: float, 
     `ahead`: steps, beyond which nothing is foreseen; None: two mean lives.
 
     A step is the unit of time, the same for all. An agent that has made k steps and whose context is c is about its next one,
-    and will have, tau steps from now, c + g tau with probability S(k + 1 + tau) / S(k + 1), 0 beyond its limit on steps. Hints of
-    lengths make kinds.
+    and will have, tau steps from now, c + g tau with probability S(k + 1 + tau) / S(k + 1), 0 beyond its limit on steps.
     """
     groups = _groups(crowds, kinds, in_flight_tokens)
     if not groups:

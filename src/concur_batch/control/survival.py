@@ -15,13 +15,11 @@ _LEAST_SHARE = 1e-200  # so that ratios of shares can be had
 
 
 class Survival:
-    """Told of every agent by `goes_on`, `stepped` and `ended`. `prior`: the hazard by steps where nothing is known; `lengths`: whether what is
-    seen at one step may tell of the others.
-    """
+    """Told of every agent by `goes_on`, `stepped` and `ended`. `prior`: the hazard by steps where nothing is known."""
 
-    def __init__(self, prior: Callable[[int], float] = usual_hazard, *, lengths: bool = True) -> None:
+    def __init__(self, prior: Callable[[int], float] = usual_hazard) -> None:
         self._prior = prior
-        self._lengths = Lengths(prior) if lengths else None
+        self._lengths = Lengths(prior)
         self._decided = [0, 0]  # by steps: agents that ended then, or made another
         self._ended = [0, 0]  # of them, those that ended
         self._shares: list[float] = []
@@ -34,9 +32,8 @@ class Survival:
 
     def goes_on(self, steps: int) -> None:
         """An agent has not ended after so many steps, and is about the next."""
-        if self._lengths is not None:
-            self._lengths.seen(steps, 0)
-            self._stale = True
+        self._lengths.seen(steps, 0)
+        self._stale = True
 
     def stepped(self, steps: int) -> None:
         """An agent has made its `steps`-th step: it did not end after the one before."""
@@ -44,8 +41,7 @@ class Survival:
 
     def ended(self, steps: int) -> None:
         """An agent has ended after so many steps."""
-        if self._lengths is not None:
-            self._lengths.seen(steps, 1)
+        self._lengths.seen(steps, 1)
         self._count(steps, 1)
 
     def reconsider(self) -> None:
@@ -105,8 +101,7 @@ class Survival:
         self._stale, self._plain = True, None
 
     def _estimate(self) -> None:
-        prior = self._prior if self._lengths is None else self._lengths.hazard()
-        self._shares, self._onwards, self._mean = self._estimated(prior)
+        self._shares, self._onwards, self._mean = self._estimated(self._lengths.hazard())
         self._told = len(self._shares)
         self._stale, self._rests = False, None
 

@@ -16,7 +16,7 @@ from concur_batch.jobs.faults import Fault, FaultList
 from concur_batch.jobs.ids import IdBook
 from concur_batch.jobs.index import IndexWriter
 from concur_batch.jobs.job import Job, Selection
-from concur_batch.jobs.ordered import LongestFirst, Ordering, RowTable, Shuffled
+from concur_batch.jobs.ordered import LongInTime, Ordering, RowTable, Shuffled
 from concur_batch.jobs.rows import Read, Refused, changed_since_checked, read_tasks
 from concur_batch.jobs.schema import RowSchema, SchemaOptions
 from concur_batch.jobs.sources import Source, find_sources
@@ -33,7 +33,7 @@ class LoadOptions(SchemaOptions):
     limit: int | None = None  # at most so many tasks, of the filtered and shuffled ones
     filter: str | None = None  # regular expression, searched in the id
     shuffle: int | None = None  # seed of the running order
-    longest_first: bool = False  # where tasks have expected tokens; not together with shuffle
+    long_in_time: bool = False  # start long ones early enough, where tasks have expected tokens; not together with shuffle
 
 
 def load(
@@ -142,7 +142,7 @@ def _ordering(
     """What finds another order than the files'. None: theirs is wanted."""
     if options.shuffle is not None:
         return Shuffled(table, options.shuffle, selection.limit)
-    if not options.longest_first:
+    if not options.long_in_time:
         return None
 
     def again() -> Iterator[tuple[Read, int]]:
@@ -152,7 +152,7 @@ def _ordering(
             if selection.takes(item.task.id):
                 yield item, options.n if item.task.n is None else item.task.n
 
-    return LongestFirst(table, again)
+    return LongInTime(table, again)
 
 
 def _add_doubles(faults: FaultList, book: IdBook, sources: Sequence[Source], schema: RowSchema) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,11 +18,10 @@ from concur_batch.jobs.rows import Read, changed_since_checked, where_prefix
 from concur_batch.jobs.schema import RowSchema
 from concur_batch.jobs.sources import Source
 from concur_batch.jobs.to_task import AbsentId
-from concur_batch.sim.tokens import MOST_TOKENS
 from concur_batch.task import Task
 
 _OPEN_FILES = 64
-_MOST = 2 * MOST_TOKENS
+_LIVES = 4  # mean ones, in which a job is taken to be done
 
 
 class RowTable:
@@ -134,8 +132,8 @@ class Shuffled:
         return Order(table=self._table, positions=permutation(len(self._table), self._seed, self._limit))
 
 
-class LongestFirst:
-    """Tasks with more expected tokens first. Nothing is kept before the first that has any, so jobs without stay a stream."""
+class LongInTime:
+    """Tasks with many expected tokens early enough. Nothing is kept before the first that has any, so jobs without stay a stream."""
 
     def __init__(self, table: RowTable, again: Callable[[], Iterator[tuple[Read, int]]]) -> None:
         """`again`: the selected rows from the first, with their rollouts; asked once, for what came before that task."""
@@ -156,20 +154,29 @@ class LongestFirst:
 
     def order(self) -> Order | None:
         """After the last row. None: no task has any expected tokens."""
-        return Order(table=self._table, positions=longest_first(self._expected)) if self._expected else None
+        return Order(table=self._table, positions=long_in_time(self._expected)) if self._expected else None
 
     def _keep(self, read: Read, n: int) -> None:
         self._table.append(read, n)
         self._expected.append(read.task.expected_tokens or 0)
 
 
-def longest_first(expected: Sequence[int]) -> array[int]:
-    """Positions by expected tokens, the most first, equals as they come. 0: not known, which counts as the mean of the others."""
-    known = len(expected) - expected.count(0)
-    mean = sum(expected) / known if known else 0.0
-    twice = math.floor(mean) + math.ceil(mean)  # of the mean, which may lie between two whole numbers
-    # One number per row holds rank and position: half the memory of a sort with keys.
-    packed = sorted((_MOST - (2 * tokens or twice)) << 32 | position for position, tokens in enumerate(expected))
+def long_in_time(expected: Sequence[int]) -> array[int]:
+    """Positions in which tasks start, by expected tokens: each where it stands, but long ones no later than they have to in order to end
+    with the others. 0: not known, which counts as the mean of the others.
+
+    The batch is taken to last for four mean lives, and a life to be as long as tokens are expected of it: one of twice the mean begins
+    in the first half, one of four times the mean or more at once, and of those the longest first.
+    """
+    count, total = len(expected), sum(expected)
+    known = count - expected.count(0)
+    whole = _LIVES * max(1, total)
+
+    def latest(tokens: int) -> int:
+        return count - 1 + -count * (tokens * known or total) // whole
+
+    # One number per row holds when it starts and its position: half the memory of a sort with keys.
+    packed = sorted(min(position, latest(tokens)) << 32 | position for position, tokens in enumerate(expected))
     return array("Q", (number & 0xFFFF_FFFF for number in packed))
 
 

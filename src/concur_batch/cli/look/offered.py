@@ -45,7 +45,7 @@ def _by_task(run_dir: Path, folder: Path) -> dict[str, list[dict[str, Any]]]:
         return {}
     parts.check_default_agent(config)
     tools = load_tools(config.tools.sources, workspaces=folder, begun=True)  # none is called: their limits do not matter
-    options = replace(parts.load_options(config, tools, require_script=False), longest_first=False)
+    options = replace(parts.load_options(config, tools, require_script=False), long_in_time=False)
     files = [str(run_dir / STDIN_FILE) if job == "-" else job for job in saved["jobs"]]
     schemas = Schemas(tools)
     with load(files, options, spool=folder, with_index=True) as job:
