@@ -72,6 +72,16 @@ def test_a_server_that_answers_no_chat_completion(routes):
     )
 
 
+def test_what_a_server_says_cannot_move_the_cursor():
+    async def main():
+        async with ChatServer(says(r'{"error": {"message": "ka\u001b[2Jboom"}}', 500)) as server:
+            return await asyncio.to_thread(check, server.url, code=1)
+
+    told = asyncio.run(main()).stdout
+    assert r"ka\x1b[2Jboom" in told
+    assert "\x1b" not in told
+
+
 def test_a_key_from_the_environment():
     with simulator("--api-key", "sesame") as url:
         check(url, code=0, env={"SGLANG_API_KEY": "sesame"})

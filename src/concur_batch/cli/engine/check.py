@@ -15,6 +15,7 @@ from concur_batch.config import resolve, server_key
 from concur_batch.engine.check import Facts, gather
 from concur_batch.engine.findings import Finding, findings, is_full
 from concur_batch.errors import ConcurError, EngineDown, EngineError, InputError
+from concur_batch.results.visible import visible
 
 _WIDTH = 80
 _STATE, _NAME = 10, 15  # columns
@@ -37,7 +38,7 @@ def check(url: str, *, api_key: str | None, model: str | None, timeout_s: float,
         _say(json.dumps(_failed(url, error)))
         return error.exit_code
     found = findings(facts)
-    _say(json.dumps(as_dict(facts, found)) if as_json else render(facts, found))
+    _say(json.dumps(as_dict(facts, found)) if as_json else visible(render(facts, found)))
     if not facts.ready:
         return UNREACHABLE
     return FULL if is_full(found) else LACKING
