@@ -127,7 +127,8 @@ class Presence:
         try:
             await self._engine.probe()
         except Exception as error:  # noqa: BLE001 - it has to say what it is, as at the start
-            self._tell(f"{self._engine.name} is ready and does not say what it is ({str(error) or type(error).__name__})")
+            why = unnamed(str(error), self._engine.name) or type(error).__name__
+            self._tell(f"{self._engine.name} is ready and does not say what it is ({why})")
             return False
         unfit = self._unfit()
         self._in_its_place = unfit is not None

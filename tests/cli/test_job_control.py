@@ -41,11 +41,16 @@ def continued(terminal):
     terminal.until(lambda: terminal.raw.count(CLEAR) > clears, "a clear screen")
 
 
+def to_be_watched(terminal, command):
+    """A run, if this command does not begin one."""
+    if command == WATCH:
+        terminal.type(f"setsid {RUN} --no-live >/dev/null 2>&1 </dev/null\n")
+
+
 @pytest.mark.parametrize("command", [RUN, WATCH])
 def test_after_a_short_stop_and_after_bg_the_picture_begins_anew_and_in_the_background_nothing_is_drawn(tmp_path, out, command):
     with OnTerminal(*SHELL, cwd=tmp_path) as terminal:
-        if command == WATCH:
-            terminal.type(f"setsid {RUN} --no-live >/dev/null 2>&1 </dev/null\n")
+        to_be_watched(terminal, command)
         terminal.type(f"{command}\n")
         begun(terminal, out)
         listening(terminal)
@@ -93,8 +98,7 @@ def test_one_that_never_is_in_the_foreground_ends_with_a_plain_line(tmp_path):
 @pytest.mark.parametrize("command", [RUN, WATCH])
 def test_one_that_began_in_the_background_draws_when_it_is_brought_here(tmp_path, out, command):
     with OnTerminal(*SHELL, cwd=tmp_path) as terminal:
-        if command == WATCH:
-            terminal.type(f"setsid {RUN} --no-live >/dev/null 2>&1 </dev/null\n")
+        to_be_watched(terminal, command)
         terminal.type(f"{command} &\n")
         begun(terminal, out)
         time.sleep(1.5)  # three drawings

@@ -167,14 +167,14 @@ def test_decimals_in_what_is_ours_are_numbers(parquet):
     assert type(row["sampling"]["top_k"]) is int
 
 
-@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow knows no such type")
 def test_columns_that_are_said_to_be_json_are_json_text(parquet):
     text = '[{"role": "user", "content": "x"}]'
     (row,) = rows(parquet(pa.table({"messages": pa.array([text], pa.json_()), "metadata": pa.array(["{}"], pa.json_())})))
     assert row == {"messages": text, "metadata": "{}"}
 
 
-@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow knows no such type")
 @pytest.mark.parametrize(("column", "expected"), [("prompt", "text"), ("model", "text"), ("id", "text or a whole number")])
 def test_what_is_text_is_not_taken_from_json_with_its_quotation_marks(parquet, column, expected):
     """As DuckDB makes of a column that holds text and numbers."""
@@ -182,7 +182,7 @@ def test_what_is_text_is_not_taken_from_json_with_its_quotation_marks(parquet, c
     assert str(fault) == f"a: {column}: the column's type is extension<arrow.json>; should be {expected}"
 
 
-@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow knows no such type")
 def test_json_within_messages_is_what_it_says(parquet):
     """As DuckDB and datasets make of content that is text in some messages and a list of parts in others."""
     content = pa.array(['"hi"', '[{"type": "text", "text": "x"}]', "null", "{"], pa.json_())
@@ -195,7 +195,7 @@ def test_json_within_messages_is_what_it_says(parquet):
     assert row["ours"][0] == {"role": "user", "content": '"hi"'}
 
 
-@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow reads such columns as text")
+@pytest.mark.skipif(not hasattr(pa, "json_"), reason="this release of pyarrow knows no such type")
 def test_arguments_of_calls_within_messages_stay_the_text_that_servers_want(parquet):
     """As DuckDB makes of arguments that are objects in some rows and their text in others."""
     arguments = pa.array(['{"a": 1}', '"{\\"a\\": 1}"', "null"], pa.json_())
@@ -366,7 +366,7 @@ def test_null_items_of_lists_stay():
     assert without_nulls({"a": [None, {"b": None, "c": 1}]}) == {"a": [None, {"c": 1}]}
 
 
-@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="this release of pyarrow reads such columns as bytes")
+@pytest.mark.skipif(not hasattr(pa, "uuid"), reason="this release of pyarrow knows no such type")
 def test_uuids_are_ids_as_their_text(parquet):
     ids = pa.ExtensionArray.from_storage(pa.uuid(), pa.array([bytes(15) + b"\x01", None], pa.binary(16)))
     text = "00000000-0000-0000-0000-000000000001"

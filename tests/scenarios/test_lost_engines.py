@@ -211,16 +211,17 @@ def test_a_reply_that_the_old_server_still_gives_does_not_make_the_other_the_rig
     assert not [x for x in stage.of(r.EngineSeen) if 30.0 < x.t < 90.0]
 
 
-def test_a_server_that_does_not_say_what_it_is_has_not_returned():
+@pytest.mark.parametrize(("error", "why"), [(TimeoutError(), "TimeoutError"), (EngineDown("scripted: HTTP 503"), "HTTP 503")])
+def test_a_server_that_does_not_say_what_it_is_has_not_returned(error, why):
     class Mute(Replaced):
         async def probe(self):
             if asyncio.get_running_loop().time() < 60.0:
-                raise TimeoutError
+                raise error
             return await super().probe()
 
     engine = Mute(turns("once", "once"), 3.0, 30.0, lists("m"), lists("x"), 90.0, delay_s=2.0)
     stage = Stage(engine, tasks(2)).run()
-    assert stage.of(r.EngineLost)[1].message == "scripted is ready and does not say what it is (TimeoutError)"
+    assert stage.of(r.EngineLost)[1].message == f"scripted is ready and does not say what it is ({why})"
     (back,) = stage.of(r.EngineReturned)
     assert 90.0 <= back.t < 92.0
 

@@ -16,7 +16,7 @@ from concur_batch.jobs.ordered import long_in_time
 from concur_batch.sim.workload import AgentTrace, hinted
 from concur_batch.task import Task
 
-_PLANNING = frozenset({"forecast"})  # controllers that use what is expected
+_ORDERING = frozenset({"forecast"})  # controllers; under the others, which it is compared with, a job keeps its order
 
 
 def from_config(config: Config) -> Hints:
@@ -26,8 +26,8 @@ def from_config(config: Config) -> Hints:
 
 def are_ordering(config: Config) -> bool:
     """Whether tasks that are expected to go far start earlier than they stand in the job, where it is known of any."""
-    planning = config.controller.name.partition(":")[0] in _PLANNING
-    return planning and config.run.order == "auto" and config.run.shuffle is None
+    ordering = config.controller.name.partition(":")[0] in _ORDERING
+    return ordering and config.run.order == "auto" and config.run.shuffle is None
 
 
 def notes(config: Config, job: Job) -> list[str]:
